@@ -1,0 +1,59 @@
+//! What every node shares: identity and TLS, the HTTPS server and client, typed routes, the operator's control socket,
+//! the home folder, logs and figures.
+//!
+//! A role's service is written once, against two seams: [`Network`] (this crate) and the store. Production plugs in
+//! [`HttpsNetwork`] and [`serve`]; a simulated world hands requests to the same router with [`deliver`]. Two more
+//! things differ between the worlds, and come in the same way: [`Clock`] and [`Entropy`].
+//!
+//! ```text
+//!  handler ── Routes ── Router ──┬── serve (TLS 1.3, optional client certificate) ── HttpsNetwork ── call
+//!                                └── deliver (in memory) ────────────── simulated Network ───────── call
+//! ```
+//!
+//! # Security
+//!
+//! * Peers are believed by role and name under one pinned root ([`Trust`]), never by DNS name.
+//! * Anonymous calls share nothing with certified ones: no connection, no TLS session, no header that identifies.
+//! * Keys lie in files of mode 0600 in a folder of mode 0700; commands come through a socket of mode 0600.
+
+pub mod clock;
+pub mod contact;
+pub mod control;
+pub mod endpoint;
+pub mod entropy;
+pub mod files;
+pub mod home;
+pub mod https;
+pub mod identity;
+pub mod lock;
+pub mod logging;
+pub mod members;
+pub mod metrics;
+pub mod network;
+pub mod route;
+pub mod seams;
+pub mod server;
+pub mod task;
+mod tls;
+mod trust;
+
+pub use clock::{Clock, ManualClock, RuntimeClock, SystemClock};
+pub use contact::first_contact;
+pub use control::ControlSocket;
+pub use endpoint::{Endpoint, EndpointError, TrustPin};
+pub use entropy::{Entropy, StreamEntropy, SystemEntropy};
+pub use home::{Home, bind};
+pub use https::HttpsNetwork;
+pub use identity::Identity;
+pub use lock::HomeLock;
+pub use members::{Member, MemberView, Members};
+pub use network::{
+    CALL_TIMEOUT, CallError, Caller, Format, Network, NetworkError, Outgoing, REPLY_LIMIT, Reply, Target,
+    call, call_within,
+};
+pub use route::{Access, Peer, PeerCertificate, Route, Routes, deliver};
+pub use seams::{Seams, Service};
+pub use server::{ServerIdentity, ServerLimits, serve, serve_with};
+pub use task::{Backoff, Shutdown};
+pub use tls::TlsError;
+pub use trust::Trust;

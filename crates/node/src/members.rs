@@ -1,0 +1,269 @@
+//! What the center tells everybody about its members: the log of pinned keysets and the directory of banks,
+//! checked against the root and kept for use without asking again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use feiqian_clearing::membership::{BankEntry, Directory};
+use feiqian_crypto::Digest;
+use feiqian_online_cash::Rejection;
+use feiqian_online_cash::keyset::{PinEntry, PinLog, PinsRequest, PinsResponse};
+use feiqian_online_cash::request::Authorities;
+use feiqian_pki::{
+    Chain, Purpose, Revocation, Role, TrustedRoot, Verified, VerifiedAuthority, fingerprint, validate,
+    validate_authority,
+};
+use feiqian_wire::error::{Code, Fault};
+use feiqian_wire::{Timestamp, U64};
+
+use crate::network::{CallError, Caller, Network, Target, call};
+
+/// The most payee certificates whose validation is remembered.
+const REMEMBERED_PAYEES: usize = 4096;
+
+/// A checked bank of the directory.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// As the center shows it.
+    pub entry: BankEntry,
+    /// Its authority's certificate, checked against the root.
+    pub authority: VerifiedAuthority,
+}
+
+/// One state of the members' view; immutable.
+#[derive(Debug)]
+pub struct MemberView {
+    root: TrustedRoot,
+    /// The pinned keysets.
+    pub pins: PinLog,
+    entries: Vec<PinEntry>,
+    members: BTreeMap<String, Member>,
+    by_authority: BTreeMap<Digest, String>,
+    payees: Mutex<BTreeMap<Digest, Arc<Verified>>>,
+}
+
+impl MemberView {
+    /// A view of nothing.
+    pub fn empty(root: TrustedRoot) -> Self {
+        Self {
+            root,
+            pins: PinLog::new(),
+            entries: Vec::new(),
+            members: BTreeMap::new(),
+            by_authority: BTreeMap::new(),
+            payees: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// From a stored directory and log, checked anew.
+    ///
+    /// # Errors
+    /// `CERTIFICATE_INVALID` or the codes of [`PinLog::append`].
+    pub fn restore(
+        root: TrustedRoot,
+        directory: &Directory,
+        entries: Vec<PinEntry>,
+        now: Timestamp,
+    ) -> Result<Self, Fault> {
+        Self::empty(root).extended(directory, entries, now)
+    }
+
+    /// This view with a newer directory and more entries of the log.
+    ///
+    /// # Errors
+    /// `CERTIFICATE_INVALID` when a member's authority is not of this root, or the codes of [`PinLog::append`].
+    pub fn extended(
+        &self,
+        directory: &Directory,
+        more: Vec<PinEntry>,
+        now: Timestamp,
+    ) -> Result<Self, Fault> {
+        let mut pins = self.pins.clone();
+        let mut entries = self.entries.clone();
+        for entry in more {
+            pins.append(entry.clone(), &self.root)?;
+            entries.push(entry);
+        }
+        let mut members = BTreeMap::new();
+        let mut by_authority = BTreeMap::new();
+        for entry in directory.banks.iter() {
+            let authority = check_authority(entry, &self.root, now)?;
+            by_authority.insert(authority.fingerprint, entry.name.as_str().to_owned());
+            members.insert(entry.name.as_str().to_owned(), Member { entry: entry.clone(), authority });
+        }
+        let payees = Mutex::new(BTreeMap::new());
+        Ok(Self { root: self.root.clone(), pins, entries, members, by_authority, payees })
+    }
+
+    /// The root everything was checked against.
+    pub fn root(&self) -> &TrustedRoot {
+        &self.root
+    }
+
+    /// The log as received, for keeping.
+    pub fn entries(&self) -> &[PinEntry] {
+        &self.entries
+    }
+
+    /// All members by name.
+    pub fn members(&self) -> &BTreeMap<String, Member> {
+        &self.members
+    }
+
+    /// A member by name.
+    ///
+    /// # Errors
+    /// `WRONG_BANK` when the center knows no such bank.
+    pub fn member(&self, bank: &str) -> Result<&Member, Fault> {
+        self.members
+            .get(bank)
+            .ok_or_else(|| Fault::new(Code::WrongBank, format!("the center knows no bank named {bank}")))
+    }
+
+    /// Where a bank listens.
+    ///
+    /// # Errors
+    /// `WRONG_BANK`, or `UNAVAILABLE` when it has not registered yet.
+    pub fn target(&self, bank: &str) -> Result<Target, Fault> {
+        let member = self.member(bank)?;
+        if member.entry.url.as_str().is_empty() {
+            return Err(Fault::new(Code::Unavailable, format!("bank {bank} has not registered its address"))
+                .hint(format!("start it: feiqian bank run --home <home of {bank}>")));
+        }
+        Ok(Target::named(member.entry.url.as_str(), Role::Bank, bank))
+    }
+
+    /// A bank's document-signing key.
+    ///
+    /// # Errors
+    /// `WRONG_BANK`, `UNAVAILABLE` or `CERTIFICATE_INVALID`.
+    pub fn signer(&self, bank: &str, now: Timestamp) -> Result<[u8; 32], Fault> {
+        let member = self.member(bank)?;
+        let invalid = |error: String| Fault::new(Code::CertificateInvalid, error);
+        let certificates = member.entry.signer.iter().map(|der| der.to_vec()).collect();
+        let chain = Chain::new(certificates).map_err(|_| {
+            Fault::new(Code::Unavailable, format!("bank {bank} has not registered its signing key"))
+        })?;
+        let verified = validate(&chain, &self.root, Purpose::Signing, Revocation::Unchecked, now.seconds())
+            .map_err(|error| invalid(error.to_string()))?;
+        if verified.subject.role() != Role::Bank || verified.subject.name() != bank {
+            return Err(invalid(format!("the directory's signing key is not that of bank {bank}")));
+        }
+        Ok(verified.public_key)
+    }
+
+    fn validate_payee(&self, leaf: &[u8], issuer: &Digest, now: Timestamp) -> Result<Verified, Rejection> {
+        let invalid = |error: String| Rejection::CertificateInvalid(error);
+        let member = self
+            .by_authority
+            .get(issuer)
+            .and_then(|bank| self.members.get(bank))
+            .ok_or_else(|| invalid("its issuer is no member of the center".into()))?;
+        let chain = Chain::new(vec![leaf.to_vec(), member.entry.authority.to_vec()])
+            .map_err(|error| invalid(error.to_string()))?;
+        validate(&chain, &self.root, Purpose::Signing, Revocation::Unchecked, now.seconds())
+            .map_err(|error| invalid(error.to_string()))
+    }
+}
+
+fn check_authority(
+    entry: &BankEntry,
+    root: &TrustedRoot,
+    now: Timestamp,
+) -> Result<VerifiedAuthority, Fault> {
+    let invalid = |error: String| Fault::new(Code::CertificateInvalid, error);
+    let chain = Chain::new(vec![entry.authority.to_vec()]).map_err(|error| invalid(error.to_string()))?;
+    let authority = validate_authority(&chain, root, Revocation::Unchecked, now.seconds())
+        .map_err(|error| invalid(error.to_string()))?;
+    if authority.bank != entry.name.as_str() {
+        return Err(invalid(format!("the directory's authority of {} is another bank's", entry.name)));
+    }
+    Ok(authority)
+}
+
+impl Authorities for MemberView {
+    fn payee(&self, leaf: &[u8], issuer: &Digest, now: Timestamp) -> Result<Verified, Rejection> {
+        let print = fingerprint(leaf);
+        let known = self.payees.lock().unwrap_or_else(PoisonError::into_inner).get(&print).cloned();
+        if let Some(verified) = known
+            && (verified.not_before..verified.not_after).contains(&now.seconds())
+            && self.by_authority.get(issuer).map(String::as_str) == verified.subject.bank_name()
+        {
+            return Ok((*verified).clone());
+        }
+        let verified = self.validate_payee(leaf, issuer, now)?;
+        let mut payees = self.payees.lock().unwrap_or_else(PoisonError::into_inner);
+        if payees.len() >= REMEMBERED_PAYEES {
+            payees.clear();
+        }
+        payees.insert(print, Arc::new(verified.clone()));
+        Ok(verified)
+    }
+}
+
+/// The members' view kept up to date from the center.
+#[derive(Debug)]
+pub struct Members {
+    center: Target,
+    view: ArcSwap<MemberView>,
+}
+
+impl Members {
+    /// Starts from a view (empty or restored) and the center's URL.
+    pub fn new(view: MemberView, center_url: &str) -> Self {
+        let center = Target { url: center_url.to_owned(), expect: None };
+        Self { center, view: ArcSwap::from_pointee(view) }
+    }
+
+    /// The center.
+    pub fn center(&self) -> &Target {
+        &self.center
+    }
+
+    /// The newest view.
+    pub fn snapshot(&self) -> Arc<MemberView> {
+        self.view.load_full()
+    }
+
+    /// Replaces the view: for the center itself, whose own store is the source.
+    pub fn replace(&self, view: MemberView) {
+        self.view.store(Arc::new(view));
+    }
+
+    /// Asks the center for its directory and the entries of its log that are not known yet. Anonymous.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when the center cannot be reached; `CERTIFICATE_INVALID`, `KEYSET_NOT_PINNED` or
+    /// `KEYSET_INVALID` when what it shows does not hold.
+    pub async fn sync(&self, network: &dyn Network, now: Timestamp) -> Result<(), Fault> {
+        let directory: Directory = self.ask(network, "/v1/directory", &()).await?;
+        let view = self.snapshot();
+        let mut more = Vec::new();
+        loop {
+            let known = view.entries.len().saturating_add(more.len());
+            let request = PinsRequest { from: U64(u64::try_from(known).unwrap_or(u64::MAX)) };
+            let part: PinsResponse = self.ask(network, "/v1/keysets", &request).await?;
+            if part.entries.is_empty() {
+                break;
+            }
+            more.extend(part.entries.into_vec());
+        }
+        self.replace(view.extended(&directory, more, now)?);
+        Ok(())
+    }
+
+    async fn ask<Req, Res>(&self, network: &dyn Network, path: &str, request: &Req) -> Result<Res, Fault>
+    where
+        Req: serde::Serialize + Sync + 'static,
+        Res: serde::de::DeserializeOwned,
+    {
+        call(network, &self.center, Caller::Anonymous, path, request).await.map_err(|error| match error {
+            CallError::Fault(fault) => fault,
+            unreachable => {
+                Fault::new(Code::Unavailable, format!("the center cannot be reached: {unreachable}"))
+                    .hint(format!("start the center at {} and try again", self.center.url))
+            }
+        })
+    }
+}

@@ -1,0 +1,140 @@
+//! Transactions on one connection: a group of works in one commit, or one work on a snapshot.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use feiqian_ledger::store::{StoreError, Work};
+use rusqlite::Connection;
+
+use crate::{error::translate, statements::Statements, tx::SqliteTx};
+
+type Outcome = Result<(), StoreError>;
+
+/// A connection with its generated statements. Lives on one thread at a time.
+pub(crate) struct Engine {
+    connection: Connection,
+    statements: Statements,
+}
+
+impl Engine {
+    pub(crate) fn new(connection: Connection) -> Self {
+        connection.set_prepared_statement_cache_capacity(256);
+        Self { connection, statements: Statements::default() }
+    }
+
+    fn control(&self, sql: &str) -> Outcome {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute([]))
+            .map_err(translate)?;
+        Ok(())
+    }
+
+    /// Runs the works in one transaction, each behind its own savepoint, and commits. One outcome a work, in order; an `Ok` is
+    /// durable.
+    pub(crate) fn commit<'w>(
+        &mut self,
+        works: impl ExactSizeIterator<Item = (&'static str, &'w mut Work)>,
+    ) -> Vec<Outcome> {
+        let count = works.len();
+        if let Err(error) = self.control("BEGIN IMMEDIATE") {
+            return vec![Err(error); count];
+        }
+        let mut outcomes = Vec::with_capacity(count);
+        let mut points = Vec::with_capacity(count);
+        for (point, work) in works {
+            let outcome = self.run_in_savepoint(work);
+            if outcome.is_ok() {
+                points.push(point);
+            }
+            outcomes.push(outcome);
+            // A full disk or a failed read makes SQLite undo the whole transaction: then nobody's work was done.
+            if self.connection.is_autocommit() {
+                return Self::all_lost(&outcomes, count);
+            }
+        }
+        if points.is_empty() {
+            self.abandon();
+        } else if let Err(error) = self.seal(&points) {
+            let text = error.to_string();
+            for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_ok()) {
+                *outcome = Err(StoreError::Uncertain(text.clone()));
+            }
+        }
+        outcomes
+    }
+
+    fn all_lost(outcomes: &[Outcome], count: usize) -> Vec<Outcome> {
+        let cause = outcomes.last().and_then(|outcome| outcome.as_ref().err()).map(ToString::to_string);
+        let error = StoreError::Database(format!("the group was rolled back: {}", cause.unwrap_or_default()));
+        vec![Err(error); count]
+    }
+
+    fn run_in_savepoint(&mut self, work: &mut Work) -> Outcome {
+        self.control("SAVEPOINT work")?;
+        let outcome = self.run(work, true);
+        let closed = match &outcome {
+            Ok(()) => self.control("RELEASE work"),
+            Err(_) => self.control("ROLLBACK TO work").and_then(|()| self.control("RELEASE work")),
+        };
+        if closed.is_err() {
+            // The work can neither be kept nor undone alone.
+            self.abandon();
+        }
+        closed.and(outcome)
+    }
+
+    fn run(&mut self, work: &mut Work, writable: bool) -> Outcome {
+        let mut tx = SqliteTx::new(&self.connection, &mut self.statements, writable);
+        let result = catch_unwind(AssertUnwindSafe(|| work(&mut tx)));
+        match (result, tx.broken) {
+            (Err(payload), _) => {
+                let text = panic_text(payload.as_ref());
+                tracing::error!(reason = %text, "work on the store panicked and was undone");
+                Err(StoreError::Panicked(text))
+            }
+            (Ok(_), Some(broken)) => Err(broken),
+            (Ok(outcome), None) => outcome,
+        }
+    }
+
+    fn seal(&mut self, points: &[&'static str]) -> Outcome {
+        #[cfg(feature = "test-faults")]
+        let after = crate::fault::before_commit(points);
+        #[cfg(not(feature = "test-faults"))]
+        let _ = points;
+        let done = self.control("COMMIT");
+        if done.is_err() {
+            self.abandon();
+        }
+        #[cfg(feature = "test-faults")]
+        if after {
+            crate::fault::kill();
+        }
+        done
+    }
+
+    fn abandon(&self) {
+        if self.connection.is_autocommit() {
+            return;
+        }
+        if let Err(error) = self.control("ROLLBACK") {
+            tracing::error!(%error, "rollback failed");
+        }
+    }
+
+    /// Runs one work on a snapshot, without the right to write.
+    pub(crate) fn read(&mut self, work: &mut Work) -> Outcome {
+        self.control("BEGIN")?;
+        let outcome = self.run(work, false);
+        self.abandon();
+        outcome
+    }
+}
+
+fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}

@@ -1,0 +1,162 @@
+//! Opening a file: settings, role, version, tables.
+
+use std::{path::Path, time::Duration};
+
+use feiqian_ledger::store::Table;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+
+use crate::{
+    error::OpenError,
+    sqlite::Options,
+    statements::{create_indexes, create_table},
+};
+
+const META: &str =
+    "CREATE TABLE store_meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID";
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn failure(path: &Path) -> impl Fn(rusqlite::Error) -> OpenError {
+    let path = shown(path);
+    move |error| OpenError::Database { path: path.clone(), reason: error.to_string() }
+}
+
+/// The writer's connection: settings made, schema checked or created.
+pub(crate) fn open_writer(
+    path: &Path,
+    tables: &[&'static Table],
+    options: &Options,
+) -> Result<Connection, OpenError> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(failure(path))?;
+    connection.busy_timeout(options.busy_timeout).map_err(failure(path))?;
+    // Asked before anything is written, so that a foreign file stays as it is.
+    check_meta(&connection, path, options)?;
+    settings(&connection).map_err(failure(path))?;
+    install(&mut connection, path, tables, options)?;
+    Ok(connection)
+}
+
+fn settings(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    connection.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;
+         PRAGMA cache_size = -65536;",
+    )?;
+    // Checkpoints cost the writer time: rarer and larger ones cost less a transfer.
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", 4000, |_| Ok(()))?;
+    connection.pragma_update_and_check(None, "journal_size_limit", 67_108_864, |_| Ok(()))
+}
+
+/// A connection that cannot write, also not by mistake.
+pub(crate) fn open_reader(path: &Path, busy_timeout: Duration) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(busy_timeout)?;
+        connection.execute_batch(
+            "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;",
+        )?;
+        Ok(connection)
+    };
+    open().map_err(failure(path))
+}
+
+/// A database that lives and dies with its connection.
+pub(crate) fn open_memory(tables: &[&'static Table], options: &Options) -> Result<Connection, OpenError> {
+    let path = Path::new(":memory:");
+    let mut connection = Connection::open_in_memory().map_err(failure(path))?;
+    install(&mut connection, path, tables, options)?;
+    Ok(connection)
+}
+
+/// Role and version written in the file, `None` if it is no store of this project.
+pub(crate) fn read_meta(connection: &Connection, path: &Path) -> Result<Option<(String, i64)>, OpenError> {
+    let known = definition(connection, "store_meta").map_err(failure(path))?;
+    if known.as_deref() != Some(META) {
+        return Ok(None);
+    }
+    let value = |name: &str| {
+        let read = connection
+            .query_row("SELECT value FROM store_meta WHERE name = ?1", [name], |row| row.get::<_, String>(0));
+        read.optional().map_err(failure(path))
+    };
+    let version = value("version")?.and_then(|text| text.parse().ok());
+    Ok(value("role")?.zip(version))
+}
+
+fn definition(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+    connection.query_row("SELECT sql FROM sqlite_schema WHERE name = ?1", [name], |row| row.get(0)).optional()
+}
+
+/// Refuses a file of another role, of something else, or of a newer program. An empty file is welcome.
+fn check_meta(connection: &Connection, path: &Path, options: &Options) -> Result<bool, OpenError> {
+    match read_meta(connection, path)? {
+        Some((role, version)) if role == options.role => {
+            if version > options.version {
+                return Err(OpenError::Newer { path: shown(path), found: version, known: options.version });
+            }
+            Ok(true)
+        }
+        Some((role, _)) => {
+            Err(OpenError::WrongRole { path: shown(path), found: role, expected: options.role.clone() })
+        }
+        None => {
+            let things: i64 = connection
+                .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+                .map_err(failure(path))?;
+            if things != 0 {
+                let (found, expected) = ("(none)".to_owned(), options.role.clone());
+                return Err(OpenError::WrongRole { path: shown(path), found, expected });
+            }
+            Ok(false)
+        }
+    }
+}
+
+fn install(
+    connection: &mut Connection,
+    path: &Path,
+    tables: &[&'static Table],
+    options: &Options,
+) -> Result<(), OpenError> {
+    let transaction = connection
+        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+        .map_err(failure(path))?;
+    if !check_meta(&transaction, path, options)? {
+        transaction.execute_batch(META).map_err(failure(path))?;
+    }
+    let version = options.version.to_string();
+    for (name, value) in [("role", options.role.as_str()), ("version", version.as_str())] {
+        let sql = "INSERT INTO store_meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2";
+        transaction.execute(sql, [name, value]).map_err(failure(path))?;
+    }
+    for table in tables {
+        install_table(&transaction, path, table)?;
+    }
+    transaction.commit().map_err(failure(path))
+}
+
+fn install_table(connection: &Connection, path: &Path, table: &Table) -> Result<(), OpenError> {
+    let wanted = create_table(table);
+    match definition(connection, table.name).map_err(failure(path))? {
+        None => connection.execute_batch(&wanted).map_err(failure(path))?,
+        Some(found) if found == wanted => {}
+        Some(_) => return Err(OpenError::OtherLayout { path: shown(path), table: table.name.to_owned() }),
+    }
+    for (name, wanted) in create_indexes(table) {
+        // An index holds nothing of its own: one of an older layout is simply built anew.
+        let found = definition(connection, &name).map_err(failure(path))?;
+        if found.as_ref() == Some(&wanted) {
+            continue;
+        }
+        if found.is_some() {
+            connection.execute_batch(&format!("DROP INDEX {name}")).map_err(failure(path))?;
+        }
+        connection.execute_batch(&wanted).map_err(failure(path))?;
+    }
+    Ok(())
+}

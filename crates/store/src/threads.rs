@@ -1,0 +1,87 @@
+//! The writer's and the readers' threads and the queues in front of them.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+};
+
+use feiqian_ledger::store::{StoreError, Work};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::engine::Engine;
+
+/// One work on its way to a thread.
+pub(crate) struct Job {
+    pub(crate) point: &'static str,
+    pub(crate) work: Work,
+    pub(crate) reply: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// A bounded queue with the threads that serve it. Dropping it finishes the queued jobs, then ends the threads.
+pub(crate) struct Pool {
+    queue: Option<mpsc::Sender<Job>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    /// One thread that commits in groups of at most `batch` works.
+    pub(crate) fn writer(engine: Engine, queue: usize, batch: usize) -> std::io::Result<Self> {
+        let (sender, receiver) = mpsc::channel(queue.max(1));
+        let writer = thread::Builder::new().name("store-writer".to_owned());
+        let thread = writer.spawn(move || write_all(engine, receiver, batch.max(1)))?;
+        Ok(Self { queue: Some(sender), threads: vec![thread] })
+    }
+
+    /// One thread for each engine, taking jobs from one queue.
+    pub(crate) fn readers(engines: Vec<Engine>, queue: usize) -> std::io::Result<Self> {
+        let (sender, receiver) = mpsc::channel(queue.max(1));
+        let receiver = Arc::new(Mutex::new(receiver));
+        let mut pool = Self { queue: Some(sender), threads: Vec::new() };
+        for engine in engines {
+            let receiver = Arc::clone(&receiver);
+            let reader = thread::Builder::new().name("store-reader".to_owned());
+            pool.threads.push(reader.spawn(move || read_all(engine, &receiver))?);
+        }
+        Ok(pool)
+    }
+
+    /// Queues the work and waits for its answer. Once queued it runs, also if this future is dropped.
+    pub(crate) async fn run(&self, point: &'static str, work: Work) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
+        queue.send(Job { point, work, reply }).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.queue.take();
+        for thread in self.threads.drain(..) {
+            // The last owner of a store may be a work that runs on this very thread.
+            if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+                tracing::error!("a thread of the store ended by a panic");
+            }
+        }
+    }
+}
+
+fn write_all(mut engine: Engine, mut queue: mpsc::Receiver<Job>, batch: usize) {
+    let mut jobs = Vec::with_capacity(batch);
+    while queue.blocking_recv_many(&mut jobs, batch) > 0 {
+        let outcomes = engine.commit(jobs.iter_mut().map(|job| (job.point, &mut job.work)));
+        for (job, outcome) in jobs.drain(..).zip(outcomes) {
+            // Nobody waiting any more is no reason not to have done it.
+            let _ = job.reply.send(outcome);
+        }
+    }
+}
+
+fn read_all(mut engine: Engine, queue: &Mutex<mpsc::Receiver<Job>>) {
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+        let Some(mut job) = job else { return };
+        let outcome = engine.read(&mut job.work);
+        let _ = job.reply.send(outcome);
+    }
+}

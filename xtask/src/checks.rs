@@ -1,0 +1,91 @@
+//! `ci` and `test`: the checks a change must pass, in the order that builds least.
+//!
+//! Format and layers need no compiler. Clippy and the documentation share the checked dependencies, so what is
+//! wrong in the code shows before anything is compiled in full, which only the tests need.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::steps::{self, Step, command};
+use crate::{layers, vectors};
+
+/// The feature that compiles the fault points into the binary under test.
+const TEST_FAULTS: &str = "test-faults";
+
+/// Everything, with timings and a summary.
+///
+/// # Errors
+/// The first check that fails.
+pub(crate) fn ci(root: &Path) -> Result<()> {
+    let features = features(root)?;
+    let clippy = || {
+        let mut arguments = vec!["clippy", "--workspace", "--all-targets"];
+        arguments.extend(&features);
+        arguments.extend(["--", "-D", "warnings"]);
+        command(root, "cargo", &arguments, &[])
+    };
+    let documentation = || {
+        let mut arguments = vec!["doc", "--workspace", "--no-deps"];
+        arguments.extend(&features);
+        command(root, "cargo", &arguments, &[("RUSTDOCFLAGS", "-D warnings")])
+    };
+    let mut all = vec![
+        Step::new("format", || command(root, "cargo", &["fmt", "--all", "--check"], &[])),
+        Step::new("layers", || layers::check(root)),
+        Step::new("clippy", clippy),
+        Step::new("documentation", documentation),
+    ];
+    all.extend(test_steps(root, &features, &[]));
+    steps::run(all)
+}
+
+/// All tests, the test vectors, and the second implementation that checks them.
+///
+/// # Errors
+/// The first of the three that fails.
+pub(crate) fn test(root: &Path, passed_on: &[&str]) -> Result<()> {
+    let features = features(root)?;
+    steps::run(test_steps(root, &features, passed_on))
+}
+
+fn test_steps<'a>(root: &'a Path, features: &'a [&'a str], passed_on: &'a [&'a str]) -> Vec<Step<'a>> {
+    let tests = move || {
+        let mut arguments = vec!["test", "--workspace"];
+        arguments.extend(features);
+        arguments.extend(passed_on);
+        command(root, "cargo", &arguments, &[])
+    };
+    vec![
+        Step::new("tests", tests),
+        Step::new("test vectors", || vectors::check(root)),
+        Step::new("second implementation", || second_implementation(root)),
+    ]
+}
+
+/// `--features feiqian/test-faults` when the binary crate has that feature, else nothing, saying so.
+fn features(root: &Path) -> Result<Vec<&'static str>> {
+    let path = root.join("crates/feiqian/Cargo.toml");
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let manifest: toml::Table = text.parse().with_context(|| path.display().to_string())?;
+    if manifest.get("features").and_then(|features| features.get(TEST_FAULTS)).is_some() {
+        return Ok(vec!["--features", "feiqian/test-faults"]);
+    }
+    println!("note: crates/feiqian has no feature `{TEST_FAULTS}`, so no fault point is compiled in");
+    Ok(Vec::new())
+}
+
+fn second_implementation(root: &Path) -> Result<()> {
+    if !starts("python3") {
+        println!("python3 is missing; installing it with apt-get");
+        command(root, "apt-get", &["update"], &[])?;
+        command(root, "apt-get", &["install", "--yes", "python3"], &[("DEBIAN_FRONTEND", "noninteractive")])?;
+    }
+    command(root, "python3", &["docs/spec/check.py"], &[])
+}
+
+fn starts(program: &str) -> bool {
+    let run = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    run.is_ok_and(|status| status.success())
+}

@@ -1,0 +1,63 @@
+//! Checks and chores: `cargo xtask <command>`.
+//!
+//! Every command prints what it does, names what it found and exits non-zero when a check fails.
+
+mod checks;
+mod layers;
+mod steps;
+mod tidy;
+mod vectors;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  ci                 everything a change must pass: format, layers, clippy, docs, tests
+  test [ARG]...      all tests, the test vectors, the second implementation; ARGs go to `cargo test`
+  layers             no crate depends on its own layer or a higher one; no role crate enables `hazmat`
+  vectors [--check]  write docs/spec/vectors/*.json; with --check compare instead
+  tidy               broken relative links, unfinished code; lists files over 600 lines";
+
+fn main() -> ExitCode {
+    match run(std::env::args().skip(1).collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut arguments: Vec<String>) -> Result<()> {
+    let root = workspace_root()?;
+    if arguments.is_empty() {
+        bail!("no command\n\n{USAGE}");
+    }
+    let command = arguments.remove(0);
+    let rest: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match (command.as_str(), rest.as_slice()) {
+        ("ci", []) => checks::ci(&root),
+        ("test", passed_on) => checks::test(&root, passed_on),
+        ("layers", []) => layers::check(&root),
+        ("vectors", []) => vectors::write(&root),
+        ("vectors", ["--check"]) => vectors::check(&root),
+        ("tidy", []) => tidy::check(&root),
+        ("help" | "--help" | "-h", _) => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!("not a command: {command} {}\n\n{USAGE}", rest.join(" ")),
+    }
+}
+
+/// The folder above this package, wherever the command was typed.
+fn workspace_root() -> Result<PathBuf> {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_path_buf)
+        .context("the xtask package has no parent folder")
+}
