@@ -21,6 +21,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::AlertDescription;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -170,11 +171,25 @@ fn alert_of(url: String, error: &rustls::Error) -> NetworkError {
     match error {
         // A server judges our certificate after its side of the handshake: the refusal arrives instead of an answer,
         // and it read no request before.
-        rustls::Error::AlertReceived(alert) => {
+        rustls::Error::AlertReceived(alert) if is_refusal(*alert) => {
             NetworkError::Untrusted { url, reason: format!("it refuses our certificate ({alert:?})") }
         }
         other => NetworkError::Lost { url, reason: other.to_string() },
     }
+}
+
+/// Whether an alert can only come from a server that did not accept its client.
+const fn is_refusal(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+    )
 }
 
 fn tls_error(error: &(dyn std::error::Error + 'static)) -> Option<rustls::Error> {

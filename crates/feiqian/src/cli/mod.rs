@@ -1,0 +1,125 @@
+//! The command tree: what can be typed, and its help.
+
+mod nodes;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use nodes::{
+    AccountCommand, Bank, BankInit, Center, CenterInit, HomeOnly, Merchant, MerchantInit, RunArgs, Wallet,
+    WalletInit,
+};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  refused: nothing has changed, and repeating the command is of no use by itself
+  2  used wrongly
+  3  not now: a node is missing or busy, the command may be repeated
+  4  an audit or a step of the demo found something wrong
+
+Examples:
+  feiqian demo
+  feiqian wallet balance --home ~/wallet --json";
+
+/// Electronic cash: bank, wallet, merchant and verification center, each a node.
+///
+/// Coins are blind-signed by a bank, paid to anybody, cleared between banks by the center.
+#[derive(Debug, Parser)]
+#[command(name = "feiqian", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Print exactly one JSON object on standard output; a refusal is {"error":{"code","message","hint"}}.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Log lines on standard error from this level on: error, warn, info, debug, or a filter by module
+    /// [default: info for `run`, else warn].
+    #[arg(long, global = true, env = "FEIQIAN_LOG", value_name = "LEVEL")]
+    pub(crate) log: Option<String>,
+    /// How log lines look: text or json.
+    #[arg(long, global = true, env = "FEIQIAN_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    pub(crate) log_format: String,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The verification center: root authority, directory of banks, clearing.
+    #[command(subcommand, after_help = "Example:\n  feiqian center init --home center --name center")]
+    Center(Center),
+    /// A bank: accounts, issuing and redeeming coins.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  feiqian bank init --home bank --name north --center URL"
+    )]
+    Bank(Bank),
+    /// A merchant: payment requests, deposits, refunds.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  feiqian merchant request --home shop --amount 12.50 --order A-1"
+    )]
+    Merchant(Merchant),
+    /// A wallet: coins of one person.
+    #[command(subcommand, after_help = "Example:\n  feiqian wallet withdraw --home wallet 50.00")]
+    Wallet(Wallet),
+    /// Check evidence of a double spend, or a receipt, offline.
+    #[command(after_help = "Examples:
+  feiqian verify evidence.json --root center/root.pem
+  feiqian verify evidence.json --root 3f1c…64 hex digits…
+
+Without --root the file is checked against the root certificate inside it, which anybody can make:
+the answer then says \"trusted\": false.")]
+    Verify(Verify),
+    /// Recompute the books of nodes from their stores, read-only, and compare them with one another.
+    #[command(after_help = "Example:
+  feiqian audit --home center --home north --home south --home shop --home alice --home bob
+
+Exits with 4 when an invariant is broken, and names it. Nodes may go on running meanwhile.")]
+    Audit(Audit),
+    /// Play the whole story with real processes on this machine: withdraw, pay, clear, refund, a thief, a crash.
+    #[command(after_help = "Examples:\n  feiqian demo\n  feiqian demo --keep /tmp/feiqian --json")]
+    Demo(Demo),
+    /// Measure blind signing and verifying on this machine.
+    #[command(after_help = "Example:\n  feiqian bench --seconds 2 --json")]
+    Bench(Bench),
+    /// Print the completion script of a shell.
+    #[command(after_help = "Example:\n  feiqian completions bash > ~/.local/share/bash-completion/completions/feiqian")]
+    Completions {
+        /// bash, elvish, fish, powershell or zsh.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verify {
+    /// Evidence or a receipt, as a node wrote it.
+    pub(crate) file: PathBuf,
+    /// The center's root certificate (PEM or DER file), or its SHA-256 fingerprint.
+    #[arg(long, value_name = "FILE|FINGERPRINT")]
+    pub(crate) root: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Audit {
+    /// Home of a node; as many as there are.
+    #[arg(long = "home", value_name = "DIR", required = true)]
+    pub(crate) homes: Vec<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Demo {
+    /// Keep the homes in this new or empty folder, to look at them or go on by hand.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+    /// Spoil one step, to see the demo notice: `expectation`, `node` or `store`.
+    #[arg(long = "break", value_name = "STEP", hide = true)]
+    pub(crate) spoil: Option<crate::demo::Spoil>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Bench {
+    /// How long each measure runs, in seconds, after a warm-up of a quarter of it.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+}

@@ -1,0 +1,370 @@
+//! The commands of the four roles.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+/// A node's home and nothing else.
+#[derive(Debug, Args)]
+pub(crate) struct HomeOnly {
+    /// The node's home.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: PathBuf,
+}
+
+/// How a node runs.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The node's home.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    /// Listen here from now on instead of on the stored address; port 0 takes a free one.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Option<String>,
+    /// Stop when standard input ends, so as not to outlive whoever started it.
+    #[arg(long, hide = true)]
+    pub(crate) until_input_ends: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Center {
+    /// Create a center: its root authority, keys and home.
+    #[command(after_help = "Example:\n  feiqian center init --home center --name center")]
+    Init(CenterInit),
+    /// Run it until Ctrl-C; prints one line with its address when it is ready.
+    #[command(after_help = "Example:\n  feiqian center run --home center")]
+    Run(RunArgs),
+    /// Make an invitation for a bank, good once.
+    #[command(after_help = "Example:\n  feiqian center invite --home center --bank north")]
+    Invite {
+        #[command(flatten)]
+        at: HomeOnly,
+        /// The bank's name.
+        #[arg(long)]
+        bank: String,
+    },
+    /// Put declared base money on a bank's settlement account.
+    #[command(after_help = "Example:\n  feiqian center fund --home center --bank north --amount 5000.00")]
+    Fund {
+        #[command(flatten)]
+        at: HomeOnly,
+        /// The bank's name.
+        #[arg(long)]
+        bank: String,
+        /// How much, in the bank's currency.
+        #[arg(long)]
+        amount: String,
+    },
+    /// List the banks.
+    #[command(after_help = "Example:\n  feiqian center banks --home center --json")]
+    Banks(HomeOnly),
+    /// Show each bank's settlement account and what the banks owed one another.
+    #[command(after_help = "Example:\n  feiqian center positions --home center --json")]
+    Positions(HomeOnly),
+    /// Show how the center is doing.
+    #[command(after_help = "Example:\n  feiqian center status --home center --json")]
+    Status(HomeOnly),
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Admission {
+    /// Every bank that asks; on this machine only.
+    Open,
+    /// Banks with an invitation.
+    Code,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Settlement {
+    /// Every item at once.
+    Gross,
+    /// In cycles.
+    Net,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CenterInit {
+    /// A new or empty folder for it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    /// Its name: a-z, 0-9 and -.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Where it will listen; port 0 takes a free one and keeps it.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
+    pub(crate) listen: String,
+    /// Who may become a member [default: open on a loopback address, else code].
+    #[arg(long)]
+    pub(crate) admission: Option<Admission>,
+    /// How obligations between banks are settled.
+    #[arg(long, default_value = "gross")]
+    pub(crate) settlement: Settlement,
+    /// Declared base money put on each admitted bank's settlement account.
+    #[arg(long, default_value = "1000000.00", value_name = "AMOUNT")]
+    pub(crate) fund: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bank {
+    /// Create a bank: the center, which must be running, certifies its authority.
+    #[command(after_help = "Example:
+  feiqian bank init --home north --name north --center https://127.0.0.1:7000#sha256=FINGERPRINT")]
+    Init(BankInit),
+    /// Run it until Ctrl-C; prints one line with its address when it is ready.
+    #[command(after_help = "Example:\n  feiqian bank run --home north")]
+    Run(RunArgs),
+    /// Customers' accounts.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  feiqian bank account open --home north --name alice --json"
+    )]
+    Account(AccountCommand),
+    /// Show how the bank is doing.
+    #[command(after_help = "Example:\n  feiqian bank status --home north --json")]
+    Status(HomeOnly),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BankInit {
+    /// A new or empty folder for it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    /// Its name: a-z, 0-9 and -.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// The center's address as it printed it, with #sha256=FINGERPRINT.
+    #[arg(long, value_name = "URL")]
+    pub(crate) center: String,
+    /// The center's invitation, where it wants one.
+    #[arg(long)]
+    pub(crate) code: Option<String>,
+    /// The currency it keeps accounts in.
+    #[arg(long, default_value = "CNY")]
+    pub(crate) currency: String,
+    /// Where it will listen; port 0 takes a free one and keeps it.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
+    pub(crate) listen: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum CustomerRole {
+    /// A person with a wallet.
+    Customer,
+    /// A merchant with a node.
+    Merchant,
+}
+
+/// A named account and an amount.
+#[derive(Debug, Args)]
+pub(crate) struct AccountAmount {
+    #[command(flatten)]
+    pub(crate) at: HomeOnly,
+    /// The customer's name.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// How much, as in 100.00.
+    #[arg(long)]
+    pub(crate) amount: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccountCommand {
+    /// Open an account; prints the enrolment code, good once.
+    #[command(after_help = "Example:\n  feiqian bank account open --home north --name alice")]
+    Open {
+        #[command(flatten)]
+        at: HomeOnly,
+        /// The customer's name.
+        #[arg(long)]
+        name: String,
+        /// What the account is for.
+        #[arg(long, default_value = "customer")]
+        role: CustomerRole,
+    },
+    /// Take base money in: put it on the account.
+    #[command(after_help = "Example:\n  feiqian bank account fund --home north --name alice --amount 100.00")]
+    Fund(AccountAmount),
+    /// Pay base money out of the account.
+    #[command(
+        after_help = "Example:\n  feiqian bank account payout --home north --name alice --amount 20.00"
+    )]
+    Payout(AccountAmount),
+    /// List accounts.
+    #[command(after_help = "Example:\n  feiqian bank account list --home north --json")]
+    List(HomeOnly),
+    /// Close an empty account.
+    #[command(after_help = "Example:\n  feiqian bank account close --home north --name alice")]
+    Close {
+        #[command(flatten)]
+        at: HomeOnly,
+        /// The customer's name.
+        #[arg(long)]
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Merchant {
+    /// Create a merchant's node at its bank, which must be running.
+    #[command(after_help = "Example:
+  feiqian merchant init --home shop --name shop --bank https://127.0.0.1:7001#sha256=FINGERPRINT --code CODE")]
+    Init(MerchantInit),
+    /// Run it until Ctrl-C; prints one line with its address when it is ready.
+    #[command(after_help = "Example:\n  feiqian merchant run --home shop")]
+    Run(RunArgs),
+    /// Ask for a payment: prints a feiqian: URI to hand to the payer.
+    #[command(
+        after_help = "Examples:\n  feiqian merchant request --home shop --amount 12.50 --order A-1\n  feiqian merchant request --home shop --amount 12.50 --order A-2 --qr"
+    )]
+    Request {
+        #[command(flatten)]
+        at: HomeOnly,
+        /// How much, as in 12.50.
+        #[arg(long)]
+        amount: String,
+        /// The order's reference, unique.
+        #[arg(long)]
+        order: String,
+        /// Seconds until the request expires.
+        #[arg(long, value_name = "SECONDS")]
+        expires: Option<u64>,
+        /// Draw the request as a QR code too.
+        #[arg(long)]
+        qr: bool,
+    },
+    /// List orders and what became of them.
+    #[command(after_help = "Example:\n  feiqian merchant orders --home shop --json")]
+    Orders(HomeOnly),
+    /// Give back what was paid for an order, all or a part.
+    #[command(after_help = "Example:\n  feiqian merchant refund --home shop --order A-1 --amount 2.00")]
+    Refund {
+        #[command(flatten)]
+        at: HomeOnly,
+        /// The order's reference.
+        #[arg(long)]
+        order: String,
+        /// How much [default: all that is left].
+        #[arg(long)]
+        amount: Option<String>,
+    },
+    /// Show how the merchant is doing.
+    #[command(after_help = "Example:\n  feiqian merchant status --home shop --json")]
+    Status(HomeOnly),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MerchantInit {
+    /// A new or empty folder for it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    /// Its name.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Its bank's address as the bank printed it, with #sha256=FINGERPRINT.
+    #[arg(long, value_name = "URL")]
+    pub(crate) bank: String,
+    /// The enrolment code from its bank.
+    #[arg(long)]
+    pub(crate) code: String,
+    /// Where it will listen; port 0 takes a free one and keeps it.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
+    pub(crate) listen: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Wallet {
+    /// Create a wallet at its bank, which must be running; shows the words that restore it, once.
+    #[command(after_help = "Example:
+  feiqian wallet init --home alice --name alice --bank https://127.0.0.1:7001#sha256=FINGERPRINT --code CODE")]
+    Init(WalletInit),
+    /// Run it until Ctrl-C: collects what others pay without being asked.
+    #[command(after_help = "Example:\n  feiqian wallet run --home alice")]
+    Run(RunArgs),
+    /// Turn money on the account into coins.
+    #[command(after_help = "Example:\n  feiqian wallet withdraw --home alice 50.00")]
+    Withdraw {
+        #[command(flatten)]
+        at: HomeOnly,
+        /// How much, as in 50.00.
+        amount: String,
+    },
+    /// Turn coins into money on the account.
+    #[command(after_help = "Example:\n  feiqian wallet deposit --home alice 10.00")]
+    Deposit {
+        #[command(flatten)]
+        at: HomeOnly,
+        /// How much, as in 10.00.
+        amount: String,
+    },
+    /// Show what the wallet holds; pending value stands apart.
+    #[command(after_help = "Example:\n  feiqian wallet balance --home alice --json")]
+    Balance(HomeOnly),
+    /// Show what happened in the wallet.
+    #[command(after_help = "Example:\n  feiqian wallet history --home alice --json")]
+    History(HomeOnly),
+    /// Renew coins, take back change, refunds and expired payments.
+    #[command(after_help = "Example:\n  feiqian wallet refresh --home alice")]
+    Refresh(HomeOnly),
+    /// Pay a request.
+    #[command(
+        after_help = "Examples:\n  feiqian wallet pay --home alice feiqian:RlEB…\n  feiqian wallet pay --home alice feiqian:RlEB… --out payment.fq"
+    )]
+    Pay {
+        #[command(flatten)]
+        at: HomeOnly,
+        /// The request, a feiqian: URI.
+        uri: String,
+        /// Write the payment to this file, to be handed over by other means, instead of sending it.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Ask somebody for money: prints a feiqian: URI to hand over.
+    #[command(after_help = "Example:\n  feiqian wallet request --home bob 5.00")]
+    Request {
+        #[command(flatten)]
+        at: HomeOnly,
+        /// How much, as in 5.00.
+        amount: String,
+        /// What for; the payer sees it.
+        #[arg(long)]
+        order: Option<String>,
+        /// Seconds until the request expires.
+        #[arg(long, value_name = "SECONDS")]
+        expires: Option<u64>,
+        /// The payment comes as a file, by hand, instead of through the bank's drop box.
+        #[arg(long)]
+        by_hand: bool,
+        /// Draw the request as a QR code too.
+        #[arg(long)]
+        qr: bool,
+    },
+    /// Collect what others have paid, from the drop box or from a file.
+    #[command(
+        after_help = "Examples:\n  feiqian wallet receive --home bob\n  feiqian wallet receive --home bob payment.fq"
+    )]
+    Receive {
+        #[command(flatten)]
+        at: HomeOnly,
+        /// A payment as `wallet pay --out` wrote it.
+        file: Option<PathBuf>,
+    },
+    /// Show how the wallet is doing.
+    #[command(after_help = "Example:\n  feiqian wallet status --home alice --json")]
+    Status(HomeOnly),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WalletInit {
+    /// A new or empty folder for it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    /// The owner's name for it.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// The bank's address as the bank printed it, with #sha256=FINGERPRINT.
+    #[arg(long, value_name = "URL")]
+    pub(crate) bank: String,
+    /// The enrolment code from the bank.
+    #[arg(long)]
+    pub(crate) code: String,
+}

@@ -1,0 +1,151 @@
+//! What a command prints: one JSON object for programs, tables for eyes.
+
+use std::io::Write as _;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use feiqian_wire::error::{Code, Fault};
+use serde_json::{Map, Value, json};
+
+/// Exit code of a command that was used wrongly.
+pub(crate) const USED_WRONGLY: u8 = 2;
+
+/// The exit code of a fault; the table is in `feiqian --help`.
+pub(crate) fn exit_code(fault: &Fault) -> u8 {
+    match fault.code {
+        Code::Usage => USED_WRONGLY,
+        Code::BrokenInvariant => 4,
+        code if code.is_definitive() => 1,
+        _ => 3,
+    }
+}
+
+/// A fault as JSON shows it.
+pub(crate) fn error_object(fault: &Fault) -> Value {
+    json!({"error": {"code": fault.code, "message": fault.message, "hint": fault.hint}})
+}
+
+/// Prints one line; a reader that hung up is no reason to fail.
+pub(crate) fn line(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Prints a command's result.
+pub(crate) fn result(value: &Value, as_json: bool) {
+    if as_json {
+        line(&value.to_string());
+    } else {
+        line(&render(value));
+    }
+}
+
+/// Prints a fault: JSON on standard output, words on standard error.
+pub(crate) fn fault(fault: &Fault, as_json: bool) {
+    if as_json {
+        return line(&error_object(fault).to_string());
+    }
+    eprintln!("feiqian: {}: {}", fault.code, fault.message);
+    if let Some(hint) = &fault.hint {
+        eprintln!("  {hint}");
+    }
+}
+
+/// A value as tables: its plain fields as one, each list of objects as another.
+pub(crate) fn render(value: &Value) -> String {
+    let Value::Object(fields) = value else { return plain(value) };
+    let mut parts = Vec::new();
+    let simple: Vec<_> = fields.iter().filter(|(_, value)| !is_list_of_objects(value)).collect();
+    if !simple.is_empty() {
+        let mut table = table();
+        for (name, value) in simple {
+            table.add_row([name.replace('_', " "), cell(value)]);
+        }
+        parts.push(table.to_string());
+    }
+    for (name, value) in fields {
+        if let (true, Value::Array(items)) = (is_list_of_objects(value), value) {
+            parts.push(format!("{}\n{}", name.replace('_', " "), list(items)));
+        }
+    }
+    if parts.is_empty() { "done".to_owned() } else { parts.join("\n\n") }
+}
+
+/// A table in the style of this program.
+pub(crate) fn table() -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+}
+
+fn is_list_of_objects(value: &Value) -> bool {
+    value.as_array().is_some_and(|items| !items.is_empty() && items.iter().all(Value::is_object))
+}
+
+fn list(items: &[Value]) -> String {
+    let mut columns: Vec<&str> = Vec::new();
+    let objects: Vec<&Map<String, Value>> = items.iter().filter_map(Value::as_object).collect();
+    for name in objects.iter().flat_map(|object| object.keys()) {
+        if !columns.contains(&name.as_str()) {
+            columns.push(name);
+        }
+    }
+    let mut table = table();
+    table.set_header(columns.iter().map(|name| name.replace('_', " ")));
+    for object in objects {
+        table.add_row(columns.iter().map(|name| object.get(*name).map(cell).unwrap_or_default()));
+    }
+    table.to_string()
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| format!("{}: {}", name.replace('_', " "), cell(value)))
+            .collect::<Vec<_>>()
+            .join("\n"),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join("\n"),
+        other => plain(other),
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "–".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_have_the_documented_exit_codes() {
+        let of = |code| exit_code(&Fault::new(code, "x"));
+        assert_eq!(of(Code::Usage), 2);
+        assert_eq!(of(Code::InsufficientFunds), 1);
+        assert_eq!(of(Code::NodeUnreachable), 3);
+        assert_eq!(of(Code::BrokenInvariant), 4);
+    }
+
+    #[test]
+    fn an_error_is_one_object_with_code_message_and_hint() {
+        let object = error_object(&Fault::new(Code::Locked, "in use").hint("wait"));
+        assert_eq!(
+            object,
+            json!({"error": {"code": "LOCKED", "message": "in use", "hint": "wait"}})
+        );
+    }
+
+    #[test]
+    fn fields_and_lists_become_tables() {
+        let text = render(&json!({"balance": "1.00", "entries": [{"what": "pay", "amount": "2.00"}, {"what": "x"}]}));
+        for part in ["balance", "1.00", "entries", "what", "pay", "2.00"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}
