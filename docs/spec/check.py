@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A second implementation of the specification, which checks the test vectors.
 
-Written from docs/src/specification.md and RFC 9496 alone; plain Python 3, no packages. Slow, and not constant-time:
+Written from docs/src/specification*.md, docs/src/wire-format.md and RFCs 9496, 8032 and 8439 alone; plain Python 3,
+no packages. Slow, and not constant-time:
 it reads public test data and must never touch a secret.
 
     python3 docs/spec/check.py [folder]
@@ -10,6 +11,7 @@ reads every *.json of the folder (docs/spec/vectors beside this file unless give
 inputs, prints a line for each group and a count, and exits with 1 on any difference or when there are no vectors.
 """
 
+import base64
 import hashlib
 import json
 import pathlib
@@ -297,6 +299,355 @@ def possession_verify(publics, statement, proof):
         raise Refused("the proof's equation does not hold")
 
 
+# ---------------------------------------------------------------- Ed25519 (RFC 8032), over the same curve
+
+
+def decode_edwards(data):
+    """RFC 8032, 5.1.3."""
+    whole = int.from_bytes(data, "little")
+    y, sign = whole % 2**255, whole >> 255
+    was_square, x = root_of_ratio(y * y - 1, D * y * y + 1)
+    if len(data) != 32 or y >= P or not was_square or (x == 0 and sign):
+        raise Refused("not a point of Ed25519")
+    if x & 1 != sign:
+        x = P - x
+    return x, y, 1, x * y % P
+
+
+def encode_edwards(point):
+    x, y, z, _ = point
+    inverse = pow(z, -1, P)
+    return ((y * inverse % P) | (x * inverse % P & 1) << 255).to_bytes(32, "little")
+
+
+def ed25519_verify(public, message, signature, what):
+    """RFC 8032, 5.1.7 without the cofactor; keys and R of small order are refused besides."""
+    try:
+        if len(signature) != 64:
+            raise Refused("length")
+        key, commitment, answer = decode_edwards(public), decode_edwards(signature[:32]), decode_scalar(signature[32:])
+        for point in (key, commitment):
+            if encode_edwards(combine((8, point))) == encode_edwards(NEUTRAL):
+                raise Refused("small order")
+        k = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little")
+        if encode_edwards(combine((answer, G), (-k, key))) != signature[:32]:
+            raise Refused("equation")
+    except Refused as refused:
+        raise Refused(f"signature does not verify: {what}") from refused
+
+
+# ---------------------------------------------------------------- ChaCha20-Poly1305 (RFC 8439)
+
+
+def chacha_block(key, counter, nonce):
+    words = [0x61707865, 0x3320646E, 0x79622D32, 0x6B206574]
+    words += [int.from_bytes(part[i:i + 4], "little") for part in (key, counter.to_bytes(4, "little"), nonce)
+              for i in range(0, len(part), 4)]
+    state = list(words)
+    for _ in range(10):
+        for a, b, c, d in ((0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15),
+                           (0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14)):
+            for sum_at, add_at, turn_at, by in ((a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)):
+                state[sum_at] = (state[sum_at] + state[add_at]) % 2**32
+                mixed = state[turn_at] ^ state[sum_at]
+                state[turn_at] = (mixed << by | mixed >> 32 - by) % 2**32
+    return b"".join(((one + other) % 2**32).to_bytes(4, "little") for one, other in zip(state, words))
+
+
+def chacha_open(key, nonce, sealed, associated):
+    """The message, or Refused where the tag is wrong."""
+    if len(sealed) < 16:
+        raise Refused("sealed message")
+    ciphertext, tag = sealed[:-16], sealed[-16:]
+    one_time = chacha_block(key, 0, nonce)
+    r, s = int.from_bytes(one_time[:16], "little"), int.from_bytes(one_time[16:32], "little")
+    r &= 0x0FFFFFFC0FFFFFFC0FFFFFFC0FFFFFFF
+    padded = b"".join(part + bytes(-len(part) % 16) for part in (associated, ciphertext))
+    padded += integer(len(associated)) + integer(len(ciphertext))
+    accumulator = 0
+    for at in range(0, len(padded), 16):
+        accumulator = (accumulator + int.from_bytes(padded[at:at + 16], "little") + 2**128) * r % (2**130 - 5)
+    if ((accumulator + s) % 2**128).to_bytes(16, "little") != tag:
+        raise Refused("sealed message")
+    stream = b"".join(chacha_block(key, 1 + at, nonce) for at in range(-(-len(ciphertext) // 64)))
+    return bytes(one ^ other for one, other in zip(ciphertext, stream))
+
+
+# ---------------------------------------------------------------- online cash: messages come as their JSON
+
+
+def texts(*names):
+    return tuple(name.encode() for name in names)
+
+
+def number(text):
+    """A 64-bit integer in its one decimal writing; amounts are below 2^63, which no rule here depends on."""
+    if not text.isascii() or not text.isdigit() or (len(text) > 1 and text[0] == "0") or int(text) >= 2**64:
+        raise Refused("not a decimal integer")
+    return int(text)
+
+
+def hashed(text):
+    """A decimal string as it enters a hash."""
+    return integer(number(text))
+
+
+def denomination_id(key):
+    return digest_of("online-cash/denomination", *texts(key["bank"], key["currency"]), hashed(key["value"]), b"online",
+                     *(hashed(key[name]) for name in ("issue_from", "issue_until", "redeem_until")), raw(key["key"]))
+
+
+def keyset_digest(keyset):
+    return digest_of("online-cash/keyset", keyset["bank"].encode(), hashed(keyset["epoch"]),
+                     keyset["currency"].encode(), hashed(keyset["grace_until"]), integer(len(keyset["keys"])),
+                     *map(denomination_id, keyset["keys"]))
+
+
+TIMES = ("issue_from", "issue_until", "redeem_until")
+
+
+def keyset_verify(keyset, bank_key):
+    """The denominations by id."""
+    keys, last = keyset["keys"], 0
+    if not 1 <= len(keys) <= 32:
+        raise Refused("1 to 32 denominations")
+    for key in keys:
+        value, times = number(key["value"]), [number(key[name]) for name in TIMES]
+        if (key["bank"], key["currency"]) != (keyset["bank"], keyset["currency"]):
+            raise Refused("a key of another bank or currency")
+        if value <= last or value & value - 1:
+            raise Refused("values are ascending powers of two")
+        last = value
+        if sorted(times) != times or times[0] == times[1] or times[2] > number(keyset["grace_until"]):
+            raise Refused("times out of order")
+        if times != [number(keys[0][name]) for name in TIMES]:
+            raise Refused("keys of one epoch share their times")
+    ed25519_verify(raw(bank_key), keyset_digest(keyset), raw(keyset["signature"]), "keyset")
+    for key in keys:
+        decode_point(raw(key["key"]))
+    if len({key["key"] for key in keys}) != len(keys):
+        raise Refused("one key for two values")
+    return {denomination_id(key): key for key in keys}
+
+
+def coin_message(public):
+    return digest_of("online-cash/coin", public)
+
+
+def coin_key(seed, bank, denomination, session, index, commitment):
+    return scalar_of("online-cash/coin-key", seed, bank, denomination, session, integer(index), *commitment)
+
+
+def route_fields(route):
+    if route == "received":
+        return texts("received")
+    return texts("account", route["account"]["bank"], route["account"]["account"])
+
+
+def body_digest(request):
+    (payee, payee_value), = request["payee"].items()
+    if payee == "certified":
+        payee_fields = b"certified", raw(payee_value["leaf"]), raw(payee_value["issuer"])
+    else:
+        payee_fields = b"key", raw(payee_value)
+    delivery = request["delivery"]
+    if delivery == "by_hand":
+        delivery_fields = texts("by-hand")
+    else:
+        (kind, url), = delivery.items()
+        delivery_fields = texts({"url": "url", "drop_box": "drop-box"}[kind], url)
+    return digest_of("payment-request/body", *payee_fields, request["name"].encode(),
+                     hashed(request["amount"]["minor"]), *texts(request["amount"]["currency"], request["order"]),
+                     *route_fields(request["route"]), *delivery_fields, hashed(request["refund_until"]),
+                     raw(request["view"]), raw(request["nonce"]))
+
+
+def request_digest(expires, body):
+    return digest_of("payment-request", hashed(expires), body)
+
+
+def request_verify(signed, payee):
+    """`payee` is what the certificate of a certified payee says. Gives the request's digest."""
+    request, signature = signed["request"], signed["signature"]
+    if number(request["amount"]["minor"]) == 0:
+        raise Refused("amount is zero")
+    digest = request_digest(request["expires"], body_digest(request))
+    route = request["route"]
+    if "certified" in request["payee"] and "document" in signature and "account" in route:
+        if (route["account"]["bank"], route["account"]["account"]) != (payee["bank"], payee["account"]):
+            raise Refused("certificate is for another account")
+        ed25519_verify(raw(payee["public_key"]), digest, raw(signature["document"]), "payment request")
+    elif "key" in request["payee"] and "key" in signature and route == "received":
+        possession_verify([raw(request["payee"]["key"])], digest, proof_bytes(signature["key"]))
+    else:
+        raise Refused("payee, signature and route do not fit")
+    return digest
+
+
+def proof_bytes(proof):
+    return raw(proof["r"]) + raw(proof["s"])
+
+
+def signature_bytes(signature):
+    return b"".join(raw(signature[part]) for part in ("commitment", "z", "y"))
+
+
+def share_fields(share):
+    return raw(share["coin"]["denomination"]), raw(share["coin"]["key"]), hashed(share["contribution"])
+
+
+def payment_digest(request, shares):
+    fields = [field for share in shares for field in share_fields(share)]
+    return digest_of("online-cash/payment", request, integer(len(shares)), *fields)
+
+
+def refresh_statement(bank, session, kind, inputs, challenges):
+    """`inputs` is a list of tuples of fields."""
+    return digest_of("online-cash/refresh", bank.encode(), session, kind.encode(), integer(len(inputs)),
+                     *(field for fields in inputs for field in fields), integer(len(challenges)), *challenges)
+
+
+def coins_statement(bank, session, inputs, challenges):
+    fields = [(*share_fields(stated), integer(len(stated["releases"])), *map(raw, stated["releases"]))
+              for stated in inputs]
+    return refresh_statement(bank, session, "coins", fields, challenges)
+
+
+def challenges_of(texts_of_scalars):
+    return [encode_scalar(decode_scalar(raw(text))) for text in texts_of_scalars]
+
+
+def released_digest(bank, released):
+    (kind, value), = released.items()
+    if kind == "payment":
+        return payment_digest(request_digest(value["expires"], raw(value["body"])), value["shares"])
+    return coins_statement(bank, raw(value["session"]), value["inputs"], challenges_of(value["challenges"]))
+
+
+def coin_of(share):
+    return share["coin"]["denomination"], share["coin"]["key"]
+
+
+def payment_verify(item, keysets, payee, now):
+    pinned = {}
+    for entry in keysets:
+        pinned.update(keyset_verify(entry["keyset"], entry["bank_key"]))
+    request, payment = item["request"]["request"], item["payment"]
+    digest = request_verify(item["request"], payee)
+    if raw(payment["request"]) != digest:
+        raise Refused("the payment is for another request")
+    shares = [coin["share"] for coin in payment["coins"]]
+    banks, total = set(), 0
+    for share in shares:
+        key = pinned.get(raw(share["coin"]["denomination"]))
+        if key is None:
+            raise Refused("unknown denomination")
+        if now >= number(key["redeem_until"]):
+            raise Refused("denomination key expired for this use")
+        if key["currency"] != request["amount"]["currency"]:
+            raise Refused("wrong currency")
+        contribution = number(share["contribution"])
+        if not 0 < contribution <= number(key["value"]):
+            raise Refused("invalid contribution")
+        banks.add(key["bank"])
+        total += contribution
+    if len(banks) != 1 or not 1 <= len(shares) <= 256:
+        raise Refused("1 to 256 coins of one bank")
+    if len(set(map(coin_of, shares))) != len(shares):
+        raise Refused("a coin stands twice in one statement")
+    if total != number(request["amount"]["minor"]):
+        raise Refused("the coins do not sum to the request")
+    for coin in payment["coins"]:
+        public = raw(coin["share"]["coin"]["key"])
+        key = pinned[raw(coin["share"]["coin"]["denomination"])]
+        snowblind_verify(raw(key["key"]), coin_message(public), signature_bytes(coin["signature"]))
+    statement = payment_digest(digest, shares)
+    possession_verify([raw(share["coin"]["key"]) for share in shares], statement, proof_bytes(payment["possession"]))
+    return {"payment": statement.hex(), "request": digest.hex(), "issuing_bank": banks.pop(),
+            "amount": request["amount"]}
+
+
+def evidence_verify(evidence, bank_key):
+    keyset = evidence["keyset"]
+    denominations = keyset_verify(keyset, bank_key)
+    key = denominations.get(raw(evidence["coin"]["denomination"]))
+    if key is None:
+        raise Refused("the keyset lacks the coin's denomination")
+    public = raw(evidence["coin"]["key"])
+    snowblind_verify(raw(key["key"]), coin_message(public), signature_bytes(evidence["signature"]))
+    total, digests, released = 0, [], set()
+    for statement in evidence["statements"]:
+        (kind, value), = statement.items()
+        stated = value["shares" if kind == "payment" else "inputs"]
+        if kind == "payment":
+            digest = payment_digest(raw(value["request"]), stated)
+        else:
+            digest = released_digest(keyset["bank"], {"refresh": value})
+            released |= {name for one in stated for name in one["releases"]}
+        given = [number(one["contribution"]) for one in stated if one["coin"] == evidence["coin"]]
+        if len(set(map(coin_of, stated))) != len(stated):
+            raise Refused("a coin stands twice in one statement")
+        if not sum(given):
+            raise Refused("a statement is about other coins")
+        possession_verify([raw(one["coin"]["key"]) for one in stated], digest, proof_bytes(value["possession"]))
+        total += sum(given)
+        digests.append(digest.hex())
+    if len(set(digests)) != len(digests):
+        raise Refused("a statement stands twice")
+    if released & set(digests):
+        raise Refused("one statement releases another")
+    if total <= number(key["value"]):
+        raise Refused("the statements do not exceed the coin's value")
+    amount = {"value": key["value"], "signed": str(total)}
+    return {name: {"minor": minor, "currency": key["currency"]} for name, minor in amount.items()} | {
+        "statements": digests}
+
+
+# ---------------------------------------------------------------- the binary encoding, as far as a request needs it
+
+
+def counted(data):
+    return integer(len(data)) + data
+
+
+def variant(index, *fields):
+    return index.to_bytes(4, "little") + b"".join(fields)
+
+
+def text_field(text):
+    return counted(text.encode())
+
+
+def encoded_request(signed):
+    request, signature = signed["request"], signed["signature"]
+    (payee, value), = request["payee"].items()
+    if payee == "certified":
+        payee_bytes = variant(0, counted(raw(value["leaf"])), raw(value["issuer"]))
+    else:
+        payee_bytes = variant(1, raw(value))
+    route, delivery = request["route"], request["delivery"]
+    route_bytes = variant(1) if route == "received" else variant(
+        0, text_field(route["account"]["bank"]), text_field(route["account"]["account"]))
+    if delivery == "by_hand":
+        delivery_bytes = variant(2)
+    else:
+        (kind, url), = delivery.items()
+        delivery_bytes = variant(("url", "drop_box").index(kind), text_field(url))
+    if "document" in signature:
+        signature_part = variant(0, counted(raw(signature["document"])))
+    else:
+        signature_part = variant(1, proof_bytes(signature["key"]))
+    return b"".join((
+        b"FQ\x01\x00", payee_bytes, text_field(request["name"]), hashed(request["amount"]["minor"]),
+        text_field(request["amount"]["currency"]), text_field(request["order"]), route_bytes, delivery_bytes,
+        hashed(request["refund_until"]), raw(request["view"]), hashed(request["expires"]), raw(request["nonce"]),
+        signature_part))
+
+
+def request_uri(signed):
+    return "feiqian:" + base64.urlsafe_b64encode(encoded_request(signed)).decode().rstrip("=")
+
+
 # ---------------------------------------------------------------- the vectors: inputs in, outputs out, or Refused
 
 
@@ -406,14 +757,182 @@ def run_prove(inputs):
     proof = possession_prove(keys, statement, raw(inputs["hedge"]))
     publics = [encode_point(combine((key, G))) for key in keys]
     possession_verify(publics, statement, proof)
-    proof_text = {"r": proof[:32].hex(), "s": proof[32:].hex()}
-    return {"publics": [public.hex() for public in publics], "proof": proof_text}
+    return {"publics": [public.hex() for public in publics], "proof": proof_text(proof)}
 
 
 def run_possession(inputs):
     proof = raw(inputs["proof"]["r"]) + raw(inputs["proof"]["s"])
     possession_verify([raw(public) for public in inputs["publics"]], raw(inputs["statement"]), proof)
     return {}
+
+
+def run_denomination(inputs):
+    return {"id": denomination_id(inputs["key"]).hex()}
+
+
+def run_keyset(inputs):
+    ids = [identifier.hex() for identifier in keyset_verify(inputs["keyset"], inputs["bank_key"])]
+    return {"digest": keyset_digest(inputs["keyset"]).hex(), "ids": ids}
+
+
+def run_view(inputs):
+    fields = raw(inputs["previous"]), inputs["bank"].encode(), hashed(inputs["epoch"]), raw(inputs["keyset"])
+    return {"view": digest_of("online-cash/view", *fields).hex()}
+
+
+def run_coin_key(inputs):
+    secret = coin_key(raw(inputs["seed"]), inputs["bank"].encode(), raw(inputs["denomination"]),
+                      raw(inputs["session"]), int(inputs["index"]), commitment_of(inputs))
+    public = encode_point(combine((secret, G)))
+    return {"k": scalar_text(secret), "K": public.hex(), "message": coin_message(public).hex()}
+
+
+def run_request_id(inputs):
+    seed_key = transcript("wallet/seed-key", raw(inputs["seed"]))
+    return {"request": digest_of(
+        "wallet/request", seed_key, raw(inputs["generation"]), *texts(inputs["bank"], inputs["caller"]),
+        hashed(inputs["epoch"]), hashed(inputs["counter"])).hex()}
+
+
+def run_payee_key(inputs):
+    secret = scalar_of("online-cash/payee-key", raw(inputs["seed"]), raw(inputs["generation"]),
+                       hashed(inputs["counter"]))
+    return {"p": scalar_text(secret), "P": encode_point(combine((secret, G))).hex()}
+
+
+def run_wallet_issue(inputs):
+    """The wallet's whole side of a session, from its seed and what the bank said."""
+    seed, session = raw(inputs["seed"]), raw(inputs["session"])
+    challenges, coins = [], []
+    parts = zip(inputs["keys"], inputs["commitments"], inputs["answers"])
+    for index, (key, commitment, answer) in enumerate(parts):
+        commitment = raw(commitment["a"]), raw(commitment["b"])
+        denomination, public_x = raw(key["denomination"]), raw(key["X"])
+        secret = coin_key(seed, inputs["bank"].encode(), denomination, session, index, commitment)
+        public = encode_point(combine((secret, G)))
+        message = coin_message(public)
+        blinding = snowblind_derived_blinding(seed, session, index, public_x, message, commitment)
+        challenges.append(scalar_text(snowblind_blind(public_x, message, commitment, blinding)[1]))
+        signature = snowblind_unblind(public_x, message, commitment, blinding, scalars(answer, "z", "b", "y"))
+        coins.append({"id": {"denomination": denomination.hex(), "key": public.hex()}, "k": scalar_text(secret),
+                      "signature": signature_text(signature)})
+    return {"challenges": challenges, "coins": coins}
+
+
+def run_withdrawal(inputs):
+    denominations = list(map(raw, inputs["denominations"]))
+    return {"statement": digest_of(
+        "online-cash/withdraw", *texts(inputs["bank"], inputs["account"]), raw(inputs["session"]),
+        integer(len(denominations)), *denominations, hashed(inputs["fee"]),
+        *challenges_of(inputs["challenges"])).hex()}
+
+
+def run_refresh_statement(inputs):
+    place, given = (inputs["bank"], raw(inputs["session"])), inputs["inputs"]
+    challenges = challenges_of(inputs["challenges"])
+    if inputs["kind"] == "coins":
+        return {"statement": coins_statement(*place, given, challenges).hex()}
+    fields = [(raw(given["payment"]), hashed(given["amount"]))]
+    return {"statement": refresh_statement(*place, inputs["kind"], fields, challenges).hex()}
+
+
+def signed_document(inputs, what, label, *fields):
+    digest = digest_of(label, *fields)
+    ed25519_verify(raw(inputs["signing_key"]), digest, raw(inputs["document"]["signature"]), what)
+    return {"digest": digest.hex()}
+
+
+def run_receipt(inputs):
+    receipt = inputs["document"]
+    return signed_document(
+        inputs, "receipt", "online-cash/receipt", receipt["bank"].encode(), raw(receipt["payment"]),
+        raw(receipt["request"]), hashed(receipt["amount"]["minor"]), receipt["amount"]["currency"].encode(),
+        *route_fields(receipt["route"]), raw(receipt["presentment"]), hashed(receipt["paid_at"]))
+
+
+def run_expired(inputs):
+    statement = inputs["document"]
+    return signed_document(inputs, "expiry statement", "online-cash/expired", statement["bank"].encode(),
+                           raw(statement["payment"]), hashed(statement["expires"]))
+
+
+def run_refund(inputs):
+    order = inputs["document"]
+    if number(order["amount"]["minor"]) == 0:
+        raise Refused("a refund is more than zero")
+    return signed_document(inputs, "refund order", "online-cash/refund", raw(order["refund"]),
+                           order["issuing_bank"].encode(), raw(order["payment"]), hashed(order["amount"]["minor"]),
+                           order["amount"]["currency"].encode())
+
+
+def run_drop_box_open(inputs):
+    (secret,), sealed = scalars(inputs, "secret"), inputs["sealed"]
+    ephemeral, ciphertext = raw(sealed["ephemeral"]), raw(sealed["ciphertext"])
+    payee = encode_point(combine((secret, G)))
+    shared = encode_point(combine((secret, decode_point(ephemeral))))
+    key = transcript("drop-box/key", ephemeral, payee, shared)[:32]
+    message = chacha_open(key, bytes(12), ciphertext, payee)
+    return {"message": message.hex(), "digest": digest_of("drop-box/message", ephemeral, ciphertext).hex()}
+
+
+def run_drop_box_access(inputs):
+    access, payee = inputs["access"], raw(inputs["access"]["payee"])
+    action = access["action"]
+    fields = [b"collect"] if action == "collect" else [b"delete", raw(action["delete"])]
+    statement = digest_of("drop-box/access", inputs["bank"].encode(), payee, *fields)
+    possession_verify([payee], statement, proof_bytes(access["possession"]))
+    return {"statement": statement.hex()}
+
+
+def run_request(inputs):
+    signed = inputs["request"]
+    digest = request_verify(signed, inputs["payee"])
+    return {"body": body_digest(signed["request"]).hex(), "digest": digest.hex(), "uri": request_uri(signed)}
+
+
+def signed_coins(coins):
+    """Secrets and shares of coins that are given as secrets."""
+    secrets = [scalars(coin, "k")[0] for coin in coins]
+    ids = [{"denomination": coin["denomination"], "key": encode_point(combine((secret, G))).hex()}
+           for coin, secret in zip(coins, secrets)]
+    return secrets, [{"coin": identifier, "contribution": coin["contribution"]} for identifier, coin in zip(ids, coins)]
+
+
+def proof_text(proof):
+    return {"r": proof[:32].hex(), "s": proof[32:].hex()}
+
+
+def run_pay(inputs):
+    secrets, shares = signed_coins(inputs["coins"])
+    digest = payment_digest(raw(inputs["request"]), shares)
+    coins = [{"share": share, "signature": coin["signature"]} for share, coin in zip(shares, inputs["coins"])]
+    possession = proof_text(possession_prove(secrets, digest, raw(inputs["hedge"])))
+    return {"digest": digest.hex(),
+            "payment": {"request": inputs["request"], "coins": coins, "possession": possession}}
+
+
+def run_refresh(inputs):
+    secrets, shares = signed_coins(inputs["inputs"])
+    stated = [share | {"releases": coin["releases"]} for share, coin in zip(shares, inputs["inputs"])]
+    shown = {released_digest(inputs["bank"], released).hex() for released in inputs["released"]}
+    if shown != {name for one in stated for name in one["releases"]}:
+        raise Refused("what is released is not what is shown")
+    statement = coins_statement(inputs["bank"], raw(inputs["session"]), stated, challenges_of(inputs["challenges"]))
+    proof = possession_prove(secrets, statement, raw(inputs["hedge"]))
+    return {"statement": statement.hex(), "possession": proof_text(proof)}
+
+
+def run_payment(inputs):
+    return payment_verify(inputs["item"], inputs["keysets"], inputs["payee"], number(inputs["now"]))
+
+
+def run_evidence(inputs):
+    return evidence_verify(inputs["evidence"], inputs["bank_key"])
+
+
+def run_presentment(inputs):
+    fields = texts(inputs["bank"], inputs["account"], inputs["kind"])
+    return {"id": digest_of("clearing/presentment", *fields, raw(inputs["item"])).hex()}
 
 
 OPERATIONS = {
@@ -427,6 +946,26 @@ OPERATIONS = {
     "snowblind/recover-key": run_recover_key,
     "possession/prove": run_prove,
     "possession/verify": run_possession,
+    "online-cash/denomination": run_denomination,
+    "online-cash/keyset": run_keyset,
+    "online-cash/view": run_view,
+    "online-cash/coin-key": run_coin_key,
+    "online-cash/request-id": run_request_id,
+    "online-cash/payee-key": run_payee_key,
+    "online-cash/issue": run_wallet_issue,
+    "online-cash/withdrawal-statement": run_withdrawal,
+    "online-cash/refresh-statement": run_refresh_statement,
+    "online-cash/receipt": run_receipt,
+    "online-cash/expired": run_expired,
+    "online-cash/refund": run_refund,
+    "online-cash/drop-box-open": run_drop_box_open,
+    "online-cash/drop-box-access": run_drop_box_access,
+    "online-cash/request": run_request,
+    "online-cash/pay": run_pay,
+    "online-cash/refresh": run_refresh,
+    "online-cash/payment": run_payment,
+    "online-cash/evidence": run_evidence,
+    "clearing/presentment": run_presentment,
 }
 
 
@@ -477,10 +1016,32 @@ def rfc_9496():
             yield name, None
 
 
+def other_rfcs():
+    """RFC 8032, 7.1, test 2; RFC 8439, 2.8.2."""
+    public = raw("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c")
+    signature = raw("92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+                    "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00")
+    for name, message, good in (("a signature", b"\x72", True), ("another message", b"\x73", False)):
+        try:
+            ed25519_verify(public, message, signature, "test")
+            yield f"Ed25519: {name}", None if good else "accepted"
+        except Refused as refused:
+            yield f"Ed25519: {name}", str(refused) if good else None
+    key, nonce = bytes(range(0x80, 0xA0)), raw("070000004041424344454647")
+    sealed = raw("d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d6"
+                 "3dbea45e8ca9671282fafb69da92728b1a71de0a9e060b2905d6a5b67ecd3b36"
+                 "92ddbd7f2d778b8c9803aee328091b58fab324e4fad675945585808b4831d7bc"
+                 "3ff4def08e4b7a9de576d26586cec64b61161ae10b594f09e26a7e902ecbd0600691")
+    text = (b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, "
+            b"sunscreen would be it.")
+    opened = chacha_open(key, nonce, sealed, raw("50515253c0c1c2c3c4c5c6c7"))
+    yield "ChaCha20-Poly1305: a sealed text", None if opened == text else "another text"
+
+
 def main(arguments):
     here = pathlib.Path(__file__).resolve().parent
     folder = pathlib.Path(arguments[0]) if arguments else here / "vectors"
-    groups = {"RFC 9496": list(rfc_9496())}
+    groups = {"RFC 9496": list(rfc_9496()), "RFC 8032 and 8439": list(other_rfcs())}
     found = 0
     for file in sorted(folder.glob("*.json")):
         for vector in json.loads(file.read_text(encoding="utf-8"))["vectors"]:

@@ -11,7 +11,12 @@ const FOLDER: &str = "docs/spec/vectors";
 
 /// Every published file and what belongs into it.
 fn generate() -> Result<Vec<(&'static str, String)>> {
-    Ok(vec![("crypto.json", pretty(&feiqian_crypto::vectors::generate())?)])
+    let documents = [
+        ("crypto.json", feiqian_crypto::vectors::generate()),
+        ("online-cash.json", feiqian_online_cash::vectors::generate()),
+        ("clearing.json", feiqian_clearing::vectors::generate()),
+    ];
+    documents.into_iter().map(|(name, document)| Ok((name, pretty(&document)?))).collect()
 }
 
 /// Indented, with a final newline.

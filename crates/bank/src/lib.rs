@@ -1,1 +1,67 @@
-//! feiqian-bank
+//! The bank: accounts, blind issuance, the spent register, deposits and refunds on both sides of the center.
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`config`], [`init`], [`tables`] | settings, a new home, what is remembered |
+//! | [`audit`] | everything recomputed from primary rows |
+//! | [`chart`] | the chart of accounts |
+//! | `accounts` | opening, enrolment, the holder of a call's certificate |
+//! | `keys`, [`secrets`] | denomination keys: schedule, rotation, pinning |
+//! | `sessions`, `issue`, `funding` | begin, finish, recover; what pays for new coins |
+//! | `register`, `payments` | the spent register; redeeming payments |
+//! | `deposit`, `outbox`, `refund` | the collecting side, the issuing side |
+//! | `outcome`, `drop_box` | what anybody may ask or leave |
+//! | `command`, `service` | the operator; routes and background work |
+//!
+//! Every state-changing call carries an id and acts once; what must survive is committed before the first byte leaves.
+//! Commits are named `bank.operation.step`:
+//!
+//! | commit | what becomes durable at once |
+//! |---|---|
+//! | `bank.open.chart` | the chart of accounts |
+//! | `bank.keyset.create` | an epoch's keyset (its secrets are already safe) |
+//! | `bank.members.keep`, `bank.funding.book` | the center's news; fundings of the settlement account |
+//! | `bank.account.open`, `.fund`, `.payout`, `.close`, `bank.enrol` | what the operator and an enrolment did |
+//! | `bank.issue.begin`, `.finish`, `.void` | a session; funding and answers; its end without answers |
+//! | `bank.deposit.own`, `bank.deposit.present`, `bank.deposit.outcome` | an own deposit; an item before it is sent; its outcome and credit |
+//! | `bank.pay.payment`, `bank.pay.evidence`, `bank.pay.refund` | the issuing side |
+//! | `bank.refund.own`, `bank.refund.present`, `bank.refund.outcome` | the payee's side of refunds |
+//! | `bank.outcome.release` | an expired payment refused for ever |
+//! | `bank.drop.put`, `.delete`, `.prune` | drop boxes |
+//!
+//! # Enrolment codes
+//!
+//! A code is `TOKEN-SECRET`: 32 hex digits of the account's token, which is the name that both certificate requests must
+//! bear (`Subject::customer(token, bank)` or `Subject::merchant(token, bank)`), and 24 hex digits of a secret.
+//!
+//! # Security
+//! One-time secrets of open sessions live in memory only and are consumed by one answer; a restart voids every open session.
+
+mod accounts;
+pub mod audit;
+mod bank;
+pub mod chart;
+mod command;
+pub mod config;
+mod deposit;
+mod drop_box;
+mod funding;
+pub mod init;
+mod issue;
+mod keys;
+mod members;
+mod outbox;
+mod outcome;
+mod payments;
+mod refund;
+mod refusal;
+mod register;
+pub mod secrets;
+mod service;
+mod sessions;
+pub mod tables;
+
+pub use bank::{Bank, Keys, Parts};
+pub use command::{AccountAnswer, Command, KeysetLine, StatusAnswer};
+pub use config::Config;
+pub use init::{InitOptions, init, load, open};

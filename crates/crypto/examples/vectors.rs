@@ -1,6 +1,10 @@
-//! Prints the test vectors of this crate as JSON.
+//! Prints the test vectors of this crate as JSON: of online cash, or with the argument `offline` of offline cash.
+
+use feiqian_crypto::vectors;
 
 fn main() -> Result<(), serde_json::Error> {
-    println!("{}", serde_json::to_string_pretty(&feiqian_crypto::vectors::generate())?);
+    let offline = std::env::args().nth(1).is_some_and(|argument| argument == "offline");
+    let document = if offline { vectors::generate_offline() } else { vectors::generate() };
+    println!("{}", serde_json::to_string_pretty(&document)?);
     Ok(())
 }

@@ -3,19 +3,17 @@
 //! Every item is an equation that sums to the identity. Each is multiplied by a random 128-bit weight and all are added
 //! up; the terms of `G`, of `H` and of each denomination key are merged, and one multiscalar multiplication decides. A
 //! batch with a false item passes with probability 2⁻¹²⁸. A failed batch is split in halves, with fresh weights, until
-//! the false items are named.
+//! the false items are named. Pieces of offline coins go through the same machinery, in
+//! [`share_tree::verify_all`](crate::share_tree::verify_all).
 
-use std::collections::BTreeMap;
-
-use curve25519_dalek::traits::{Identity, VartimeMultiscalarMul};
-use curve25519_dalek::{RistrettoPoint, Scalar};
+use curve25519_dalek::Scalar;
 use rand_core::CryptoRng;
 use thiserror::Error;
 
 use crate::encoded::{Digest, EncodedPoint};
 use crate::error::Rejection;
-use crate::generators;
 use crate::possession::{self, Proof};
+use crate::relation::{self, Relation, Row};
 use crate::snowblind::{self, PublicKey, Signature};
 
 /// One thing to check.
@@ -54,32 +52,31 @@ impl Item<'_> {
         }
     }
 
-    fn equation(&self) -> Result<Equation<'_>, Rejection> {
+    fn relation(&self) -> Result<Relation, Rejection> {
         match self {
             Self::Signature { key, message, signature } => {
                 let commitment = signature.commitment.decode_non_identity()?;
                 let (exponent, z, y) = snowblind::equation(key, message, signature)?;
-                Ok(Equation {
-                    g: -z,
-                    h: -y,
-                    key: Some((key, exponent)),
-                    terms: vec![(Scalar::ONE, commitment)],
+                Ok(Relation {
+                    key: Some((*key.encoded(), *key.point())),
+                    points: vec![commitment],
+                    rows: vec![Row {
+                        g: -z,
+                        h: -y,
+                        key: exponent,
+                        terms: vec![(0, Scalar::ONE)],
+                        ..Row::default()
+                    }],
                 })
             }
             Self::Possession { keys, statement, proof } => {
                 let possession::Equation { s, terms } = possession::equation(keys, statement, proof)?;
-                Ok(Equation { g: -s, h: Scalar::ZERO, key: None, terms })
+                let (scalars, points): (Vec<_>, _) = terms.into_iter().unzip();
+                let terms = scalars.into_iter().enumerate().collect();
+                Ok(Relation { key: None, points, rows: vec![Row { g: -s, terms, ..Row::default() }] })
             }
         }
     }
-}
-
-/// *gG* + *hH* + (the key's term) + Σ terms = 0.
-struct Equation<'a> {
-    g: Scalar,
-    h: Scalar,
-    key: Option<(&'a PublicKey, Scalar)>,
-    terms: Vec<(Scalar, RistrettoPoint)>,
 }
 
 /// The items of a batch that are false, by their places in it, ascending.
@@ -103,64 +100,38 @@ pub fn verify(items: &[Item<'_>], rng: &mut impl CryptoRng) -> Result<(), Blame>
     if let [item] = items {
         return item.verify().map_err(|_| Blame { indices: vec![0] });
     }
+    blame(items.iter().map(Item::relation), rng)
+}
+
+/// Checks relations together; those that could not be made are false.
+pub(crate) fn blame(
+    relations: impl Iterator<Item = Result<Relation, Rejection>>,
+    rng: &mut impl CryptoRng,
+) -> Result<(), Blame> {
     let mut indices = Vec::new();
-    let mut equations = Vec::with_capacity(items.len());
-    for (index, item) in items.iter().enumerate() {
-        match item.equation() {
-            Ok(equation) => equations.push((index, equation)),
+    let mut sound = Vec::new();
+    for (index, relation) in relations.enumerate() {
+        match relation {
+            Ok(relation) => sound.push((index, relation)),
             Err(_) => indices.push(index),
         }
     }
-    split(items, &equations, rng, &mut indices);
+    split(&sound, rng, &mut indices);
     indices.sort_unstable();
     if indices.is_empty() { Ok(()) } else { Err(Blame { indices }) }
 }
 
-/// Adds the places of the false equations to `blamed`. A single one is checked alone, without chance.
-fn split(
-    items: &[Item<'_>],
-    equations: &[(usize, Equation<'_>)],
-    rng: &mut impl CryptoRng,
-    blamed: &mut Vec<usize>,
-) {
-    if let [(index, _)] = equations {
-        if items.get(*index).is_none_or(|item| item.verify().is_err()) {
-            blamed.push(*index);
-        }
-    } else if !sum_vanishes(equations, rng) {
-        let (left, right) = equations.split_at(equations.len() / 2);
-        split(items, left, rng, blamed);
-        split(items, right, rng, blamed);
+/// Adds the places of the false relations to `blamed`. A sum that does not vanish proves that some relation of it is
+/// false, whatever the weights: nobody is blamed by chance.
+fn split(relations: &[(usize, Relation)], rng: &mut impl CryptoRng, blamed: &mut Vec<usize>) {
+    if relation::sum_vanishes(relations.iter().map(|(_, relation)| relation), rng) {
+        return;
     }
-}
-
-fn sum_vanishes(equations: &[(usize, Equation<'_>)], rng: &mut impl CryptoRng) -> bool {
-    let (mut g, mut h) = (Scalar::ZERO, Scalar::ZERO);
-    let mut keys: BTreeMap<&PublicKey, Scalar> = BTreeMap::new();
-    let mut scalars = Vec::with_capacity(equations.len());
-    let mut points = Vec::with_capacity(equations.len());
-    for (_, equation) in equations {
-        let weight = random_weight(rng);
-        g += weight * equation.g;
-        h += weight * equation.h;
-        if let Some((key, exponent)) = &equation.key {
-            *keys.entry(key).or_insert(Scalar::ZERO) += weight * exponent;
-        }
-        for (scalar, point) in &equation.terms {
-            scalars.push(weight * scalar);
-            points.push(*point);
-        }
+    if let [(index, _)] = relations {
+        blamed.push(*index);
+    } else {
+        let (left, right) = relations.split_at(relations.len() / 2);
+        split(left, rng, blamed);
+        split(right, rng, blamed);
     }
-    scalars.extend(keys.values());
-    points.extend(keys.keys().map(|key| *key.point()));
-    scalars.extend([g, h]);
-    points.extend([generators::g(), generators::h()]);
-    RistrettoPoint::vartime_multiscalar_mul(&scalars, &points) == RistrettoPoint::identity()
-}
-
-/// 128 random bits, never zero.
-fn random_weight(rng: &mut impl CryptoRng) -> Scalar {
-    let mut bytes = [0; 16];
-    rng.fill_bytes(&mut bytes);
-    Scalar::from(u128::from_le_bytes(bytes).max(1))
 }

@@ -24,6 +24,12 @@ pub enum Malformed {
         /// Length in bytes that the type has.
         expected: usize,
     },
+    /// A number that is not a node of any share tree: not from 1 to 127.
+    #[error("not a node of a share tree")]
+    Node,
+    /// A number that is not the depth of a share tree: above 6.
+    #[error("not the depth of a share tree")]
+    Depth,
     /// A byte string of another length.
     #[error("expected {expected} bytes, got {got}")]
     Length {
@@ -56,6 +62,24 @@ pub enum Rejection {
     /// The proof of possession does not verify.
     #[error("the proof of possession does not verify")]
     Possession,
+    /// The proof that a commitment opens to an identity, or that an identity is known, does not verify.
+    #[error("the proof of the identity does not verify")]
+    Identity,
+    /// The node of a piece is deeper than the trees of its key.
+    #[error("the node is deeper than the trees of its key")]
+    NodeOutside,
+    /// The parts of a piece are not those of its node: a leaf's for an inner node, an ancestor missing or too many.
+    #[error("the parts of the piece are not those of its node")]
+    PieceShape,
+    /// A challenge asks for a share at 0, 1 or 2, or twice at one point.
+    #[error("the challenge asks for shares at forbidden points")]
+    ChallengePoints,
+    /// A share does not open the commitments of its node.
+    #[error("a share does not open its commitments")]
+    Share,
+    /// An opening is not that of the withdrawal it is held against.
+    #[error("the opening is not that of the withdrawal")]
+    Accusation,
 }
 
 /// Our own caller broke a rule of this crate.
@@ -82,4 +106,16 @@ pub enum Misuse {
     /// A secret that must not be zero is zero.
     #[error("a secret scalar is zero")]
     ZeroSecret,
+    /// A challenge asks for a share at 0, 1 or 2, or twice at one point: answering would give the secret away.
+    #[error("the challenge asks for shares at forbidden points")]
+    ChallengePoints,
+    /// The node is deeper than the tree.
+    #[error("the node is deeper than the tree")]
+    NodeOutside,
+    /// Pieces of different coins have no secret in common.
+    #[error("the pieces are of different coins")]
+    DifferentCoins,
+    /// Stored bytes of a coin that do not make a coin of this key.
+    #[error("the stored coin does not verify under this key")]
+    StoredCoin,
 }

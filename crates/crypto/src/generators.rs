@@ -15,6 +15,8 @@ struct Generators {
     h0: RistrettoPoint,
     h1: RistrettoPoint,
     h_table: RistrettoBasepointTable,
+    h0_table: RistrettoBasepointTable,
+    h1_table: RistrettoBasepointTable,
     g_and_h: VartimeRistrettoPrecomputation,
 }
 
@@ -37,6 +39,8 @@ static GENERATORS: LazyLock<Generators> = LazyLock::new(|| {
         h0,
         h1,
         h_table: RistrettoBasepointTable::create(&h),
+        h0_table: RistrettoBasepointTable::create(&h0),
+        h1_table: RistrettoBasepointTable::create(&h1),
         g_and_h: VartimeRistrettoPrecomputation::new([g(), h]),
     }
 });
@@ -87,6 +91,18 @@ pub fn multiply_g(scalar: &Scalar) -> RistrettoPoint {
 #[must_use]
 pub fn multiply_h(scalar: &Scalar) -> RistrettoPoint {
     h_table() * scalar
+}
+
+/// *sH0* in constant time, from a table of 30 KiB made at first use.
+#[must_use]
+pub fn multiply_h0(scalar: &Scalar) -> RistrettoPoint {
+    &GENERATORS.h0_table * scalar
+}
+
+/// *sH1* in constant time, from a table of 30 KiB made at first use.
+#[must_use]
+pub fn multiply_h1(scalar: &Scalar) -> RistrettoPoint {
+    &GENERATORS.h1_table * scalar
 }
 
 /// *gG* + *hH* + Σ *sP* over the given terms, in variable time: public data only.

@@ -8,6 +8,8 @@
 //! | [`generators`] | `G`, `H`, `H0`, `H1` with nobody knowing a discrete logarithm between them |
 //! | [`snowblind`] | the blind signature of the online coin (Crites, Komlo, Maller, Tessaro, Zhu, CRYPTO 2023) |
 //! | [`possession`] | one 64-byte proof that many coin keys are held |
+//! | [`acl`] | the blind signature with attributes of the offline coin (Baldimtsi, Lysyanskaya, CCS 2013) |
+//! | [`share_tree`] | division of an offline coin, and the name of who spends a part twice |
 //! | [`batch`] | many signatures and proofs checked by one multiscalar multiplication |
 //! | `hazmat` | feature `hazmat`: explicit randomness, textbook blind Schnorr and the attack that breaks it |
 //! | `vectors` | feature `vectors`: the builder of the published test vectors |
@@ -23,6 +25,7 @@
 //! Operations on secrets run in constant time; only functions that say so (`verify`, `batch`) take variable time, and
 //! they see public data only. One-time secrets are consumed by the step that uses them and zeroed when dropped.
 
+pub mod acl;
 pub mod batch;
 pub mod encoded;
 mod error;
@@ -30,7 +33,9 @@ pub mod generators;
 #[cfg(feature = "hazmat")]
 pub mod hazmat;
 pub mod possession;
+mod relation;
 pub mod scalar;
+pub mod share_tree;
 pub mod snowblind;
 pub mod transcript;
 #[cfg(feature = "vectors")]

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use feiqian_crypto::batch::{self, Item};
 use feiqian_crypto::snowblind::{self, Blinding, Challenge, PublicKey, SecretKey, Signature};
-use feiqian_crypto::{Digest, Scalar, Transcript};
+use feiqian_crypto::scalar::random_non_zero;
+use feiqian_crypto::{Digest, EncodedScalar, Transcript};
 use feiqian_node::{Entropy as _, SystemEntropy};
 use feiqian_wire::error::{Code, Fault};
 use serde_json::{Value, json};
@@ -165,13 +166,14 @@ impl Coins {
         for number in 0..most {
             let message = Transcript::new("bench/message").integer(number as u64).into_digest();
             let (nonces, commitment) = snowblind::commit(&mut rng);
-            let pending =
-                snowblind::blind(key.public(), &message, &commitment, Blinding::random(&mut rng))
-                    .map_err(|_| failed())?;
-            let response = nonces.respond(&key, pending.challenge());
+            let blinding = Blinding::random(&mut rng);
+            let (pending, challenge) = snowblind::blind(key.public(), &message, &commitment, blinding)
+                .map_err(|_| failed())?;
+            let response = nonces.respond(&key, &challenge);
             signed.push((message, pending.unblind(&response).map_err(|_| failed())?));
         }
-        let challenge = Challenge::from_scalar(Scalar::from(7_u8));
+        let challenge = Challenge::try_from(EncodedScalar::from(&random_non_zero(&mut rng)))
+            .map_err(|_| failed())?;
         Ok(Self { key, challenge, signed })
     }
 

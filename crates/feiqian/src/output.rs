@@ -1,10 +1,17 @@
 //! What a command prints: one JSON object for programs, tables for eyes.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, Table, TableComponent, presets};
 use feiqian_wire::error::{Code, Fault};
 use serde_json::{Map, Value, json};
+
+/// Columns that a reader looks for first; others follow by name.
+const FIRST: &[&str] = &[
+    "invariant", "step", "work", "role", "name", "bank", "account", "at", "kind", "order", "batch", "threads",
+    "amount", "balance", "currency",
+];
 
 /// Exit code of a command that was used wrongly.
 pub(crate) const USED_WRONGLY: u8 = 2;
@@ -74,6 +81,14 @@ pub(crate) fn render(value: &Value) -> String {
 pub(crate) fn table() -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    for line in [
+        TableComponent::HorizontalLines,
+        TableComponent::LeftBorderIntersections,
+        TableComponent::MiddleIntersections,
+        TableComponent::RightBorderIntersections,
+    ] {
+        table.remove_style(line);
+    }
     table
 }
 
@@ -82,13 +97,11 @@ fn is_list_of_objects(value: &Value) -> bool {
 }
 
 fn list(items: &[Value]) -> String {
-    let mut columns: Vec<&str> = Vec::new();
     let objects: Vec<&Map<String, Value>> = items.iter().filter_map(Value::as_object).collect();
-    for name in objects.iter().flat_map(|object| object.keys()) {
-        if !columns.contains(&name.as_str()) {
-            columns.push(name);
-        }
-    }
+    let names: BTreeSet<&str> =
+        objects.iter().flat_map(|object| object.keys()).map(String::as_str).collect();
+    let mut columns: Vec<&str> = names.into_iter().collect();
+    columns.sort_by_key(|name| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()));
     let mut table = table();
     table.set_header(columns.iter().map(|name| name.replace('_', " ")));
     for object in objects {

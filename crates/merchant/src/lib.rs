@@ -1,1 +1,40 @@
-//! feiqian-merchant
+//! A merchant's node: asks for money, takes payments, deposits them, gives refunds.
+//!
+//! ```text
+//! wallet ──pay──▶ merchant: verify, claim the request, then deposit ──▶ its bank ──▶ …
+//!        ◀─receipt or outcome── merchant ◀── Final, or Pending and asked again until final
+//! ```
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`config`] | settings |
+//! | [`tables`] | what it remembers |
+//! | [`init`] | enrolment at its bank, and the home |
+//! | [`keys`] | TLS and document-signing key |
+//! | [`service`] | the running merchant: calls, commands, background |
+//! | [`command`] | the operator's commands and their answers |
+//! | [`audit`] | recomputes everything from primary rows |
+//!
+//! # Security
+//!
+//! A request is claimed by the first payment that verifies, durably, before anything is deposited; the claim is given
+//! up only when that payment was finally refused. The merchant's members' view is kept, so it takes payments while the
+//! center is down; what it cannot deposit yet stays pending.
+
+pub mod audit;
+pub mod command;
+pub mod config;
+mod failure;
+pub mod init;
+pub mod keys;
+mod payments;
+mod refunds;
+mod sales;
+pub mod service;
+pub mod tables;
+
+pub use config::Config;
+pub use init::{Enrolment, InitOptions, enrol, init};
+pub use keys::Keys;
+pub use service::{Merchant, Parts, open};
+pub use tables::TABLES;

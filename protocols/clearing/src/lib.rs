@@ -10,7 +10,17 @@
 //! | [`presentment`] | what travels, and its id |
 //! | [`membership`] | admission, registration and the directory of banks |
 //! | [`gross`] | a presentment's life at the center under gross settlement: reserve, forward, settle or release |
+//! | `vectors` | feature `vectors`: the builder of the published test vectors |
+//! | [`net`] | multilateral net positions of a cycle, prefunded caps |
+//! | [`gridlock`] | which queued items can go together when none can go alone |
 
+pub mod gridlock;
 pub mod gross;
 pub mod membership;
+pub mod net;
 pub mod presentment;
+#[cfg(feature = "vectors")]
+pub mod vectors;
+
+#[cfg(test)]
+mod testing;

@@ -114,7 +114,6 @@ impl Receipt {
 /// What became of a payment. None of these is an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[expect(clippy::large_enum_variant, reason = "a message lives once, between codec and transaction")]
 pub enum Outcome {
     /// Redeemed by this presentment.
     Paid(Receipt),
@@ -151,7 +150,6 @@ impl OutcomeRequest {
 /// The answer to an [`OutcomeRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[expect(clippy::large_enum_variant, reason = "a message lives once, between codec and transaction")]
 pub enum OutcomeResponse {
     /// Not deposited, and the request has not expired.
     Open,
@@ -217,7 +215,6 @@ impl ExpiredStatement {
 /// What a listening payee answers to a payer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[expect(clippy::large_enum_variant, reason = "a message lives once, between codec and transaction")]
 pub enum PayResponse {
     /// Deposited and final.
     Paid(PayeeReceipt),
@@ -235,4 +232,33 @@ pub struct PayeeReceipt {
     pub receipt: Receipt,
     /// By the payee's document-signing key over the receipt's digest.
     pub signature: DocumentSignature,
+}
+
+impl PayeeReceipt {
+    /// Signs for the issuing bank's receipt as the payee.
+    ///
+    /// # Errors
+    /// Those of [`DocumentSignature::sign`].
+    pub fn sign(receipt: Receipt, key: &KeyPair) -> Result<Self, Rejection> {
+        let signature = DocumentSignature::sign(key, &receipt.digest())?;
+        Ok(Self { receipt, signature })
+    }
+
+    /// Checks both signatures, and that this is the receipt of `payment` of `request`.
+    ///
+    /// # Errors
+    /// [`Rejection::RequestMismatch`], [`Rejection::SignatureInvalid`].
+    pub fn verify(
+        &self,
+        payment: &Digest,
+        request: &Digest,
+        bank_signing_key: &[u8; 32],
+        payee_signing_key: &[u8; 32],
+    ) -> Result<(), Rejection> {
+        if self.receipt.payment != *payment || self.receipt.request != *request {
+            return Err(Rejection::RequestMismatch);
+        }
+        self.receipt.verify(bank_signing_key)?;
+        self.signature.verify(payee_signing_key, &self.receipt.digest(), "payee's receipt")
+    }
 }

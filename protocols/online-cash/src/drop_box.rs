@@ -9,7 +9,7 @@ use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
 use feiqian_crypto::possession::{self, Proof};
 use feiqian_crypto::scalar::random_non_zero;
 use feiqian_crypto::transcript::Transcript;
-use feiqian_crypto::{Digest, EncodedPoint, Scalar};
+use feiqian_crypto::{Digest, EncodedPoint, RistrettoPoint, Scalar};
 use feiqian_wire::{Blob, Bounded, Timestamp};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,8 @@ use crate::coin::public_key;
 
 /// The largest sealed message, bytes.
 pub const MAX_SEALED: usize = 96 * 1024;
+/// Bytes that sealing adds to a message's ciphertext.
+const TAG: usize = 16;
 /// The most messages one box keeps.
 pub const MAX_MESSAGES: usize = 8;
 
@@ -34,8 +36,15 @@ pub struct Sealed {
     pub ciphertext: Blob<MAX_SEALED>,
 }
 
-fn cipher(ephemeral: &EncodedPoint, payee: &EncodedPoint, shared: &EncodedPoint) -> ChaCha20Poly1305 {
-    let mut wide = Transcript::new("drop-box/key").point(ephemeral).point(payee).point(shared).into_wide();
+/// *eP* = *pE*, encoded.
+#[expect(clippy::arithmetic_side_effects, reason = "points of a prime-order group do not overflow")]
+fn shared_secret(point: &RistrettoPoint, secret: &Scalar) -> [u8; 32] {
+    EncodedPoint::from(&(point * secret)).0
+}
+
+/// *eP* is the only secret of the key, so it comes as bytes that the caller wipes.
+fn cipher(ephemeral: &EncodedPoint, payee: &EncodedPoint, shared: &[u8; 32]) -> ChaCha20Poly1305 {
+    let mut wide = Transcript::new("drop-box/key").point(ephemeral).point(payee).bytes(shared).into_wide();
     let mut key = Zeroizing::new([0; 32]);
     key.iter_mut().zip(wide.iter()).for_each(|(to, from)| *to = *from);
     wide.zeroize();
@@ -51,7 +60,10 @@ impl Sealed {
         let point = payee.decode_non_identity().map_err(|_| Rejection::Malformed("payee key"))?;
         let secret = Zeroizing::new(random_non_zero(rng));
         let ephemeral = public_key(&secret);
-        let shared = EncodedPoint::from(&(point * *secret));
+        if message.len() > MAX_SEALED.saturating_sub(TAG) {
+            return Err(Rejection::Malformed("message too long"));
+        }
+        let shared = Zeroizing::new(shared_secret(&point, &secret));
         let payload = Payload { msg: message, aad: payee.as_bytes() };
         let ciphertext = cipher(&ephemeral, payee, &shared)
             .encrypt(&Nonce::default(), payload)
@@ -68,7 +80,7 @@ impl Sealed {
         let point =
             self.ephemeral.decode_non_identity().map_err(|_| Rejection::Malformed("sealed message"))?;
         let payee = public_key(secret);
-        let shared = EncodedPoint::from(&(point * secret));
+        let shared = Zeroizing::new(shared_secret(&point, secret));
         let payload = Payload { msg: &self.ciphertext, aad: payee.as_bytes() };
         cipher(&self.ephemeral, &payee, &shared)
             .decrypt(&Nonce::default(), payload)
@@ -94,6 +106,9 @@ pub struct PutRequest {
 }
 
 /// Collects or deletes with the payee key. Anonymous.
+///
+/// The proof says nothing of time: whoever sees it may repeat it to the same bank, and learns sealed messages or
+/// deletes one again. Only the bank sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BoxAccess {

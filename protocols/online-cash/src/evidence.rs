@@ -21,9 +21,11 @@ use crate::payment::{Share, VerifiedPayment, payment_digest};
 use crate::signed::WireChain;
 use crate::{MAX_COINS, Rejection};
 
-/// The most statements in one evidence; a coin of 2^20 minor units can need more, the smallest sufficient set
-/// is shown.
-pub const MAX_STATEMENTS: usize = 32;
+/// The most statements in one evidence.
+///
+/// A coin of value *v* that was given away in single minor units needs *v* + 1 of them. Beyond this bound, or
+/// where the evidence would exceed a message, a double spend is refused all the same, by its code alone.
+pub const MAX_STATEMENTS: usize = 512;
 
 /// Something a coin's owner signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,19 +96,22 @@ impl Statement {
         }
     }
 
-    fn keys(&self) -> Vec<EncodedPoint> {
+    fn coins(&self) -> Vec<CoinId> {
         match self {
-            Self::Payment { shares, .. } => shares.iter().map(|share| share.coin.key).collect(),
-            Self::Refresh { inputs, .. } => inputs.iter().map(|input| input.coin.key).collect(),
+            Self::Payment { shares, .. } => shares.iter().map(|share| share.coin).collect(),
+            Self::Refresh { inputs, .. } => inputs.iter().map(|input| input.coin).collect(),
         }
     }
 
     fn verify(&self, bank: &str) -> Result<Digest, Rejection> {
-        let keys = self.keys();
-        let distinct: BTreeSet<_> = keys.iter().collect();
-        if distinct.len() != keys.len() {
+        let coins = self.coins();
+        // A coin is (denomination, K): one K under two denominations is two coins, and who signs both is bound
+        // by both, as where the statement was taken.
+        let distinct: BTreeSet<_> = coins.iter().collect();
+        if distinct.len() != coins.len() {
             return Err(Rejection::CoinRepeated);
         }
+        let keys: Vec<EncodedPoint> = coins.iter().map(|coin| coin.key).collect();
         let digest = self.digest(bank);
         let (Self::Payment { possession, .. } | Self::Refresh { possession, .. }) = self;
         possession::verify(&keys, &digest, possession).map_err(|_| Rejection::PossessionInvalid)?;
@@ -143,8 +148,40 @@ pub struct Finding {
     pub value: Amount,
     /// What its owner signed away.
     pub signed: Amount,
-    /// The digests of the statements.
+    /// The digests of the statements. Who is told that a payment was double-spent looks for the payment here:
+    /// true evidence about other coins is no answer.
     pub statements: Vec<Digest>,
+}
+
+/// The smallest set of `statements` that together exceed `value` of `coin`, none releasing another; `None` when
+/// there is none, or none within [`MAX_STATEMENTS`].
+///
+/// The largest contributions come first, in the order given where they are equal.
+pub fn smallest_sufficient(
+    bank: &str,
+    coin: &CoinId,
+    value: Minor,
+    statements: Vec<Statement>,
+) -> Option<Bounded<Statement, MAX_STATEMENTS>> {
+    let mut ranked = statements;
+    ranked.sort_by_key(|statement| std::cmp::Reverse(statement.contribution(coin)));
+    let (mut chosen, mut seen, mut released) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    let mut sum = Minor::ZERO;
+    for statement in ranked {
+        let (contribution, digest, releases) =
+            (statement.contribution(coin), statement.digest(bank), statement.releases());
+        let conflicts = released.contains(&digest) || releases.iter().any(|other| seen.contains(other));
+        if contribution.is_zero() || conflicts || !seen.insert(digest) {
+            continue;
+        }
+        released.extend(releases);
+        sum = sum.checked_add(contribution).ok()?;
+        chosen.push(statement);
+        if sum > value {
+            return Bounded::new(chosen).ok();
+        }
+    }
+    None
 }
 
 impl Evidence {
@@ -162,11 +199,20 @@ impl Evidence {
             self.pinned_at.seconds(),
         )
         .map_err(|error| Rejection::CertificateInvalid(error.to_string()))?;
-        let bank = self.keyset.bank.as_str().to_owned();
-        if signer.subject.role() != Role::Bank || signer.subject.name() != bank {
+        if signer.subject.role() != Role::Bank || signer.subject.name() != self.keyset.bank.as_str() {
             return Err(Rejection::CertificateInvalid("not the signing key of the issuing bank".into()));
         }
-        let keyset = self.keyset.clone().verify(&signer.public_key)?;
+        self.verify_with_key(&signer.public_key)
+    }
+
+    /// Checks everything but the certificate chain, under a document-signing key that the caller knows to be the
+    /// issuing bank's.
+    ///
+    /// # Errors
+    /// As [`Evidence::verify`], but for certificates.
+    pub fn verify_with_key(&self, bank_signing_key: &[u8; 32]) -> Result<Finding, Rejection> {
+        let bank = self.keyset.bank.as_str().to_owned();
+        let keyset = self.keyset.clone().verify(bank_signing_key)?;
         let key = keyset
             .keys
             .iter()

@@ -6,19 +6,22 @@
 
 use std::collections::BTreeSet;
 
+use feiqian_crypto::batch::{self, Item};
 use feiqian_crypto::possession::{self, Proof};
 use feiqian_crypto::snowblind::{Challenge, Signature};
 use feiqian_crypto::transcript::Transcript;
-use feiqian_crypto::{Digest, EncodedPoint};
+use feiqian_crypto::{Digest, EncodedPoint, EncodedScalar, Scalar};
 use feiqian_money::Minor;
 use feiqian_wire::{Bounded, Timestamp};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
-use crate::coin::{Coin, CoinId};
+use crate::coin::{self, Coin, CoinId};
 use crate::deposit::CashItem;
-use crate::payment::{Share, payment_digest};
-use crate::request::request_digest;
+use crate::keyset::PinLog;
+use crate::payment::{Share, VerifiedCoin, blamed, payment_digest};
+use crate::request::{Payee, request_digest};
 use crate::signed::DocumentSignature;
 use crate::{MAX_COINS, Rejection};
 
@@ -57,6 +60,84 @@ pub enum Funding {
     },
 }
 
+impl Funding {
+    /// Signs for a received payment with the payee key's secret.
+    ///
+    /// # Errors
+    /// [`Rejection::WrongRoute`] unless the request is made out to the key of `secret`.
+    pub fn received<R: CryptoRng>(
+        bank: &str,
+        session: &Digest,
+        item: CashItem,
+        secret: &Scalar,
+        challenges: &[Challenge],
+        rng: &mut R,
+    ) -> Result<Self, Rejection> {
+        let Payee::Key(payee) = item.request.request.payee else { return Err(Rejection::WrongRoute) };
+        let amount = item.request.request.amount.minor;
+        let statement = received_statement(bank, session, &item.payment.digest(), amount, challenges);
+        let possession = possession::prove(std::slice::from_ref(secret), &[payee], &statement, rng)
+            .map_err(|_| Rejection::WrongRoute)?;
+        Ok(Self::Received { item, possession })
+    }
+
+    /// Claims `amount` of what was refunded of `payment`, which was paid with `coins` in this order.
+    ///
+    /// # Errors
+    /// [`Rejection::AmountMismatch`] when there are no coins, too many, or the amount is zero.
+    pub fn refunded<R: CryptoRng>(
+        bank: &str,
+        session: &Digest,
+        payment: Digest,
+        amount: Minor,
+        coins: &[&Coin],
+        challenges: &[Challenge],
+        rng: &mut R,
+    ) -> Result<Self, Rejection> {
+        if amount.is_zero() {
+            return Err(Rejection::AmountMismatch("a claim is more than zero"));
+        }
+        let ids = coins.iter().map(|coin| coin.id).collect();
+        let ids: Bounded<CoinId, MAX_COINS> =
+            Bounded::new(ids).map_err(|_| Rejection::AmountMismatch("too many coins"))?;
+        let statement = refunded_statement(bank, session, &payment, amount, challenges);
+        let keys: Vec<EncodedPoint> = ids.iter().map(|coin| coin.key).collect();
+        let secrets = Zeroizing::new(coins.iter().map(|coin| *coin.secret()).collect::<Vec<_>>());
+        let possession = possession::prove(&secrets, &keys, &statement, rng)
+            .map_err(|_| Rejection::AmountMismatch("no coins"))?;
+        Ok(Self::Refunded { payment, amount, coins: ids, possession })
+    }
+
+    /// Checks the possession proof of a [`Funding::Received`] or [`Funding::Refunded`] over its statement. The
+    /// payment itself is the [`Checker`](crate::payment::Checker)'s and the register's to check.
+    ///
+    /// # Errors
+    /// [`Rejection::PossessionInvalid`]; [`Rejection::WrongRoute`] for a request without a payee key and for
+    /// the other kinds of funding.
+    pub fn verify_possession(
+        &self,
+        bank: &str,
+        session: &Digest,
+        challenges: &[Challenge],
+    ) -> Result<(), Rejection> {
+        let (keys, statement, proof) = match self {
+            Self::Received { item, possession } => {
+                let Payee::Key(payee) = item.request.request.payee else {
+                    return Err(Rejection::WrongRoute);
+                };
+                let (payment, amount) = (item.payment.digest(), item.request.request.amount.minor);
+                (vec![payee], received_statement(bank, session, &payment, amount, challenges), possession)
+            }
+            Self::Refunded { payment, amount, coins, possession } => {
+                let keys = coins.iter().map(|coin| coin.key).collect();
+                (keys, refunded_statement(bank, session, payment, *amount, challenges), possession)
+            }
+            Self::Account { .. } | Self::Coins(_) => return Err(Rejection::WrongRoute),
+        };
+        possession::verify(&keys, &statement, proof).map_err(|_| Rejection::PossessionInvalid)
+    }
+}
+
 /// Coins that give what a refresh takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,7 +168,8 @@ pub struct StatedInput {
     pub coin: CoinId,
     /// What it gives, minor units.
     pub contribution: Minor,
-    /// Digests of earlier statements of this coin that never took effect and never shall.
+    /// Digests of **all** earlier statements of this coin that never took effect and never shall, each once. One
+    /// that is left out can be held against the owner together with this refresh.
     pub releases: Bounded<Digest, MAX_RELEASES>,
 }
 
@@ -218,7 +300,8 @@ impl CoinFunding {
     /// Signs a refresh of `planned` coins into the session's outputs.
     ///
     /// # Errors
-    /// [`Rejection::AmountMismatch`] when there are too many inputs or releases.
+    /// [`Rejection::AmountMismatch`] when there are no inputs, or too many inputs or releases;
+    /// [`Rejection::CoinRepeated`], [`Rejection::ContributionInvalid`] for what no bank would take.
     pub fn sign<R: CryptoRng>(
         bank: &str,
         session: &Digest,
@@ -239,14 +322,61 @@ impl CoinFunding {
         }
         let statement = coins_statement(bank, session, inputs.iter().map(|input| &input.stated), challenges);
         let keys: Vec<EncodedPoint> = inputs.iter().map(|input| input.stated.coin.key).collect();
-        let secrets: Vec<_> = planned.iter().map(|plan| *plan.coin.secret()).collect();
-        let possession = possession::prove(&secrets, &keys, &statement, rng)
+        let inputs = Bounded::new(inputs).map_err(too_many)?;
+        let released = Bounded::new(released).map_err(too_many)?;
+        // Zeros stand in for the proof until what is signed has its shape.
+        let unsigned = Proof { r: EncodedPoint([0; 32]), s: EncodedScalar([0; 32]) };
+        let mut funding = Self { inputs, released, possession: unsigned };
+        funding.check_shape(bank)?;
+        let secrets = Zeroizing::new(planned.iter().map(|plan| *plan.coin.secret()).collect::<Vec<_>>());
+        funding.possession = possession::prove(&secrets, &keys, &statement, rng)
             .map_err(|_| Rejection::AmountMismatch("no inputs"))?;
-        Ok(Self {
-            inputs: Bounded::new(inputs).map_err(too_many)?,
-            released: Bounded::new(released).map_err(too_many)?,
-            possession,
-        })
+        Ok(funding)
+    }
+
+    /// Everything that can be checked without the issuing bank's register: shape, the denominations, that each
+    /// key is this bank's and not past its grace, contributions within values, that no released refresh is of
+    /// `session` itself, the coins' signatures and the proof. Answers with the inputs' values, in order.
+    ///
+    /// # Errors
+    /// The [`Rejection`] of the first rule that it breaks.
+    pub fn verify<R: CryptoRng>(
+        &self,
+        pins: &PinLog,
+        bank: &str,
+        session: &Digest,
+        challenges: &[Challenge],
+        now: Timestamp,
+        rng: &mut R,
+    ) -> Result<Vec<VerifiedCoin>, Rejection> {
+        self.check_shape(bank)?;
+        let itself = |released: &Released| matches!(released, Released::Refresh { session: other, .. } if other == session);
+        if self.released.iter().any(itself) {
+            return Err(Rejection::AmountMismatch("a refresh cannot release its own session"));
+        }
+        let mut checks = Vec::with_capacity(self.inputs.len().saturating_add(1));
+        let mut coins = Vec::with_capacity(self.inputs.len());
+        let mut currency = None;
+        for Input { stated, signature } in self.inputs.iter() {
+            let key = pins.key(&stated.coin.denomination)?;
+            key.check_grace(now)?;
+            if key.key.bank.as_str() != bank {
+                return Err(Rejection::WrongBank(key.key.bank.as_str().to_owned()));
+            }
+            if *currency.get_or_insert(key.key.currency) != key.key.currency {
+                return Err(Rejection::WrongCurrency);
+            }
+            let share = Share { coin: stated.coin, contribution: stated.contribution };
+            share.check(key.key.value)?;
+            let message = coin::message(&share.coin.key);
+            checks.push(Item::Signature { key: &key.public, message, signature: *signature });
+            coins.push(VerifiedCoin { share, value: key.key.value, epoch: key.epoch });
+        }
+        let keys = self.inputs.iter().map(|input| input.stated.coin.key).collect();
+        let statement = self.statement(bank, session, challenges);
+        checks.push(Item::Possession { keys, statement, proof: self.possession });
+        batch::verify(&checks, rng).map_err(|blame| blamed(&checks, &blame.indices))?;
+        Ok(coins)
     }
 
     /// The statement its owner signed.
@@ -264,7 +394,11 @@ impl CoinFunding {
     }
 
     /// Checks that each coin stands once, and that what is named as released and what is shown agree: every
-    /// digest in an input is of a shown statement **that contains this coin**, and every shown one is named.
+    /// digest in an input is of a shown statement **that contains this coin**, named once, and every shown one is
+    /// named.
+    ///
+    /// Signatures, possession and sums are [`CoinFunding::verify`]'s to check; whether the released statements
+    /// are void, and the coins have what they give, is the issuing bank's register to say.
     ///
     /// # Errors
     /// [`Rejection::CoinRepeated`], [`Rejection::ContributionInvalid`], [`Rejection::AmountMismatch`].
@@ -280,7 +414,11 @@ impl CoinFunding {
             if input.contribution.value() == 0 {
                 return Err(Rejection::ContributionInvalid);
             }
+            let mut own = BTreeSet::new();
             for digest in input.releases.iter() {
+                if !own.insert(digest) {
+                    return Err(Rejection::AmountMismatch("a released statement is named twice"));
+                }
                 let known = shown.iter().find(|(shown_digest, _)| shown_digest == digest);
                 let contains = known.is_some_and(|(_, released)| released.contains(&input.coin));
                 if !contains {

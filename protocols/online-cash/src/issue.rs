@@ -152,7 +152,7 @@ pub struct FinishResponse {
 /// # Security
 /// Lives in memory only. [`OpenSession::answer`] consumes it, so a second answer does not compile:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0382
 /// fn twice(
 ///     session: feiqian_online_cash::issue::OpenSession,
 ///     keys: &[&feiqian_crypto::snowblind::SecretKey],
@@ -209,7 +209,7 @@ struct PendingCoin {
 /// After a crash it is made again from the stored offer: everything in it is derived from the seed and from
 /// what the bank said.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0382
 /// fn twice(
 ///     pending: feiqian_online_cash::issue::PendingIssue,
 ///     answers: &[feiqian_crypto::snowblind::Response],

@@ -279,8 +279,9 @@ impl PinLog {
     ///
     /// # Errors
     /// [`Rejection::CertificateInvalid`] when the signer is not the bank's at the time of pinning,
-    /// [`Rejection::KeysetNotPinned`] when the bank already has another keyset of that epoch and currency, and
-    /// the errors of [`Keyset::verify`]. The log is then unchanged.
+    /// [`Rejection::KeysetNotPinned`] when the bank already has a keyset of that epoch and currency,
+    /// [`Rejection::KeysetInvalid`] when a key *X* of the bank stands in an earlier keyset (its coins would count
+    /// under both), and the errors of [`Keyset::verify`]. The log is then unchanged.
     pub fn append(&mut self, entry: PinEntry, root: &TrustedRoot) -> Result<(), Rejection> {
         let signer = feiqian_pki::validate(
             &entry.signer.to_chain()?,
@@ -305,6 +306,13 @@ impl PinLog {
         let repeated = keyset.keys.iter().any(|key| self.by_denomination.contains_key(&key.id));
         if repeated {
             return Err(Rejection::KeysetInvalid("a denomination key stands in another keyset"));
+        }
+        let reused = keyset.keys.iter().any(|key| {
+            let same = |known: &VerifiedKey| known.public == key.public && known.key.bank == key.key.bank;
+            self.by_denomination.values().any(same)
+        });
+        if reused {
+            return Err(Rejection::KeysetInvalid("a key of an earlier keyset again"));
         }
         let view = next_view(&self.view(), &keyset);
         self.by_denomination.extend(keyset.keys.iter().map(|key| (key.id, key.clone())));

@@ -21,6 +21,7 @@
 //! | [`refund`] | a payee gives back, the payer claims it anonymously |
 //! | [`drop_box`] | sealed messages that wait at a bank for a wallet that is not listening |
 //! | [`account`] | enrolment, balance, deposits as the customer sees them |
+//! | `vectors` | feature `vectors`: the builder of the published test vectors |
 
 pub mod account;
 pub mod coin;
@@ -36,6 +37,8 @@ pub mod refund;
 pub mod request;
 pub mod seed;
 pub mod signed;
+#[cfg(feature = "vectors")]
+pub mod vectors;
 
 pub use error::Rejection;
 

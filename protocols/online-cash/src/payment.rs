@@ -16,6 +16,7 @@ use feiqian_money::Minor;
 use feiqian_wire::{Bounded, Name, Timestamp};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::coin::{self, Coin, CoinId};
 use crate::deposit::CashItem;
@@ -71,10 +72,13 @@ pub fn payment_digest<'a>(request: &Digest, shares: impl ExactSizeIterator<Item 
 impl Payment {
     /// Signs coins away to a request.
     ///
-    /// The caller stores the payment before it sends it, and sends the same bytes again when no answer comes.
+    /// The caller stores the payment before it sends it, and sends the same bytes again when no answer comes. It
+    /// signs only what no earlier statement of these coins, void or not, has given away: a payment can release
+    /// nothing.
     ///
     /// # Errors
-    /// [`Rejection::ContributionInvalid`] when there are no coins or too many.
+    /// [`Rejection::ContributionInvalid`] when there are no coins or too many, or one gives nothing;
+    /// [`Rejection::CoinRepeated`].
     pub fn sign<R: CryptoRng>(
         request: &Digest,
         coins: &[(&Coin, Minor)],
@@ -87,13 +91,20 @@ impl Payment {
                 signature: coin.signature,
             })
             .collect();
+        let shown: Bounded<_, MAX_COINS> = Bounded::new(shown).map_err(|_| Rejection::ContributionInvalid)?;
+        if shown.iter().any(|coin| coin.share.contribution.is_zero()) {
+            return Err(Rejection::ContributionInvalid);
+        }
+        let distinct: BTreeSet<_> = shown.iter().map(|coin| coin.share.coin).collect();
+        if distinct.len() != shown.len() {
+            return Err(Rejection::CoinRepeated);
+        }
         let digest = payment_digest(request, shown.iter().map(|coin| &coin.share));
         let keys: Vec<EncodedPoint> = shown.iter().map(|coin| coin.share.coin.key).collect();
-        let secrets: Vec<_> = coins.iter().map(|(coin, _)| *coin.secret()).collect();
+        let secrets = Zeroizing::new(coins.iter().map(|(coin, _)| *coin.secret()).collect::<Vec<_>>());
         let possession =
             possession::prove(&secrets, &keys, &digest, rng).map_err(|_| Rejection::ContributionInvalid)?;
-        let coins = Bounded::new(shown).map_err(|_| Rejection::ContributionInvalid)?;
-        Ok(Self { request: *request, coins, possession })
+        Ok(Self { request: *request, coins: shown, possession })
     }
 
     /// The digest that names this payment: the signed statement without the proof's bytes, since a proof can be
@@ -148,7 +159,11 @@ impl std::fmt::Debug for Checker<'_> {
 }
 
 impl Checker<'_> {
-    /// Checks one payment.
+    /// Checks one payment: the request's signature, that the payment is for it, every coin's denomination, bank,
+    /// currency and contribution, each coin once, the sum, the coins' signatures and the proof.
+    ///
+    /// Not the request's expiry ([`VerifiedRequest::check_open`]): a repeat of what was taken in time is
+    /// answered later too. Nor its route.
     ///
     /// # Errors
     /// The [`Rejection`] of the first rule that it breaks.
@@ -233,16 +248,38 @@ fn check_coin(
     if key.key.currency != request.request.amount.currency {
         return Err(Rejection::WrongCurrency);
     }
-    if share.coin.key.to_bytes() == [0; 32] {
-        return Err(Rejection::Malformed("coin key is the identity"));
-    }
-    if share.contribution.value() == 0 || share.contribution > key.key.value {
-        return Err(Rejection::ContributionInvalid);
-    }
-    Ok(())
+    share.check(key.key.value)
 }
 
-fn blamed(checks: &[Item<'_>], bad: &[usize]) -> Rejection {
+impl Share {
+    /// Is the key no identity, and the contribution more than zero and within `value`?
+    pub(crate) fn check(&self, value: Minor) -> Result<(), Rejection> {
+        if self.coin.key.to_bytes() == [0; 32] {
+            return Err(Rejection::Malformed("coin key is the identity"));
+        }
+        if self.contribution.is_zero() || self.contribution > value {
+            return Err(Rejection::ContributionInvalid);
+        }
+        Ok(())
+    }
+}
+
+/// What does not decode is said to be malformed; of what decodes, only that it failed. Runs on refusal alone.
+pub(crate) fn blamed(checks: &[Item<'_>], bad: &[usize]) -> Rejection {
+    let undecodable = |item: &Item<'_>| match item {
+        Item::Signature { signature, .. } => {
+            signature.commitment.decode_non_identity().is_err()
+                || signature.z.decode().is_err()
+                || signature.y.decode_non_zero().is_err()
+        }
+        Item::Possession { keys, proof, .. } => {
+            keys.iter().chain([&proof.r]).any(|point| point.decode_non_identity().is_err())
+                || proof.s.decode().is_err()
+        }
+    };
+    if bad.iter().filter_map(|index| checks.get(*index)).any(undecodable) {
+        return Rejection::Malformed("a point or scalar of a coin or proof");
+    }
     let possession_only = bad.iter().all(|index| matches!(checks.get(*index), Some(Item::Possession { .. })));
     if possession_only { Rejection::PossessionInvalid } else { Rejection::SignatureInvalid("coin") }
 }

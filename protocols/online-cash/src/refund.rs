@@ -6,12 +6,13 @@
 use feiqian_crypto::Digest;
 use feiqian_crypto::transcript::Transcript;
 use feiqian_money::Amount;
-use feiqian_pki::KeyPair;
+use feiqian_pki::{KeyPair, Verified};
 use feiqian_wire::Name;
 use serde::{Deserialize, Serialize};
 
 use crate::Rejection;
 use crate::deposit::Receipt;
+use crate::request::Route;
 use crate::signed::{DocumentSignature, WireChain};
 
 /// A payee's order to give back part or all of a payment.
@@ -87,6 +88,34 @@ pub struct RefundItem {
     pub receipt: Receipt,
     /// The payee's document-signing chain: leaf, bank authority.
     pub payee: WireChain,
+}
+
+impl RefundItem {
+    /// Checks order and receipt against each other and both signatures; `payee` is the validated holder of
+    /// [`RefundItem::payee`]. How much of the payment was refunded before is the register's to say.
+    ///
+    /// # Errors
+    /// [`Rejection::RequestMismatch`] when the receipt is of another payment or issuing bank;
+    /// [`Rejection::WrongRoute`] when it was not credited to the payee's account; [`Rejection::WrongCurrency`],
+    /// [`Rejection::AmountMismatch`] for more than was paid or nothing; [`Rejection::SignatureInvalid`].
+    pub fn verify(&self, payee: &Verified, issuing_bank_signing_key: &[u8; 32]) -> Result<(), Rejection> {
+        let Self { order, receipt, .. } = self;
+        if receipt.payment != order.payment || receipt.bank != order.issuing_bank {
+            return Err(Rejection::RequestMismatch);
+        }
+        let Route::Account { bank, account } = &receipt.route else { return Err(Rejection::WrongRoute) };
+        if payee.subject.bank_name() != Some(bank.as_str()) || payee.subject.name() != account.as_str() {
+            return Err(Rejection::WrongRoute);
+        }
+        if order.amount.currency != receipt.amount.currency {
+            return Err(Rejection::WrongCurrency);
+        }
+        if order.amount.minor > receipt.amount.minor {
+            return Err(Rejection::AmountMismatch("a refund is at most what was paid"));
+        }
+        receipt.verify(issuing_bank_signing_key)?;
+        order.verify(&payee.public_key)
+    }
 }
 
 /// The issuing bank's answer.

@@ -1,11 +1,13 @@
 //! What nobody should build on: kept to be attacked.
 //!
 //! * [`textbook`]: blind Schnorr signatures as the textbooks have them, forgeable with concurrent sessions;
-//! * [`ros`]: the attack that forges them, which gains nothing against [`snowblind`](crate::snowblind);
+//! * [`ros`]: the attack that forges them, which gains nothing against [`snowblind`](crate::snowblind) and
+//!   [`acl`](crate::acl);
 //! * [`recover_key`]: why a nonce must not answer twice.
 //!
 //! The feature also opens constructors from explicit scalars ([`SecretNonces::from_scalars`],
-//! [`Blinding::from_scalars`], [`prove_possession`]) for test vectors with their randomness.
+//! [`Blinding::from_scalars`], [`prove_possession`], their likes in [`acl`](crate::acl) and
+//! [`share_tree`](crate::share_tree)) for test vectors with their randomness.
 //!
 //! [`SecretNonces::from_scalars`]: crate::snowblind::SecretNonces::from_scalars
 //! [`Blinding::from_scalars`]: crate::snowblind::Blinding::from_scalars

@@ -11,7 +11,13 @@
 //! It puts *R* = Σ *ρ_i R_i* − *ρ*_* *X* under one message more, hashes that to *c*, and answers session *i* with the
 //! challenge that bit *i* of *c* names: then ρ(challenges) = *c*, and Σ *ρ_i s_i* completes the signature nobody
 //! issued. Snowblind's answers are not linear in what the attacker may choose: Σ *ρ_i y_i*⁵ is not (Σ *ρ_i y_i*)⁵, and
-//! the same driver ends with as many signatures as it had sessions.
+//! the same driver ends with as many signatures as it had sessions. ACL's answers are linear, but every session has a
+//! base *Z*₁ of its own, and no combination of *B*₁'s over different bases is one over any base; a bank that repeats *ν*
+//! for one customer is forged against.
+
+mod acl;
+
+pub use acl::{Acl, AclAnswer, AclCommitment};
 
 use curve25519_dalek::traits::VartimeMultiscalarMul;
 use curve25519_dalek::{RistrettoPoint, Scalar};
@@ -30,26 +36,36 @@ pub const SESSIONS: usize = 253;
 pub trait Target {
     /// An open session, at the signer.
     type Session;
+    /// What the signer commits to in a session.
+    type Commitment;
     /// The signer's answer, a vector of scalars as far as the attacker is concerned.
     type Answer;
     /// A signature.
     type Signature;
 
-    /// *X*.
-    fn public(&self) -> RistrettoPoint;
+    /// Opens a session; the commitment is the one that a user would sign under without blinding.
+    fn open(&mut self) -> (Self::Session, Self::Commitment);
 
-    /// Opens a session; the point is the commitment that a user would sign under without blinding.
-    fn open(&mut self) -> (Self::Session, RistrettoPoint);
+    /// The commitment that [`complete`](Self::complete) completes with the answers taken by the same weights, if the
+    /// challenge is the weighted sum of the sessions' challenges plus `constant`.
+    fn combine(
+        &self,
+        weights: &[Scalar],
+        commitments: &[Self::Commitment],
+        constant: &Scalar,
+    ) -> Self::Commitment;
 
     /// The challenge of a signature on `message` with the commitment.
-    fn challenge(&self, message: &Digest, commitment: &RistrettoPoint) -> Scalar;
+    fn challenge(&self, message: &Digest, commitment: &Self::Commitment) -> Scalar;
 
     /// The signer answers and closes the session.
     fn respond(&mut self, session: Self::Session, challenge: Scalar) -> Self::Answer;
 
-    /// The signature with the commitment, completed by a linear combination of answers.
+    /// The signature on `message` with the commitment, completed by a linear combination of answers.
     fn complete<'a>(
-        commitment: &RistrettoPoint,
+        &self,
+        message: &Digest,
+        commitment: &Self::Commitment,
         answers: impl Iterator<Item = (Scalar, &'a Self::Answer)>,
     ) -> Self::Signature
     where
@@ -93,10 +109,7 @@ pub fn attack<T: Target>(target: &mut T) -> Outcome<T::Signature> {
 
     let (weights, constant) = linear_form(&choices);
     let forged_message = message(SESSIONS, 0);
-    let forged_commitment = RistrettoPoint::vartime_multiscalar_mul(
-        weights.iter().copied().chain([-constant]),
-        commitments.iter().copied().chain([target.public()]),
-    );
+    let forged_commitment = target.combine(&weights, &commitments, &constant);
     let forged_challenge = target.challenge(&forged_message, &forged_commitment);
 
     let mut answers = Vec::with_capacity(SESSIONS);
@@ -106,10 +119,12 @@ pub fn attack<T: Target>(target: &mut T) -> Outcome<T::Signature> {
     {
         let (signed, challenge) = choice.take(bit);
         let answer = target.respond(session, challenge);
-        candidates.push((signed, T::complete(commitment, core::iter::once((Scalar::ONE, &answer)))));
+        let signature = target.complete(&signed, commitment, core::iter::once((Scalar::ONE, &answer)));
+        candidates.push((signed, signature));
         answers.push(answer);
     }
-    candidates.push((forged_message, T::complete(&forged_commitment, weights.into_iter().zip(&answers))));
+    let forged = target.complete(&forged_message, &forged_commitment, weights.into_iter().zip(&answers));
+    candidates.push((forged_message, forged));
     candidates.retain(|(message, signature)| target.verify(message, signature).is_ok());
     Outcome { sessions: answers.len(), signatures: candidates }
 }
@@ -125,7 +140,7 @@ fn message(session: usize, side: u64) -> Digest {
     Transcript::new("hazmat/ros/message").count(session).integer(side).into_digest()
 }
 
-fn choose<T: Target>(target: &T, session: usize, commitment: &RistrettoPoint) -> Choice {
+fn choose<T: Target>(target: &T, session: usize, commitment: &T::Commitment) -> Choice {
     let messages = [message(session, 0), message(session, 1)];
     let challenges = messages.map(|message| target.challenge(&message, commitment));
     Choice { messages, challenges }
@@ -141,6 +156,17 @@ fn linear_form(choices: &[Choice]) -> (Vec<Scalar>, Scalar) {
     let weights: Vec<_> = choices.iter().zip(powers).map(|(choice, power)| power * slope(choice)).collect();
     let constant = weights.iter().zip(choices).map(|(weight, choice)| -(weight * choice.take(false).1)).sum();
     (weights, constant)
+}
+
+/// Σ *ρ_i R_i* − *ρ*_* *X*, for signatures whose equation is *zG* = *R* + *cX*.
+fn combine_schnorr(
+    public: &RistrettoPoint,
+    weights: &[Scalar],
+    commitments: &[RistrettoPoint],
+    constant: &Scalar,
+) -> RistrettoPoint {
+    let scalars = weights.iter().copied().chain([-constant]);
+    RistrettoPoint::vartime_multiscalar_mul(scalars, commitments.iter().chain([public]))
 }
 
 /// The bits of a scalar, lowest first.
@@ -164,15 +190,21 @@ impl<R: CryptoRng> Textbook<R> {
 
 impl<R: CryptoRng> Target for Textbook<R> {
     type Session = textbook::Nonce;
+    type Commitment = RistrettoPoint;
     type Answer = Scalar;
     type Signature = textbook::Signature;
 
-    fn public(&self) -> RistrettoPoint {
-        *self.key.public()
-    }
-
     fn open(&mut self) -> (Self::Session, RistrettoPoint) {
         textbook::commit(&mut self.rng)
+    }
+
+    fn combine(
+        &self,
+        weights: &[Scalar],
+        commitments: &[RistrettoPoint],
+        constant: &Scalar,
+    ) -> RistrettoPoint {
+        combine_schnorr(self.key.public(), weights, commitments, constant)
     }
 
     fn challenge(&self, message: &Digest, commitment: &RistrettoPoint) -> Scalar {
@@ -184,6 +216,8 @@ impl<R: CryptoRng> Target for Textbook<R> {
     }
 
     fn complete<'a>(
+        &self,
+        _message: &Digest,
         commitment: &RistrettoPoint,
         answers: impl Iterator<Item = (Scalar, &'a Scalar)>,
     ) -> Self::Signature {
@@ -219,18 +253,24 @@ pub struct SnowblindAnswer {
 
 impl<R: CryptoRng> Target for Snowblind<R> {
     type Session = (snowblind::SecretNonces, snowblind::Commitment);
+    type Commitment = RistrettoPoint;
     type Answer = SnowblindAnswer;
     type Signature = snowblind::Signature;
-
-    fn public(&self) -> RistrettoPoint {
-        *self.key.public().point()
-    }
 
     fn open(&mut self) -> (Self::Session, RistrettoPoint) {
         let (nonces, commitment) = snowblind::commit(&mut self.rng);
         let decode = |point: &EncodedPoint| point.decode().unwrap_or_default();
         let sum = decode(&commitment.a) + decode(&commitment.b);
         ((nonces, commitment), sum)
+    }
+
+    fn combine(
+        &self,
+        weights: &[Scalar],
+        commitments: &[RistrettoPoint],
+        constant: &Scalar,
+    ) -> RistrettoPoint {
+        combine_schnorr(self.key.public().point(), weights, commitments, constant)
     }
 
     fn challenge(&self, message: &Digest, commitment: &RistrettoPoint) -> Scalar {
@@ -244,6 +284,8 @@ impl<R: CryptoRng> Target for Snowblind<R> {
     }
 
     fn complete<'a>(
+        &self,
+        _message: &Digest,
         commitment: &RistrettoPoint,
         answers: impl Iterator<Item = (Scalar, &'a SnowblindAnswer)>,
     ) -> Self::Signature {
@@ -282,5 +324,20 @@ mod tests {
         let mut target = Snowblind::new(ChaCha12Rng::seed_from_u64(253));
         let outcome = attack(&mut target);
         assert_eq!((outcome.sessions, outcome.signatures.len(), outcome.gain()), (253, 253, 0));
+    }
+
+    #[test]
+    fn ros_gains_nothing_against_acl() {
+        let mut target = Acl::new(ChaCha12Rng::seed_from_u64(253));
+        let outcome = attack(&mut target);
+        assert_eq!((outcome.sessions, outcome.signatures.len(), outcome.gain()), (253, 253, 0));
+    }
+
+    /// The driver is in earnest: what stops it is the fresh *ν*, and nothing else.
+    #[test]
+    fn ros_forges_a_coin_of_a_bank_that_repeats_nu() {
+        let mut target = Acl::with_constant_nu(ChaCha12Rng::seed_from_u64(253));
+        let outcome = attack(&mut target);
+        assert_eq!((outcome.sessions, outcome.signatures.len(), outcome.gain()), (253, 254, 1));
     }
 }

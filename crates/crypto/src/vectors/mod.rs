@@ -13,8 +13,22 @@
 //!   "valid":     whether the operation must accept
 //!   "reason":    why not, or null }
 //! ```
+//!
+//! The vectors of offline cash are a document of their own, [`generate_offline`], with the same conventions and the
+//! operations
+//!
+//! ```text
+//! "acl/issue" | "acl/opening-context" | "acl/prove-opening" | "acl/verify-opening" | "acl/verify-identity" | "acl/derive"
+//! | "acl/finish" | "acl/verify" | "share-tree/build" | "share-tree/spend" | "share-tree/verify" | "share-tree/identify"
+//! | "share-tree/accuse"
+//! ```
+//!
+//! In them *bank*, *account*, *session* and seeds are bytes in hexadecimal; a key is `Y` and `depth`; the node inside a
+//! piece is a JSON number.
 
+mod acl;
 mod possession;
+mod share_tree;
 mod snowblind;
 
 use curve25519_dalek::Scalar;
@@ -35,6 +49,25 @@ use crate::{generators, scalar};
 pub fn generate() -> Value {
     let groups = [transcripts(), vec![the_generators()], snowblind::vectors(), possession::vectors()];
     json!({ "suite": "feiqian/v1", "group": "ristretto255", "vectors": groups.concat() })
+}
+
+/// All vectors of the offline coin as one document: honest customers and banks, and dishonest ones.
+///
+/// # Panics
+///
+/// Never: the inputs are constants, and a test runs it.
+#[must_use]
+pub fn generate_offline() -> Value {
+    let vectors = [acl::vectors(), share_tree::vectors()].concat();
+    json!({ "suite": "feiqian/v1", "group": "ristretto255", "vectors": vectors })
+}
+
+/// `base` with the fields of `more`, which replace those of the same name.
+fn merge(mut base: Value, more: Value) -> Value {
+    if let (Some(fields), Value::Object(more)) = (base.as_object_mut(), more) {
+        fields.extend(more);
+    }
+    base
 }
 
 /// A vector that must be accepted.

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub(crate) use nodes::{
-    AccountCommand, Bank, BankInit, Center, CenterInit, HomeOnly, Merchant, MerchantInit, RunArgs, Wallet,
+    Admission, Settlement,
+    AccountAmount, AccountCommand, Bank, BankInit, Center, CenterInit, CustomerRole, HomeOnly, Merchant, MerchantInit, RunArgs, Wallet,
     WalletInit,
 };
 
@@ -33,7 +34,7 @@ pub(crate) struct Cli {
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Log lines on standard error from this level on: error, warn, info, debug, or a filter by module
-    /// [default: info for `run`, else warn].
+    /// [default: info for `run`, else error].
     #[arg(long, global = true, env = "FEIQIAN_LOG", value_name = "LEVEL")]
     pub(crate) log: Option<String>,
     /// How log lines look: text or json.
@@ -112,7 +113,7 @@ pub(crate) struct Demo {
     /// Keep the homes in this new or empty folder, to look at them or go on by hand.
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,
-    /// Spoil one step, to see the demo notice: `expectation`, `node` or `store`.
+    /// Spoil one step, to see the demo notice: `expectation` or `node`.
     #[arg(long = "break", value_name = "STEP", hide = true)]
     pub(crate) spoil: Option<crate::demo::Spoil>,
 }

@@ -331,9 +331,6 @@ pub(crate) enum Wallet {
         /// Seconds until the request expires.
         #[arg(long, value_name = "SECONDS")]
         expires: Option<u64>,
-        /// The payment comes as a file, by hand, instead of through the bank's drop box.
-        #[arg(long)]
-        by_hand: bool,
         /// Draw the request as a QR code too.
         #[arg(long)]
         qr: bool,

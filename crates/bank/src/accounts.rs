@@ -1,0 +1,252 @@
+//! Accounts, enrolment, and whose certificate a call bears.
+
+use std::sync::Arc;
+
+use feiqian_crypto::{Digest, Id16, Transcript};
+use feiqian_ledger::book;
+use feiqian_ledger::store::{Row, StoreError, StoreExt, Tx, Value};
+use feiqian_money::Minor;
+use feiqian_node::Peer;
+use feiqian_online_cash::account::{AccountStatus, EnrolRequest, EnrolResponse};
+use feiqian_online_cash::signed::WireChain;
+use feiqian_pki::{CertificateRequest, PkiError, Purpose, Role, Subject};
+use feiqian_wire::Text;
+use feiqian_wire::error::{Code, Fault};
+
+use crate::Bank;
+use crate::refusal::{Refusal, from_blob, to_blob};
+use crate::tables::{ACCOUNT, ENROLMENT, HOLDER};
+
+/// Hex digits of the secret part of an enrolment code.
+pub(crate) const SECRET_BYTES: usize = 12;
+
+/// An account as stored.
+#[derive(Debug, Clone)]
+pub(crate) struct AccountRow {
+    pub(crate) id: Id16,
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    pub(crate) opened: u64,
+    pub(crate) closed: Option<u64>,
+    pub(crate) withdrawn: Minor,
+    pub(crate) deposited: Minor,
+}
+
+impl AccountRow {
+    pub(crate) fn from_row(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.id(0)?,
+            name: row.text(1)?.to_owned(),
+            role: row.parse(2)?,
+            opened: row.unsigned(3)?,
+            closed: row.optional_unsigned(4)?,
+            withdrawn: row.minor(5)?,
+            deposited: row.minor(6)?,
+        })
+    }
+
+    pub(crate) fn values(&self) -> Result<[Value; 7], StoreError> {
+        Ok([
+            self.id.into(),
+            self.name.as_str().into(),
+            self.role.as_str().into(),
+            Value::unsigned(self.opened)?,
+            self.closed.map_or(Ok(Value::Null), Value::unsigned)?,
+            self.withdrawn.into(),
+            self.deposited.into(),
+        ])
+    }
+
+    fn check_open(&self) -> Result<(), Fault> {
+        match self.closed {
+            None => Ok(()),
+            Some(_) => Err(Fault::new(Code::AccountClosed, "the account is closed")),
+        }
+    }
+}
+
+/// The account with this id, which must be open.
+pub(crate) fn open_account(tx: &mut dyn Tx, id: Id16) -> Result<AccountRow, Refusal> {
+    let row = tx.find(&ACCOUNT, &[id.into()])?;
+    let row = row.ok_or_else(|| Fault::new(Code::AccountUnknown, "no such account at this bank"))?;
+    let account = AccountRow::from_row(&row)?;
+    account.check_open()?;
+    Ok(account)
+}
+
+/// Adds to what an account has withdrawn or deposited ever.
+pub(crate) fn count(tx: &mut dyn Tx, id: Id16, withdrawn: Minor, deposited: Minor) -> Result<(), Refusal> {
+    let row = tx.find(&ACCOUNT, &[id.into()])?;
+    let row = row.ok_or_else(|| Fault::new(Code::AccountUnknown, "no such account at this bank"))?;
+    let mut account = AccountRow::from_row(&row)?;
+    account.withdrawn = account.withdrawn.checked_add(withdrawn)?;
+    account.deposited = account.deposited.checked_add(deposited)?;
+    Ok(tx.update(&ACCOUNT, &account.values()?)?)
+}
+
+/// Who makes a call on an account.
+#[derive(Debug, Clone)]
+pub(crate) struct Holder {
+    pub(crate) account: Id16,
+    pub(crate) token: Text<64>,
+    /// The document-signing key enrolled last.
+    pub(crate) signing_key: [u8; 32],
+}
+
+/// The digest under which a code is stored.
+pub(crate) fn code_digest(code: &str) -> Digest {
+    Transcript::new("bank/enrolment-code").text(code).into_digest()
+}
+
+fn pki_fault(error: &PkiError) -> Fault {
+    Fault::new(Code::CertificateInvalid, error.to_string())
+}
+
+impl Bank {
+    /// The account of a certified caller; its certificate must be of the keys enrolled last.
+    pub(crate) async fn holder(&self, peer: &Peer) -> Result<Holder, Fault> {
+        let verified = peer.certified()?;
+        let subject = &verified.subject;
+        if subject.bank_name() != Some(self.name()) {
+            return Err(Fault::new(Code::Forbidden, "the certificate is of another bank's customer"));
+        }
+        let token = subject.name().to_owned();
+        let account: Id16 =
+            token.parse().map_err(|_| Fault::new(Code::AccountUnknown, "no such account at this bank"))?;
+        let transport_key = verified.public_key;
+        let signing_key = self
+            .seams
+            .store
+            .read(move |tx: &mut dyn Tx| {
+                open_account(tx, account)?;
+                let sql = "SELECT signing_key, transport_key FROM holder WHERE account = ?1 ORDER BY number DESC LIMIT 1";
+                let rows = tx.select(sql, &[account.into()])?;
+                let enrolled = rows.first().map(|row| Ok::<_, StoreError>((row.array(0)?, row.array::<32>(1)?))).transpose()?;
+                match enrolled {
+                    Some((signing_key, known)) if known == transport_key => Ok::<[u8; 32], Refusal>(signing_key),
+                    _ => Err(Fault::new(Code::Forbidden, "the account has been enrolled with other keys").into()),
+                }
+            })
+            .await?;
+        Ok(Holder { account, token: Text::new(token)?, signing_key })
+    }
+
+    /// `POST /v1/enrol`.
+    pub(crate) async fn enrol(
+        self: Arc<Self>,
+        _peer: Peer,
+        request: EnrolRequest,
+    ) -> Result<EnrolResponse, Fault> {
+        let code = code_digest(request.code.as_str());
+        let body = to_blob(&request).map_err(Refusal::from)?;
+        let invalid = || Fault::new(Code::CodeInvalid, "the enrolment code is wrong, used or expired");
+        let now = self.now();
+        let asked = body.clone();
+        let (account, done) = self
+            .seams
+            .store
+            .read(move |tx: &mut dyn Tx| {
+                let row = tx.find(&ENROLMENT, &[code.into()])?.ok_or_else(invalid)?;
+                match (row.optional_blob(3)?, row.optional_blob(4)?) {
+                    (Some(used), Some(response)) if used == asked => {
+                        return Ok((None, Some(from_blob::<EnrolResponse>(response)?)));
+                    }
+                    (None, None) if now.seconds() < row.unsigned(2)? => {}
+                    _ => return Err(invalid().into()),
+                }
+                Ok::<_, Refusal>((Some(open_account(tx, row.id(1)?)?), None))
+            })
+            .await?;
+        if let Some(response) = done {
+            return Ok(response);
+        }
+        let account = account.ok_or_else(invalid)?;
+        let (response, keys) = self.certify(&account, &request)?;
+        let stored = to_blob(&response).map_err(Refusal::from)?;
+        let id = account.id;
+        let work = move |tx: &mut dyn Tx| {
+            let row = tx.find(&ENROLMENT, &[code.into()])?.ok_or_else(invalid)?;
+            if let Some(used) = row.optional_blob(3)? {
+                // Redeemed in the meantime, perhaps by the same request.
+                let response = row.optional_blob(4)?.filter(|_| used == body).ok_or_else(invalid)?;
+                return Ok(from_blob(response)?);
+            }
+            open_account(tx, id)?;
+            let number = tx.select("SELECT count(*) FROM holder WHERE account = ?1", &[id.into()])?;
+            let number = number.first().map_or(Ok(0), |row| row.integer(0))?;
+            let at = Value::unsigned(now.seconds())?;
+            tx.insert(&HOLDER, &[id.into(), number.into(), keys.signing.into(), keys.transport.into(), at])?;
+            let expires = Value::unsigned(row.unsigned(2)?)?;
+            tx.update(
+                &ENROLMENT,
+                &[code.into(), id.into(), expires, body.clone().into(), stored.clone().into()],
+            )?;
+            Ok::<EnrolResponse, Refusal>(response.clone())
+        };
+        Ok(self.seams.store.commit("bank.enrol", work).await?)
+    }
+
+    fn certify(
+        &self,
+        account: &AccountRow,
+        request: &EnrolRequest,
+    ) -> Result<(EnrolResponse, EnrolledKeys), Fault> {
+        let token = account.id.to_string();
+        let subject =
+            Subject::new(account.role, &token, Some(self.name())).map_err(|error| pki_fault(&error))?;
+        let hosts: Vec<String> = request
+            .hosts
+            .split(',')
+            .map(|host| host.trim().to_owned())
+            .filter(|host| !host.is_empty())
+            .collect();
+        let purpose = if account.role == Role::Merchant { Purpose::Node } else { Purpose::Client };
+        if purpose == Purpose::Client && !hosts.is_empty() {
+            return Err(Fault::new(Code::Malformed, "a customer names no hosts"));
+        }
+        let transport = CertificateRequest::verify(&request.transport).map_err(|error| pki_fault(&error))?;
+        let signing = CertificateRequest::verify(&request.signing).map_err(|error| pki_fault(&error))?;
+        if transport.public_key() == signing.public_key() {
+            return Err(Fault::new(Code::CertificateInvalid, "TLS key and document-signing key must differ"));
+        }
+        let (now, mut rng) = (self.now().seconds(), self.seams.entropy.rng());
+        let validity = self.config.certificate_seconds;
+        let mut issue = |request: &CertificateRequest, purpose, hosts: &[String]| {
+            let chain = self.authority.issue_leaf(request, &subject, purpose, hosts, validity, now, &mut rng);
+            Ok::<_, Fault>(WireChain::from_chain(&chain.map_err(|error| pki_fault(&error))?)?)
+        };
+        let response = EnrolResponse {
+            bank: self.config.name.clone(),
+            account: Text::new(token.as_str())?,
+            transport: issue(&transport, purpose, &hosts)?,
+            signing: issue(&signing, Purpose::Signing, &[])?,
+        };
+        Ok((response, EnrolledKeys { signing: *signing.public_key(), transport: *transport.public_key() }))
+    }
+
+    /// `GET /v1/account`.
+    pub(crate) async fn account_status(self: Arc<Self>, peer: Peer, (): ()) -> Result<AccountStatus, Fault> {
+        let holder = self.holder(&peer).await?;
+        let id = holder.account;
+        let (row, available) = self
+            .seams
+            .store
+            .read(move |tx: &mut dyn Tx| {
+                let row = open_account(tx, id)?;
+                let state = book::account(tx, id)?.ok_or(StoreError::Missing("ledger_account"))?;
+                Ok::<_, Refusal>((row, state.available_to_debit()))
+            })
+            .await?;
+        Ok(AccountStatus {
+            account: holder.token,
+            available: self.amount(available),
+            withdrawn: row.withdrawn,
+            deposited: row.deposited,
+        })
+    }
+}
+
+struct EnrolledKeys {
+    signing: [u8; 32],
+    transport: [u8; 32],
+}

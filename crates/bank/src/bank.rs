@@ -1,0 +1,190 @@
+//! The bank itself: its parts put together.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use feiqian_crypto::snowblind::CommitmentPool;
+use feiqian_crypto::{Digest, Id16};
+use feiqian_ledger::store::{StoreExt, Tx};
+use feiqian_money::{Amount, Minor};
+use feiqian_node::{Endpoint, Identity, Members, Seams, Target};
+use feiqian_online_cash::signed::WireChain;
+use feiqian_pki::{Authority, Chain, KeyPair, Role, TrustedRoot};
+use feiqian_wire::Timestamp;
+use feiqian_wire::error::{Code, Fault};
+use tokio::sync::Notify;
+
+use crate::chart;
+use crate::config::Config;
+use crate::keys::Ring;
+use crate::members;
+use crate::refusal::Refusal;
+use crate::secrets::EpochSecrets;
+use crate::sessions::Sessions;
+
+/// The keys a bank has from its admission on.
+#[derive(Debug)]
+pub struct Keys {
+    /// The pinned root.
+    pub root: TrustedRoot,
+    /// Certifies the bank's own leaves, its customers and merchants.
+    pub authority: Authority,
+    /// Signs keysets, receipts and statements.
+    pub signer: KeyPair,
+    /// The signer's chain: leaf, bank authority, root.
+    pub signer_chain: Chain,
+    /// The TLS key and its chain.
+    pub identity: Identity,
+}
+
+/// Everything a bank is made of besides its seams.
+pub struct Parts {
+    /// Its settings.
+    pub config: Config,
+    /// Its keys.
+    pub keys: Keys,
+    /// Where its denomination keys' secrets are kept.
+    pub secrets: Arc<dyn EpochSecrets>,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts")
+            .field("config", &self.config)
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A running bank.
+pub struct Bank {
+    pub(crate) config: Config,
+    pub(crate) root: TrustedRoot,
+    pub(crate) authority: Authority,
+    pub(crate) signer: KeyPair,
+    pub(crate) signer_chain: WireChain,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) secrets: Arc<dyn EpochSecrets>,
+    pub(crate) seams: Seams,
+    pub(crate) members: Members,
+    pub(crate) center: Target,
+    pub(crate) ring: ArcSwap<Ring>,
+    pub(crate) rotating: tokio::sync::Mutex<()>,
+    pub(crate) syncing: tokio::sync::Mutex<Option<Timestamp>>,
+    /// Names this run: sessions of another run are void.
+    pub(crate) instance: Id16,
+    pool: Mutex<CommitmentPool>,
+    sessions: Mutex<Sessions>,
+    pub(crate) refill: Notify,
+    pub(crate) outbox: Notify,
+}
+
+impl std::fmt::Debug for Bank {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bank").field("name", &self.config.name).finish_non_exhaustive()
+    }
+}
+
+impl Bank {
+    /// Starts a bank on its store, which must have been opened with [`crate::tables::TABLES`].
+    ///
+    /// The center is not asked for anything: [`feiqian_node::Service::background`] does that, or [`Bank::tend`].
+    ///
+    /// # Errors
+    /// `USAGE` for settings that do not fit; `UNAVAILABLE` or `INTERNAL` when store or secrets cannot be read.
+    pub async fn new(parts: Parts, seams: Seams) -> Result<Arc<Self>, Fault> {
+        let Parts { config, keys, secrets } = parts;
+        config.check()?;
+        let endpoint: Endpoint = config
+            .center
+            .parse()
+            .map_err(|error| Fault::new(Code::Usage, format!("config.toml: center: {error}")))?;
+        let now = seams.clock.now();
+        let currency = config.currency;
+        seams
+            .store
+            .commit("bank.open.chart", move |tx: &mut dyn Tx| {
+                Ok::<_, Refusal>(chart::open_posts(tx, currency, now.seconds())?)
+            })
+            .await?;
+        let view = members::restore(&*seams.store, &keys.root, now).await?;
+        let center = Target::named(endpoint.url(), Role::Center, keys.root.name());
+        let signer_chain = WireChain::from_chain(&keys.signer_chain)?;
+        let bank = Self {
+            root: keys.root,
+            authority: keys.authority,
+            signer: keys.signer,
+            signer_chain,
+            identity: Arc::new(keys.identity),
+            secrets,
+            members: Members::new(view, endpoint.url()),
+            center,
+            ring: ArcSwap::from_pointee(Ring::default()),
+            rotating: tokio::sync::Mutex::new(()),
+            syncing: tokio::sync::Mutex::new(None),
+            instance: Id16::random(&mut seams.entropy.rng()),
+            pool: Mutex::new(CommitmentPool::new(config.pool_size)),
+            sessions: Mutex::new(Sessions::default()),
+            refill: Notify::new(),
+            outbox: Notify::new(),
+            config,
+            seams,
+        };
+        bank.reload_ring().await?;
+        Ok(Arc::new(bank))
+    }
+
+    /// The bank's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.config.name.as_str()
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What the center tells about its members, as known here.
+    #[must_use]
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// The seams it runs on.
+    #[must_use]
+    pub fn seams(&self) -> &Seams {
+        &self.seams
+    }
+
+    /// The public key that its keysets, receipts and statements are signed with.
+    #[must_use]
+    pub fn signing_key(&self) -> [u8; 32] {
+        self.signer.public_key()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.seams.clock.now()
+    }
+
+    pub(crate) fn amount(&self, minor: Minor) -> Amount {
+        Amount::new(minor, self.config.currency)
+    }
+
+    pub(crate) fn pool(&self) -> MutexGuard<'_, CommitmentPool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// 32 random bytes.
+    pub(crate) fn random_digest(&self) -> Digest {
+        use rand_core::Rng;
+        let mut bytes = [0; 32];
+        self.seams.entropy.rng().fill_bytes(&mut bytes);
+        Digest(bytes)
+    }
+}

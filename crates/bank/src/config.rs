@@ -1,0 +1,167 @@
+//! A bank's settings: `config.toml` in its home.
+
+use feiqian_money::Currency;
+use feiqian_wire::Name;
+use feiqian_wire::error::{Code, Fault};
+use serde::{Deserialize, Serialize};
+
+const DAY: u64 = 86_400;
+
+/// How long denomination keys do what; all in seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Schedule {
+    /// How long an epoch's keys sign new coins: 30 days.
+    pub issue_seconds: u64,
+    /// How long after that their coins still pay: 90 days.
+    pub redeem_seconds: u64,
+    /// How long after that their owner may still refresh them: 365 days.
+    pub grace_seconds: u64,
+    /// How long before the end of issue the next epoch is made and pinned: 1 day, at most a quarter of the issue time.
+    pub ahead_seconds: u64,
+    /// The largest denomination is 2 to this power, in minor units: 20, at most 31.
+    pub largest_exponent: u8,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self {
+            issue_seconds: 30 * DAY,
+            redeem_seconds: 90 * DAY,
+            grace_seconds: 365 * DAY,
+            ahead_seconds: DAY,
+            largest_exponent: 20,
+        }
+    }
+}
+
+/// Bounds of the drop boxes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DropBoxLimits {
+    /// The longest a message is kept, seconds: 30 days.
+    pub keep_seconds: u64,
+    /// The largest sealed message, bytes: 98,304.
+    pub message_bytes: usize,
+    /// All messages together, bytes: 256 MiB.
+    pub total_bytes: u64,
+}
+
+impl Default for DropBoxLimits {
+    fn default() -> Self {
+        Self { keep_seconds: 30 * DAY, message_bytes: 96 * 1024, total_bytes: 256 << 20 }
+    }
+}
+
+/// The settings of one bank.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The bank's name, unique at its center.
+    pub name: Name,
+    /// The currency it keeps accounts and issues coins in.
+    pub currency: Currency,
+    /// The center: `https://HOST:PORT#sha256=FINGERPRINT`.
+    pub center: String,
+    /// Where the node listens: `HOST:PORT`.
+    pub listen: String,
+    /// The URL others reach it at; `https://` and [`Config::listen`] unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advertise: Option<String>,
+    /// How long a begun session may be finished, seconds.
+    #[serde(default = "session_seconds")]
+    pub session_seconds: u64,
+    /// The most coins in sessions begun and not finished (each keeps 160 bytes of one-time secrets).
+    #[serde(default = "max_open_sessions")]
+    pub max_open_sessions: usize,
+    /// How many ready commitments are kept.
+    #[serde(default = "pool_size")]
+    pub pool_size: usize,
+    /// How long an enrolment code is good, seconds.
+    #[serde(default = "enrolment_seconds")]
+    pub enrolment_seconds: u64,
+    /// How long customers' and merchants' certificates are valid, seconds.
+    #[serde(default = "certificate_seconds")]
+    pub certificate_seconds: u64,
+    /// How often the bank asks the center for news, seconds.
+    #[serde(default = "sync_seconds")]
+    pub sync_seconds: u64,
+    /// The key schedule.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// The drop boxes.
+    #[serde(default)]
+    pub drop_box: DropBoxLimits,
+}
+
+fn session_seconds() -> u64 {
+    600
+}
+fn max_open_sessions() -> usize {
+    100_000
+}
+fn pool_size() -> usize {
+    2048
+}
+fn enrolment_seconds() -> u64 {
+    30 * DAY
+}
+fn certificate_seconds() -> u64 {
+    2 * 365 * DAY
+}
+fn sync_seconds() -> u64 {
+    30
+}
+
+impl Config {
+    /// Settings with every default.
+    #[must_use]
+    pub fn new(name: Name, currency: Currency, center: impl Into<String>, listen: impl Into<String>) -> Self {
+        Self {
+            name,
+            currency,
+            center: center.into(),
+            listen: listen.into(),
+            advertise: None,
+            session_seconds: session_seconds(),
+            max_open_sessions: max_open_sessions(),
+            pool_size: pool_size(),
+            enrolment_seconds: enrolment_seconds(),
+            certificate_seconds: certificate_seconds(),
+            sync_seconds: sync_seconds(),
+            schedule: Schedule::default(),
+            drop_box: DropBoxLimits::default(),
+        }
+    }
+
+    /// Where others reach the bank.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.advertise.clone().unwrap_or_else(|| format!("https://{}", self.listen))
+    }
+
+    /// Checks that the settings fit together.
+    ///
+    /// # Errors
+    /// `USAGE`, saying which setting is wrong.
+    pub fn check(&self) -> Result<(), Fault> {
+        let schedule = &self.schedule;
+        let wrong = |reason: &str| Err(Fault::new(Code::Usage, format!("config.toml: {reason}")));
+        if schedule.issue_seconds == 0 || schedule.redeem_seconds == 0 {
+            return wrong("schedule.issue_seconds and schedule.redeem_seconds must be above 0");
+        }
+        if schedule.largest_exponent > 31 {
+            return wrong("schedule.largest_exponent is at most 31");
+        }
+        if self.session_seconds == 0 || self.sync_seconds == 0 {
+            return wrong("session_seconds and sync_seconds must be above 0");
+        }
+        if self.max_open_sessions == 0 {
+            return wrong("max_open_sessions must be above 0");
+        }
+        if self.drop_box.message_bytes > feiqian_online_cash::drop_box::MAX_SEALED {
+            return wrong("drop_box.message_bytes is at most 98304");
+        }
+        Ok(())
+    }
+}

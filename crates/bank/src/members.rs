@@ -1,0 +1,166 @@
+//! What the center tells its members, kept in the store so that a restart needs no center.
+
+use std::sync::Arc;
+
+use feiqian_clearing::membership::{BankEntry, Directory, Funding, RegisterRequest, RegisterResponse};
+use feiqian_ledger::book;
+use feiqian_ledger::store::{Row, Store, StoreExt, Tx, Value};
+use feiqian_node::{Caller, MemberView, call};
+use feiqian_online_cash::keyset::PinEntry;
+use feiqian_pki::TrustedRoot;
+use feiqian_wire::error::{Code, Fault};
+use feiqian_wire::{Bounded, Text, Timestamp};
+
+use crate::Bank;
+use crate::chart::{Event, Post, id};
+use crate::refusal::{Refusal, from_blob, to_blob};
+use crate::tables::{MEMBER, MEMBER_PIN};
+
+/// The shortest time between two questions to the center that calls of others cause, seconds.
+const SYNC_AT_MOST_EVERY: u64 = 2;
+
+/// The view as stored; an empty one when nothing is stored or it no longer holds.
+pub(crate) async fn restore(
+    store: &dyn Store,
+    root: &TrustedRoot,
+    now: Timestamp,
+) -> Result<MemberView, Fault> {
+    let (entries, banks) = store
+        .read(|tx: &mut dyn Tx| {
+            let pins = tx.select("SELECT body FROM member_pin ORDER BY number", &[])?;
+            let banks = tx.select("SELECT body FROM member ORDER BY name", &[])?;
+            let pins = pins
+                .iter()
+                .map(|row: &Row| from_blob::<PinEntry>(row.blob(0)?))
+                .collect::<Result<Vec<_>, _>>()?;
+            let banks = banks
+                .iter()
+                .map(|row| from_blob::<BankEntry>(row.blob(0)?))
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok::<_, Refusal>((pins, banks))
+        })
+        .await?;
+    let directory = Directory { banks: Bounded::new(banks)? };
+    Ok(MemberView::restore(root.clone(), &directory, entries, now).unwrap_or_else(|fault| {
+        tracing::warn!(%fault, "the stored view of the center's members no longer holds; asking the center again");
+        MemberView::empty(root.clone())
+    }))
+}
+
+impl Bank {
+    /// Asks the center for its directory and new keysets, and keeps them.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when the center cannot be reached, or what it shows does not hold.
+    pub async fn sync(self: &Arc<Self>) -> Result<(), Fault> {
+        let mut last = self.syncing.lock().await;
+        let now = self.now();
+        self.members.sync(&*self.seams.network, now).await?;
+        *last = Some(now);
+        self.keep_members().await
+    }
+
+    /// As [`Bank::sync`], but not again within two seconds, and a failure is only logged: for calls that name
+    /// something not known here yet. Answers whether the center was asked.
+    pub(crate) async fn sync_for_others(self: &Arc<Self>) -> bool {
+        let recently = {
+            let last = self.syncing.lock().await;
+            last.is_some_and(|last| self.now().seconds_since(last) < SYNC_AT_MOST_EVERY)
+        };
+        if recently {
+            return false;
+        }
+        match self.sync().await {
+            Ok(()) => true,
+            Err(fault) => {
+                tracing::debug!(%fault, "the center was asked for news");
+                false
+            }
+        }
+    }
+
+    /// Writes the current view to the store: the directory, and what is new of the log.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn keep_members(self: &Arc<Self>) -> Result<(), Fault> {
+        let view = self.members.snapshot();
+        let work = move |tx: &mut dyn Tx| {
+            let known = tx.select("SELECT count(*) FROM member_pin", &[])?;
+            let known = known.first().map_or(Ok(0), |row| row.unsigned(0))?;
+            for (number, entry) in (0_u64..).zip(view.entries()) {
+                if number >= known {
+                    tx.insert(&MEMBER_PIN, &[Value::unsigned(number)?, to_blob(entry)?.into()])?;
+                }
+            }
+            for (name, member) in view.members() {
+                let body = to_blob(&member.entry)?;
+                let values = [Value::from(name.as_str()), body.clone().into()];
+                match tx.find(&MEMBER, &[name.as_str().into()])? {
+                    None => tx.insert(&MEMBER, &values)?,
+                    Some(row) if row.blob(1)? == body => {}
+                    Some(_) => tx.update(&MEMBER, &values)?,
+                }
+            }
+            Ok::<_, Refusal>(())
+        };
+        Ok(self.seams.store.commit("bank.members.keep", work).await?)
+    }
+
+    /// Tells the center where the bank is and which key signs its documents; learns of fundings and books them.
+    ///
+    /// # Errors
+    /// `NODE_UNREACHABLE` or the center's fault.
+    pub async fn register(self: &Arc<Self>) -> Result<(), Fault> {
+        let url = Text::new(self.config.url())?;
+        let request = RegisterRequest { url, signer: self.signer_chain.0.clone() };
+        let response: RegisterResponse =
+            call(&*self.seams.network, &self.center, Caller::Certified, "/v1/register", &request).await?;
+        self.book_fundings(response.fundings.into_vec()).await
+    }
+
+    /// Books what the center says was put on the bank's settlement account; known ones change nothing.
+    ///
+    /// # Errors
+    /// `WRONG_CURRENCY`, `CONFLICT` when a known id comes with another amount, or the store's.
+    pub async fn book_fundings(self: &Arc<Self>, fundings: Vec<Funding>) -> Result<(), Fault> {
+        let now = self.now().seconds();
+        if fundings.iter().any(|funding| funding.amount.currency != self.config.currency) {
+            return Err(Fault::new(Code::WrongCurrency, "a funding in another currency"));
+        }
+        let known = fundings.clone();
+        let fresh = self
+            .seams
+            .store
+            .read(move |tx: &mut dyn Tx| {
+                let mut fresh = Vec::new();
+                for funding in &known {
+                    if book::find_transfer(tx, funding.id)?
+                        .is_none_or(|entry| entry.transfer.amount != funding.amount.minor)
+                    {
+                        fresh.push(funding.clone());
+                    }
+                }
+                Ok::<_, Refusal>(fresh)
+            })
+            .await?;
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let work = move |tx: &mut dyn Tx| {
+            for funding in &fresh {
+                let (debit, credit) = (id(Post::Settlement), id(Post::Capital));
+                let transfer = book::Transfer::posted(
+                    funding.id,
+                    debit,
+                    credit,
+                    funding.amount.minor,
+                    Event::Capital as u16,
+                );
+                let _ = book::transfer(tx, &[transfer], now)?;
+            }
+            Ok::<_, Refusal>(())
+        };
+        Ok(self.seams.store.commit("bank.funding.book", work).await?)
+    }
+}

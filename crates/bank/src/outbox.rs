@@ -1,0 +1,341 @@
+//! Items on their way to the center: stored before they are sent, sent until they are answered, settled once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use feiqian_clearing::presentment::{ItemKind, Presented, Presentment};
+use feiqian_crypto::{Digest, Id16};
+use feiqian_ledger::book;
+use feiqian_ledger::store::{Row, StoreError, StoreExt, Tx, Value};
+use feiqian_money::Minor;
+use feiqian_node::network::call_within;
+use feiqian_node::{Backoff, Caller, Shutdown};
+use feiqian_online_cash::deposit::{CashItem, Outcome, Receipt};
+use feiqian_online_cash::refund::{RefundItem, RefundOutcome};
+use feiqian_wire::Timestamp;
+use feiqian_wire::error::{Code, Fault};
+
+use crate::Bank;
+use crate::accounts::count;
+use crate::chart::{Event, Post, along, id, reserve_along, resolve};
+use crate::refusal::{Refusal, from_blob, to_blob};
+use crate::tables::PRESENTMENT;
+
+/// How long one attempt waits for the center.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How many pending items one round takes.
+const ROUND: u32 = 256;
+
+/// Where a presentment stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Pending = 0,
+    /// Paid to this presentment, or booked.
+    Done = 1,
+    Refused = 2,
+}
+
+/// A presentment as stored.
+#[derive(Debug, Clone)]
+pub(crate) struct PresentmentRow {
+    pub(crate) id: Digest,
+    pub(crate) kind: ItemKind,
+    pub(crate) account: Id16,
+    /// The payment, or the refund's id: one presentment each.
+    pub(crate) reference: Digest,
+    /// The issuing bank.
+    pub(crate) bank: String,
+    pub(crate) amount: Minor,
+    pub(crate) expires: Timestamp,
+    pub(crate) body: Vec<u8>,
+    pub(crate) state: State,
+    pub(crate) outcome: Option<Vec<u8>>,
+    pub(crate) created: u64,
+}
+
+fn kind_number(kind: ItemKind) -> i64 {
+    i64::from(matches!(kind, ItemKind::Refund))
+}
+
+impl PresentmentRow {
+    pub(crate) fn from_row(row: &Row) -> Result<Self, StoreError> {
+        let corrupt = |what: &str| StoreError::Corrupt(format!("presentment: unknown {what}"));
+        Ok(Self {
+            id: row.digest(0)?,
+            kind: if row.boolean(1)? { ItemKind::Refund } else { ItemKind::Payment },
+            account: row.id(2)?,
+            reference: row.digest(3)?,
+            bank: row.text(4)?.to_owned(),
+            amount: row.minor(5)?,
+            expires: Timestamp::new(row.unsigned(6)?),
+            body: row.blob(7)?.to_vec(),
+            state: match row.integer(8)? {
+                0 => State::Pending,
+                1 => State::Done,
+                2 => State::Refused,
+                _ => return Err(corrupt("state")),
+            },
+            outcome: row.optional_blob(9)?.map(<[u8]>::to_vec),
+            created: row.unsigned(10)?,
+        })
+    }
+
+    fn values(&self) -> Result<[Value; 11], StoreError> {
+        Ok([
+            self.id.into(),
+            kind_number(self.kind).into(),
+            self.account.into(),
+            self.reference.into(),
+            self.bank.as_str().into(),
+            self.amount.into(),
+            Value::Integer(i64::try_from(self.expires.seconds()).unwrap_or(i64::MAX)),
+            self.body.clone().into(),
+            Value::Integer(self.state as i64),
+            self.outcome.clone().into(),
+            Value::unsigned(self.created)?,
+        ])
+    }
+
+    pub(crate) fn find(tx: &mut dyn Tx, id: &Digest) -> Result<Option<Self>, StoreError> {
+        tx.find(&PRESENTMENT, &[(*id).into()])?.map(|row| Self::from_row(&row)).transpose()
+    }
+
+    /// Adds the row unless it is there.
+    pub(crate) fn insert_new(&self, tx: &mut dyn Tx) -> Result<(), Refusal> {
+        if Self::find(tx, &self.id)?.is_some() {
+            return Ok(());
+        }
+        match tx.insert(&PRESENTMENT, &self.values()?) {
+            Err(StoreError::Exists(_)) => {
+                Err(Fault::new(Code::Conflict, "the id was used for another item").into())
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// The outcome of a payment.
+    pub(crate) fn payment_outcome(&self) -> Result<Outcome, Fault> {
+        let stored = self
+            .outcome
+            .as_deref()
+            .ok_or_else(|| Fault::new(Code::Internal, "a final presentment has no outcome"))?;
+        Ok(from_blob(stored).map_err(Refusal::from)?)
+    }
+
+    /// The outcome of a refund.
+    pub(crate) fn refund_outcome(&self) -> Result<RefundOutcome, Fault> {
+        let stored = self
+            .outcome
+            .as_deref()
+            .ok_or_else(|| Fault::new(Code::Internal, "a final presentment has no outcome"))?;
+        Ok(from_blob(stored).map_err(Refusal::from)?)
+    }
+
+    /// The transfers that reserve a refund's amount until the center has answered.
+    pub(crate) fn refund_reserve(&self) -> Vec<book::Transfer> {
+        let path = [self.account, id(Post::DueToClearing), id(Post::Settlement)];
+        reserve_along(Event::RefundSend, &self.id, &path, self.amount)
+    }
+}
+
+impl Bank {
+    /// Presents a stored item at the center and settles what comes of it. `Some` when it is final.
+    ///
+    /// # Errors
+    /// Whatever kept the center from answering: the item stays pending.
+    pub(crate) async fn forward(
+        self: &Arc<Self>,
+        presentment: Digest,
+    ) -> Result<Option<PresentmentRow>, Fault> {
+        let row = self
+            .seams
+            .store
+            .read(move |tx: &mut dyn Tx| Ok::<_, Refusal>(PresentmentRow::find(tx, &presentment)?))
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        if row.state != State::Pending {
+            return Ok(Some(row));
+        }
+        let (state, outcome) = match row.kind {
+            ItemKind::Refund => self.ask_refund(&row).await?,
+            _ => self.ask_payment(&row).await?,
+        };
+        self.settle(row, state, outcome).await.map(Some)
+    }
+
+    async fn ask_payment(self: &Arc<Self>, row: &PresentmentRow) -> Result<(State, Vec<u8>), Fault> {
+        let presentment: Presentment<CashItem> = from_blob(&row.body).map_err(Refusal::from)?;
+        let presented: Presented<Outcome> = self.present("/v1/present/payment", &presentment).await?;
+        if presented.id != row.id {
+            return Err(Fault::new(Code::Conflict, "the center answered for another presentment"));
+        }
+        let outcome = match presented.outcome {
+            Outcome::Paid(receipt) | Outcome::AlreadyPaid(receipt) => {
+                self.check_receipt(row, &presentment, &receipt).await?;
+                // Credited only on its own presentment id: the receipt decides, not the word that came with it.
+                if receipt.presentment == row.id {
+                    Outcome::Paid(receipt)
+                } else {
+                    Outcome::AlreadyPaid(receipt)
+                }
+            }
+            Outcome::DoubleSpent(evidence) => {
+                evidence.verify(&self.root)?;
+                Outcome::DoubleSpent(evidence)
+            }
+            Outcome::Refused(fault) => Outcome::Refused(fault),
+        };
+        let state = if matches!(outcome, Outcome::Paid(_)) { State::Done } else { State::Refused };
+        Ok((state, to_blob(&outcome).map_err(Refusal::from)?))
+    }
+
+    async fn check_receipt(
+        self: &Arc<Self>,
+        row: &PresentmentRow,
+        presentment: &Presentment<CashItem>,
+        receipt: &Receipt,
+    ) -> Result<(), Fault> {
+        let fits = receipt.bank.as_str() == row.bank
+            && receipt.payment == row.reference
+            && receipt.request == presentment.item.payment.request
+            && receipt.route == presentment.item.request.request.route
+            && receipt.amount == presentment.amount;
+        if !fits {
+            return Err(Fault::new(Code::SignatureInvalid, "the receipt is for another payment"));
+        }
+        self.verify_receipt(receipt).await
+    }
+
+    /// Checks a receipt's signature; asks the center for news once when the signer is not known here.
+    pub(crate) async fn verify_receipt(self: &Arc<Self>, receipt: &Receipt) -> Result<(), Fault> {
+        let check = |bank: &Self| {
+            if receipt.bank == bank.config.name {
+                return Ok(receipt.verify(&bank.signing_key())?);
+            }
+            let key = bank.members.snapshot().signer(receipt.bank.as_str(), bank.now())?;
+            Ok::<(), Fault>(receipt.verify(&key)?)
+        };
+        match check(self) {
+            Err(_) if self.sync_for_others().await => check(self),
+            verdict => verdict,
+        }
+    }
+
+    async fn ask_refund(self: &Arc<Self>, row: &PresentmentRow) -> Result<(State, Vec<u8>), Fault> {
+        let presentment: Presentment<RefundItem> = from_blob(&row.body).map_err(Refusal::from)?;
+        let presented: Presented<RefundOutcome> = self.present("/v1/present/refund", &presentment).await?;
+        if presented.id != row.id {
+            return Err(Fault::new(Code::Conflict, "the center answered for another presentment"));
+        }
+        let state =
+            if matches!(presented.outcome, RefundOutcome::Booked) { State::Done } else { State::Refused };
+        Ok((state, to_blob(&presented.outcome).map_err(Refusal::from)?))
+    }
+
+    async fn present<I, O>(&self, path: &str, presentment: &Presentment<I>) -> Result<Presented<O>, Fault>
+    where
+        I: serde::Serialize + Sync + 'static,
+        O: serde::de::DeserializeOwned,
+    {
+        Ok(call_within(&*self.seams.network, &self.center, Caller::Certified, path, presentment, PATIENCE)
+            .await?)
+    }
+
+    /// Writes the outcome down and books it, once.
+    async fn settle(
+        self: &Arc<Self>,
+        row: PresentmentRow,
+        state: State,
+        outcome: Vec<u8>,
+    ) -> Result<PresentmentRow, Fault> {
+        let now = self.now().seconds();
+        let (point, id) = match row.kind {
+            ItemKind::Refund => ("bank.refund.outcome", row.id),
+            _ => ("bank.deposit.outcome", row.id),
+        };
+        let work = move |tx: &mut dyn Tx| {
+            let mut row = PresentmentRow::find(tx, &id)?.ok_or(StoreError::Missing("presentment"))?;
+            if row.state != State::Pending {
+                return Ok(row);
+            }
+            row.state = state;
+            row.outcome = Some(outcome.clone());
+            tx.update(&PRESENTMENT, &row.values()?)?;
+            book_outcome(tx, &row, now)?;
+            Ok::<_, Refusal>(row)
+        };
+        Ok(self.seams.store.commit(point, work).await?)
+    }
+
+    /// Keeps presenting what is pending, with growing pauses while the center does not answer.
+    pub(crate) async fn run_outbox(self: Arc<Self>, shutdown: Shutdown) {
+        let mut rng = self.seams.entropy.rng();
+        let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(60));
+        let idle = Duration::from_secs(self.config.sync_seconds);
+        while !shutdown.is_triggered() {
+            let pause = match self.drain_outbox(&shutdown).await {
+                Ok(true) => {
+                    backoff.reset();
+                    idle
+                }
+                Ok(false) => backoff.next_pause(&mut rng),
+                Err(fault) => {
+                    tracing::warn!(%fault, "outbox");
+                    backoff.next_pause(&mut rng)
+                }
+            };
+            let woken = async {
+                if pause == idle { self.outbox.notified().await } else { std::future::pending().await }
+            };
+            tokio::select! {
+                biased;
+                go_on = shutdown.pause(pause) => if !go_on { return },
+                () = woken => {}
+            }
+        }
+    }
+
+    /// Presents every pending item once; answers whether none is left.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn drain_outbox(self: &Arc<Self>, shutdown: &Shutdown) -> Result<bool, Fault> {
+        let pending = self
+            .seams
+            .store
+            .read(|tx: &mut dyn Tx| {
+                let rows = tx.select(
+                    "SELECT id FROM presentment WHERE state = 0 ORDER BY created, id LIMIT ?1",
+                    &[ROUND.into()],
+                )?;
+                rows.iter().map(|row| Ok(row.digest(0)?)).collect::<Result<Vec<Digest>, Refusal>>()
+            })
+            .await?;
+        let mut all = true;
+        for id in pending {
+            if shutdown.is_triggered() {
+                return Ok(true);
+            }
+            if let Err(fault) = self.forward(id).await {
+                tracing::debug!(%fault, presentment = %id, "still pending");
+                all = false;
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn book_outcome(tx: &mut dyn Tx, row: &PresentmentRow, now: u64) -> Result<(), Refusal> {
+    match (row.kind, row.state) {
+        (ItemKind::Refund, state) => {
+            let _ = book::transfer(tx, &resolve(&row.refund_reserve(), state == State::Done), now)?;
+        }
+        (_, State::Done) => {
+            let path = [id(Post::Settlement), id(Post::DueFromClearing), row.account];
+            let _ = book::transfer(tx, &along(Event::Collect, &row.id, &path, row.amount), now)?;
+            count(tx, row.account, Minor::ZERO, row.amount)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}

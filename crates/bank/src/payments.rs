@@ -1,0 +1,212 @@
+//! Redeeming payments with coins of this bank: once each, once a request, never after expiry.
+
+use std::sync::Arc;
+
+use feiqian_crypto::Digest;
+use feiqian_ledger::store::{Row, StoreError, Tx, Value};
+use feiqian_money::Minor;
+use feiqian_node::MemberView;
+use feiqian_online_cash::Rejection;
+use feiqian_online_cash::deposit::{CashItem, Outcome, Receipt, ReceiptTerms};
+use feiqian_online_cash::evidence::Statement;
+use feiqian_online_cash::payment::{Checker, VerifiedPayment};
+use feiqian_online_cash::request::Route;
+use feiqian_wire::Timestamp;
+use feiqian_wire::error::{Code, Fault};
+
+use crate::Bank;
+use crate::refusal::{Refusal, from_blob, to_blob};
+use crate::register::{Spending, Taking};
+use crate::tables::{PAYMENT, RELEASED};
+
+/// A redeemed payment as stored.
+#[derive(Debug, Clone)]
+pub(crate) struct PaymentRow {
+    pub(crate) digest: Digest,
+    pub(crate) request: Digest,
+    pub(crate) amount: Minor,
+    /// Collecting bank and account; `None` when it was taken as new coins.
+    pub(crate) route: Option<(String, String)>,
+    pub(crate) presentment: Digest,
+    pub(crate) receipt: Receipt,
+    pub(crate) refunded: Minor,
+    pub(crate) claimed: Minor,
+}
+
+impl PaymentRow {
+    pub(crate) fn from_row(row: &Row) -> Result<Self, StoreError> {
+        let bank = row.optional_text(3)?;
+        let account = row.optional_text(4)?;
+        Ok(Self {
+            digest: row.digest(0)?,
+            request: row.digest(1)?,
+            amount: row.minor(2)?,
+            route: bank.zip(account).map(|(bank, account)| (bank.to_owned(), account.to_owned())),
+            presentment: row.digest(5)?,
+            receipt: from_blob(row.blob(6)?)?,
+            refunded: row.minor(7)?,
+            claimed: row.minor(8)?,
+        })
+    }
+
+    pub(crate) fn values(&self) -> Result<[Value; 9], StoreError> {
+        let (bank, account) = self.route.clone().unzip();
+        Ok([
+            self.digest.into(),
+            self.request.into(),
+            self.amount.into(),
+            bank.into(),
+            account.into(),
+            self.presentment.into(),
+            to_blob(&self.receipt)?.into(),
+            self.refunded.into(),
+            self.claimed.into(),
+        ])
+    }
+
+    pub(crate) fn find(tx: &mut dyn Tx, digest: &Digest) -> Result<Option<Self>, StoreError> {
+        tx.find(&PAYMENT, &[(*digest).into()])?.map(|row| Self::from_row(&row)).transpose()
+    }
+}
+
+/// A checked payment about to be redeemed, with the receipt it would get.
+pub(crate) struct Redemption {
+    pub(crate) spending: Spending,
+    pub(crate) receipt: Receipt,
+    pub(crate) expires: Timestamp,
+}
+
+impl Redemption {
+    /// Redeems the payment, or gives the receipt of when it was redeemed before.
+    pub(crate) fn redeem(
+        &self,
+        tx: &mut dyn Tx,
+        view: &MemberView,
+        now: Timestamp,
+    ) -> Result<Option<Receipt>, Refusal> {
+        let digest = self.spending.digest;
+        if let Some(known) = PaymentRow::find(tx, &digest)? {
+            return Ok(Some(known.receipt));
+        }
+        let expired = Rejection::Expired { expired: self.expires.seconds(), now: now.seconds() };
+        if now >= self.expires || tx.find(&RELEASED, &[digest.into()])?.is_some() {
+            return Err(expired.into());
+        }
+        let other =
+            tx.select("SELECT digest FROM payment WHERE request = ?1", &[self.receipt.request.into()])?;
+        if !other.is_empty() {
+            return Err(Fault::new(Code::RequestAlreadyPaid, "another payment paid the request").into());
+        }
+        self.spending.book(tx, view)?;
+        let route = match &self.receipt.route {
+            Route::Account { bank, account } => Some((bank.as_str().to_owned(), account.as_str().to_owned())),
+            Route::Received => None,
+        };
+        let row = PaymentRow {
+            digest,
+            request: self.receipt.request,
+            amount: self.receipt.amount.minor,
+            route,
+            presentment: self.receipt.presentment,
+            receipt: self.receipt.clone(),
+            refunded: Minor::ZERO,
+            claimed: Minor::ZERO,
+        };
+        tx.insert(&PAYMENT, &row.values()?)?;
+        Ok(None)
+    }
+}
+
+impl Bank {
+    /// Checks an item; asks the center for news once when it names something not known here.
+    pub(crate) async fn verify_item(
+        self: &Arc<Self>,
+        item: &CashItem,
+        now: Timestamp,
+    ) -> Result<VerifiedPayment, Rejection> {
+        let check = |bank: &Self| {
+            let view = bank.members.snapshot();
+            let checker = Checker { pins: &view.pins, authorities: &*view, now };
+            checker.verify(item, &mut bank.seams.entropy.rng())
+        };
+        match check(self) {
+            Err(Rejection::DenominationUnknown(_) | Rejection::CertificateInvalid(_))
+                if self.sync_for_others().await =>
+            {
+                check(self)
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// The same, for coins of this bank alone.
+    pub(crate) async fn verify_own(
+        self: &Arc<Self>,
+        item: &CashItem,
+        now: Timestamp,
+    ) -> Result<VerifiedPayment, Rejection> {
+        let payment = self.verify_item(item, now).await?;
+        if payment.issuing_bank != self.config.name {
+            return Err(Rejection::WrongBank(format!("the coins are of {}", payment.issuing_bank)));
+        }
+        if payment.request.request.amount.currency != self.config.currency {
+            return Err(Rejection::WrongCurrency);
+        }
+        Ok(payment)
+    }
+
+    /// What redeems a checked payment to this presentment.
+    pub(crate) fn redemption(
+        &self,
+        item: &CashItem,
+        payment: &VerifiedPayment,
+        presentment: Digest,
+        now: Timestamp,
+    ) -> Result<Redemption, Rejection> {
+        let terms = ReceiptTerms {
+            bank: self.config.name.clone(),
+            payment: payment.digest,
+            request: payment.request.digest,
+            amount: payment.request.request.amount,
+            route: payment.request.request.route.clone(),
+            presentment,
+            paid_at: now,
+        };
+        let takings = payment.coins.iter().zip(item.payment.coins.iter()).map(|(coin, shown)| Taking {
+            coin: coin.share.coin,
+            contribution: coin.share.contribution,
+            value: coin.value,
+            epoch: coin.epoch,
+            signature: shown.signature,
+        });
+        let spending = Spending {
+            bank: self.name().to_owned(),
+            digest: payment.digest,
+            statement: Statement::of_payment(payment)?,
+            takings: takings.collect(),
+        };
+        Ok(Redemption {
+            spending,
+            receipt: terms.sign(&self.signer)?,
+            expires: payment.request.request.expires,
+        })
+    }
+}
+
+/// The outcome of a redemption for `presentment`, given the receipt of an earlier one.
+pub(crate) fn outcome_of(earlier: Option<Receipt>, own: &Receipt) -> Outcome {
+    match earlier {
+        None => Outcome::Paid(own.clone()),
+        Some(receipt) if receipt.presentment == own.presentment => Outcome::Paid(receipt),
+        Some(receipt) => Outcome::AlreadyPaid(receipt),
+    }
+}
+
+/// A refusal as an outcome, when it is final; otherwise the fault, after which the same may be tried again.
+pub(crate) fn refused(refusal: Refusal) -> Result<Outcome, Fault> {
+    match refusal {
+        Refusal::DoubleSpent(evidence) => Ok(Outcome::DoubleSpent(*evidence)),
+        Refusal::Fault(fault) if fault.is_definitive() => Ok(Outcome::Refused(fault)),
+        Refusal::Fault(fault) => Err(fault),
+    }
+}

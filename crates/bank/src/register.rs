@@ -1,0 +1,186 @@
+//! The spent register: what each coin has given, by which signed statement, and the sums of every denomination.
+
+use std::collections::BTreeMap;
+
+use feiqian_crypto::Digest;
+use feiqian_crypto::snowblind::Signature;
+use feiqian_ledger::store::{Row, StoreError, Tx, Value};
+use feiqian_money::Minor;
+use feiqian_node::MemberView;
+use feiqian_online_cash::coin::CoinId;
+use feiqian_online_cash::evidence::{Evidence, MAX_STATEMENTS, Statement};
+use feiqian_wire::error::{Code, Fault};
+use feiqian_wire::{Bounded, Timestamp};
+
+use crate::refusal::{Refusal, from_blob, to_blob};
+use crate::tables::{COIN, EVIDENCE, SPEND, STATEMENT, TOTAL};
+
+/// One coin and what a statement takes from it; everything about it was checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Taking {
+    pub(crate) coin: CoinId,
+    pub(crate) contribution: Minor,
+    pub(crate) value: Minor,
+    pub(crate) epoch: u64,
+    pub(crate) signature: Signature,
+}
+
+/// A statement about to take effect.
+#[derive(Debug)]
+pub(crate) struct Spending {
+    pub(crate) bank: String,
+    pub(crate) digest: Digest,
+    pub(crate) statement: Statement,
+    pub(crate) takings: Vec<Taking>,
+}
+
+impl Spending {
+    /// Takes every contribution, or none: all coins are looked at before the first row is written.
+    pub(crate) fn book(&self, tx: &mut dyn Tx, view: &MemberView) -> Result<(), Refusal> {
+        let mut takings: Vec<&Taking> = self.takings.iter().collect();
+        // One order for all transactions, whatever the order in the statement.
+        takings.sort_by_key(|taking| taking.coin);
+        let mut rows = Vec::with_capacity(takings.len());
+        for taking in takings {
+            let known = tx.find(&COIN, &key_of(&taking.coin))?;
+            let before = known.as_ref().map_or(Ok(Minor::ZERO), |row| row.minor(4))?;
+            let after = before.checked_add(taking.contribution)?;
+            if after > taking.value {
+                return Err(self.refuse(tx, view, taking));
+            }
+            rows.push((known.is_some(), taking, after));
+        }
+        for (known, taking, spent) in &rows {
+            let [denomination, key] = key_of(&taking.coin);
+            let values =
+                [denomination, key, taking.value.into(), Value::unsigned(taking.epoch)?, (*spent).into()];
+            if *known {
+                tx.update(&COIN, &values)?
+            } else {
+                tx.insert(&COIN, &values)?
+            }
+            self.note(tx, taking)?;
+        }
+        let kind = matches!(self.statement, Statement::Refresh { .. });
+        tx.insert(&STATEMENT, &[self.digest.into(), kind.into(), to_blob(&self.statement)?.into()])?;
+        let mut redeemed = BTreeMap::new();
+        for (_, taking, _) in &rows {
+            add(&mut redeemed, (taking.epoch, taking.coin.denomination), taking.contribution)?;
+        }
+        add_totals(tx, &redeemed, Side::Redeemed)?;
+        Ok(())
+    }
+
+    fn note(&self, tx: &mut dyn Tx, taking: &Taking) -> Result<(), StoreError> {
+        let [denomination, key] = key_of(&taking.coin);
+        tx.insert(&SPEND, &[denomination, key, self.digest.into(), taking.contribution.into()])
+    }
+
+    fn refuse(&self, tx: &mut dyn Tx, view: &MemberView, taking: &Taking) -> Refusal {
+        match self.evidence(tx, view, taking) {
+            Ok(evidence) => Refusal::DoubleSpent(Box::new(evidence)),
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// The smallest sufficient set: this statement, which is always needed, and the largest earlier ones.
+    fn evidence(&self, tx: &mut dyn Tx, view: &MemberView, taking: &Taking) -> Result<Evidence, Refusal> {
+        let [denomination, key] = key_of(&taking.coin);
+        let sql = "SELECT statement, contribution FROM spend WHERE denomination = ?1 AND coin_key = ?2 \
+                   ORDER BY contribution DESC, statement LIMIT ?3";
+        let limit = u32::try_from(MAX_STATEMENTS).unwrap_or(u32::MAX);
+        let mut sum = taking.contribution;
+        let mut statements = vec![self.statement.clone()];
+        for row in tx.select(sql, &[denomination, key, limit.into()])? {
+            if sum > taking.value {
+                break;
+            }
+            sum = sum.checked_add(row.minor(1)?)?;
+            let stored =
+                tx.find(&STATEMENT, &[row.digest(0)?.into()])?.ok_or(StoreError::Missing("statement"))?;
+            statements.push(from_blob(stored.blob(2)?)?);
+        }
+        let unprovable = |why: &str| {
+            Refusal::Fault(Fault::new(Code::DoubleSpent, format!("a coin is spent beyond its value; {why}")))
+        };
+        if sum <= taking.value {
+            return Err(unprovable("the evidence has too many parts to be shown"));
+        }
+        let statements = Bounded::new(statements)
+            .map_err(|_| unprovable("the evidence has too many parts to be shown"))?;
+        let entry = view.entries().iter().find(|entry| {
+            entry.keyset.bank.as_str() == self.bank
+                && entry.keyset.epoch.0 == taking.epoch
+                && entry.keyset.keys.iter().any(|key| key.id() == taking.coin.denomination)
+        });
+        let entry = entry.ok_or_else(|| unprovable("its keyset is not in the center's log as known here"))?;
+        Ok(Evidence {
+            coin: taking.coin,
+            signature: taking.signature,
+            statements,
+            keyset: entry.keyset.clone(),
+            pinned_at: entry.pinned_at,
+            signer: entry.signer.clone(),
+        })
+    }
+}
+
+/// Keeps the evidence of a refused statement for the operator.
+pub(crate) fn keep_evidence(
+    tx: &mut dyn Tx,
+    statement: &Digest,
+    evidence: &Evidence,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if tx.find(&EVIDENCE, &[(*statement).into()])?.is_some() {
+        return Ok(());
+    }
+    tx.insert(&EVIDENCE, &[(*statement).into(), to_blob(evidence)?.into(), Value::unsigned(now.seconds())?])
+}
+
+/// A stored statement.
+pub(crate) fn statement(tx: &mut dyn Tx, digest: &Digest) -> Result<Option<Statement>, StoreError> {
+    let row = tx.find(&STATEMENT, &[(*digest).into()])?;
+    row.map(|row| from_blob(row.blob(2)?)).transpose()
+}
+
+fn key_of(coin: &CoinId) -> [Value; 2] {
+    [coin.denomination.into(), coin.key.to_bytes().into()]
+}
+
+/// Sums by epoch and denomination.
+pub(crate) type Sums = BTreeMap<(u64, Digest), Minor>;
+
+/// Adds to a sum.
+pub(crate) fn add(
+    sums: &mut Sums,
+    key: (u64, Digest),
+    amount: Minor,
+) -> Result<(), feiqian_money::MoneyError> {
+    let sum = sums.entry(key).or_insert(Minor::ZERO);
+    *sum = sum.checked_add(amount)?;
+    Ok(())
+}
+
+/// Which side of a denomination's totals grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Issued,
+    Redeemed,
+}
+
+/// Adds to the totals.
+pub(crate) fn add_totals(tx: &mut dyn Tx, sums: &Sums, side: Side) -> Result<(), Refusal> {
+    for ((epoch, denomination), amount) in sums {
+        let key = [Value::unsigned(*epoch)?, (*denomination).into()];
+        let known = tx.find(&TOTAL, &key)?;
+        let read = |row: &Row| Ok::<_, StoreError>((row.minor(2)?, row.minor(3)?));
+        let (mut issued, mut redeemed) = known.as_ref().map_or(Ok((Minor::ZERO, Minor::ZERO)), read)?;
+        let target = if side == Side::Issued { &mut issued } else { &mut redeemed };
+        *target = target.checked_add(*amount)?;
+        let [epoch, denomination] = key;
+        let values = [epoch, denomination, issued.into(), redeemed.into()];
+        if known.is_some() { tx.update(&TOTAL, &values)? } else { tx.insert(&TOTAL, &values)? }
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! Routes and background work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use feiqian_clearing::membership::About;
+use feiqian_node::{Access, Backoff, Identity, Peer, Route, Routes, Service, Shutdown};
+use feiqian_pki::Role;
+use feiqian_wire::error::Fault;
+use feiqian_wire::{Blob, Bounded, Limit, Text};
+use serde_json::Value;
+
+use crate::Bank;
+
+/// How many commitments are made before other tasks get their turn.
+const POOL_STEP: usize = 64;
+
+impl Bank {
+    /// Does once what the bank does by itself at its start and from time to time: makes and pins keysets, registers at
+    /// the center, learns its news, deletes what is over.
+    ///
+    /// # Errors
+    /// The first thing that did not work; the rest was tried too.
+    pub async fn tend(self: &Arc<Self>) -> Result<(), Fault> {
+        let synced = self.sync().await;
+        let registered = self.register().await;
+        let rotated = self.rotate().await;
+        let now = self.now();
+        self.sessions().drop_expired(now);
+        let pruned = self.prune_drop_boxes().await;
+        synced.and(registered).and(rotated).and(pruned)
+    }
+
+    async fn run_tending(self: Arc<Self>, shutdown: Shutdown) {
+        let mut rng = self.seams.entropy.rng();
+        let regular = Duration::from_secs(self.config.sync_seconds);
+        let mut backoff = Backoff::new(Duration::from_millis(250), regular);
+        loop {
+            let pause = match self.tend().await {
+                Ok(()) => {
+                    backoff.reset();
+                    regular
+                }
+                Err(fault) => {
+                    tracing::warn!(%fault, "the bank will try again");
+                    backoff.next_pause(&mut rng)
+                }
+            };
+            if !shutdown.pause(pause).await {
+                return;
+            }
+        }
+    }
+
+    async fn run_pool(self: Arc<Self>, shutdown: Shutdown) {
+        let mut rng = self.seams.entropy.rng();
+        loop {
+            let target = {
+                let mut pool = self.pool();
+                let target = pool.len().saturating_add(POOL_STEP).min(pool.capacity());
+                pool.fill(&mut rng, target);
+                (pool.len() < pool.capacity()).then_some(())
+            };
+            if target.is_some() {
+                tokio::task::yield_now().await;
+                if shutdown.is_triggered() {
+                    return;
+                }
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.wait() => return,
+                () = self.refill.notified() => {}
+            }
+        }
+    }
+
+    async fn about(self: Arc<Self>, _peer: Peer, (): ()) -> Result<About, Fault> {
+        let (now, view) = (self.now(), self.members.snapshot());
+        let digests = self
+            .ring
+            .load()
+            .keysets
+            .iter()
+            .filter(|known| now < known.keyset.issue_until() && view.pins.contains(&known.digest))
+            .map(|known| known.digest)
+            .collect::<Vec<_>>();
+        Ok(About {
+            role: Text::new("bank")?,
+            name: Text::new(self.name())?,
+            version: Text::fitted(env!("CARGO_PKG_VERSION")),
+            center: Text::new(format!("{}#sha256={}", self.center.url, self.root.fingerprint()))?,
+            root: self.root.fingerprint(),
+            root_certificate: Blob::new(self.root.as_der())?,
+            currency: Some(self.config.currency),
+            keysets: Bounded::collect(digests)?,
+            now,
+        })
+    }
+}
+
+#[async_trait]
+impl Service for Bank {
+    fn router(self: Arc<Self>) -> Router {
+        let open = |path| Route::new(path).limit(Limit::Small);
+        let anonymous = |path| Route::new(path).access(Access::Anonymous);
+        let account = |path| Route::new(path).access(Access::Account);
+        let center = |path| Route::new(path).access(Access::Peer(&[Role::Center]));
+        Routes::new(self)
+            .add(open("/v1/about"), Self::about)
+            .add(anonymous("/v1/enrol").limit(Limit::Medium), Self::enrol)
+            .add(account("/v1/account"), Self::account_status)
+            .add(account("/v1/account/issue/begin"), Self::account_begin)
+            .add(account("/v1/account/issue/finish").limit(Limit::Large), Self::account_finish)
+            .add(account("/v1/account/issue/recover").limit(Limit::Small), Self::account_recover)
+            .add(anonymous("/v1/issue/begin"), Self::anonymous_begin)
+            .add(anonymous("/v1/issue/finish").limit(Limit::Large), Self::anonymous_finish)
+            .add(anonymous("/v1/issue/recover").limit(Limit::Small), Self::anonymous_recover)
+            .add(account("/v1/deposit"), Self::deposit)
+            .add(account("/v1/refund"), Self::refund)
+            .add(center("/v1/pay/payment"), Self::pay_payment)
+            .add(center("/v1/pay/refund"), Self::pay_refund)
+            .add(anonymous("/v1/outcome"), Self::outcome)
+            .add(anonymous("/v1/keysets"), Self::show_keysets)
+            .add(anonymous("/v1/drop/put").limit(Limit::Large), Self::drop_put)
+            .add(anonymous("/v1/drop/access").limit(Limit::Small), Self::drop_access)
+            .into_router()
+    }
+
+    async fn command(self: Arc<Self>, command: Value) -> Result<Value, Fault> {
+        self.run_command(command).await
+    }
+
+    async fn background(self: Arc<Self>, shutdown: Shutdown) {
+        tokio::join!(
+            Arc::clone(&self).run_tending(shutdown.clone()),
+            Arc::clone(&self).run_outbox(shutdown.clone()),
+            Arc::clone(&self).run_pool(shutdown),
+        );
+    }
+
+    fn identity(&self) -> Option<Arc<Identity>> {
+        Some(Arc::clone(&self.identity))
+    }
+}

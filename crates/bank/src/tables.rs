@@ -1,0 +1,303 @@
+//! What a bank remembers.
+
+use feiqian_ledger::store::{Column, Table};
+
+/// Customers' and merchants' accounts; the id is the ledger's, its hex the token in certificates.
+pub static ACCOUNT: Table = Table {
+    name: "account",
+    columns: &[
+        Column::blob("id"),
+        Column::text("name"),
+        Column::text("role"),
+        Column::integer("opened"),
+        Column::integer("closed").optional(),
+        Column::integer("withdrawn"),
+        Column::integer("deposited"),
+    ],
+    key: 1,
+    constraints: &["UNIQUE (name)", "CHECK (withdrawn >= 0 AND deposited >= 0)"],
+    indexes: &[],
+};
+
+/// The keys an account's holder enrolled, the newest with the highest number.
+pub static HOLDER: Table = Table {
+    name: "holder",
+    columns: &[
+        Column::blob("account"),
+        Column::integer("number"),
+        Column::blob("signing_key"),
+        Column::blob("transport_key"),
+        Column::integer("enrolled"),
+    ],
+    key: 2,
+    constraints: &[],
+    indexes: &[],
+};
+
+/// Enrolment codes, hashed, with what they were redeemed for.
+pub static ENROLMENT: Table = Table {
+    name: "enrolment",
+    columns: &[
+        Column::blob("code"),
+        Column::blob("account"),
+        Column::integer("expires"),
+        Column::blob("body").optional(),
+        Column::blob("response").optional(),
+    ],
+    key: 1,
+    constraints: &[],
+    indexes: &["(account)"],
+};
+
+/// The bank's own keysets. Their secrets are elsewhere.
+pub static KEYSET: Table = Table {
+    name: "keyset",
+    columns: &[
+        Column::integer("epoch"),
+        Column::blob("digest"),
+        Column::blob("body"),
+        Column::integer("created"),
+    ],
+    key: 1,
+    constraints: &["UNIQUE (digest)"],
+    indexes: &[],
+};
+
+/// The center's log of pinned keysets as received.
+pub static MEMBER_PIN: Table = Table {
+    name: "member_pin",
+    columns: &[Column::integer("number"), Column::blob("body")],
+    key: 1,
+    constraints: &[],
+    indexes: &[],
+};
+
+/// The center's directory as received: one row for each bank.
+pub static MEMBER: Table = Table {
+    name: "member",
+    columns: &[Column::text("name"), Column::blob("body")],
+    key: 1,
+    constraints: &[],
+    indexes: &[],
+};
+
+/// Issue sessions. State 0 open, 1 answered, 2 void.
+pub static SESSION: Table = Table {
+    name: "session",
+    columns: &[
+        Column::blob("session"),
+        Column::blob("request"),
+        Column::blob("account").optional(),
+        Column::blob("outputs"),
+        Column::integer("amount"),
+        Column::blob("instance"),
+        Column::integer("expires"),
+        Column::blob("commitments"),
+        Column::integer("state"),
+        Column::blob("challenges").optional(),
+        Column::blob("answers").optional(),
+        Column::integer("funding").optional(),
+        Column::blob("reference").optional(),
+        Column::blob("proof").optional(),
+    ],
+    key: 1,
+    constraints: &[
+        "UNIQUE (request)",
+        "CHECK (state IN (0, 1, 2))",
+        "CHECK ((state = 1) = (answers IS NOT NULL))",
+    ],
+    indexes: &["(state, expires)"],
+};
+
+/// The spent register: what each coin has given.
+pub static COIN: Table = Table {
+    name: "coin",
+    columns: &[
+        Column::blob("denomination"),
+        Column::blob("coin_key"),
+        Column::integer("amount"),
+        Column::integer("epoch"),
+        Column::integer("spent"),
+    ],
+    key: 2,
+    constraints: &["CHECK (spent > 0 AND spent <= amount)"],
+    indexes: &[],
+};
+
+/// Signed statements that took effect: 0 payment, 1 refresh.
+pub static STATEMENT: Table = Table {
+    name: "statement",
+    columns: &[Column::blob("digest"), Column::integer("kind"), Column::blob("body")],
+    key: 1,
+    constraints: &["CHECK (kind IN (0, 1))"],
+    indexes: &[],
+};
+
+/// What each statement took from each coin.
+pub static SPEND: Table = Table {
+    name: "spend",
+    columns: &[
+        Column::blob("denomination"),
+        Column::blob("coin_key"),
+        Column::blob("statement"),
+        Column::integer("contribution"),
+    ],
+    key: 3,
+    constraints: &["CHECK (contribution > 0)"],
+    indexes: &["(statement)"],
+};
+
+/// Issued and redeemed of each denomination of each epoch, minor units.
+pub static TOTAL: Table = Table {
+    name: "total",
+    columns: &[
+        Column::integer("epoch"),
+        Column::blob("denomination"),
+        Column::integer("issued"),
+        Column::integer("redeemed"),
+    ],
+    key: 2,
+    constraints: &["CHECK (redeemed >= 0 AND redeemed <= issued)"],
+    indexes: &[],
+};
+
+/// Redeemed payments. A request is paid once.
+pub static PAYMENT: Table = Table {
+    name: "payment",
+    columns: &[
+        Column::blob("digest"),
+        Column::blob("request"),
+        Column::integer("amount"),
+        Column::text("bank").optional(),
+        Column::text("account").optional(),
+        Column::blob("presentment"),
+        Column::blob("receipt"),
+        Column::integer("refunded"),
+        Column::integer("claimed"),
+    ],
+    key: 1,
+    constraints: &[
+        "UNIQUE (request)",
+        "CHECK (claimed >= 0 AND claimed <= refunded AND refunded <= amount)",
+        "CHECK ((bank IS NULL) = (account IS NULL))",
+    ],
+    indexes: &[],
+};
+
+/// Payments that expired undeposited: refused for ever.
+pub static RELEASED: Table = Table {
+    name: "released",
+    columns: &[Column::blob("digest"), Column::integer("expires")],
+    key: 1,
+    constraints: &[],
+    indexes: &[],
+};
+
+/// Refunds booked on payments of this bank's coins.
+pub static REFUND: Table = Table {
+    name: "refund",
+    columns: &[
+        Column::blob("payment"),
+        Column::blob("refund"),
+        Column::blob("order_digest"),
+        Column::integer("amount"),
+        Column::blob("presentment"),
+        Column::blob("body"),
+    ],
+    key: 2,
+    constraints: &["CHECK (amount > 0)"],
+    indexes: &[],
+};
+
+/// Items this bank presents at the center: kind 0 payment, 1 refund; state 0 pending, 1 paid or booked, 2 refused.
+pub static PRESENTMENT: Table = Table {
+    name: "presentment",
+    columns: &[
+        Column::blob("id"),
+        Column::integer("kind"),
+        Column::blob("account"),
+        Column::blob("reference"),
+        Column::text("bank"),
+        Column::integer("amount"),
+        Column::integer("expires"),
+        Column::blob("body"),
+        Column::integer("state"),
+        Column::blob("outcome").optional(),
+        Column::integer("created"),
+    ],
+    key: 1,
+    constraints: &["UNIQUE (kind, account, reference)", "CHECK (state IN (0, 1, 2))"],
+    indexes: &["(state, created)"],
+};
+
+/// Sealed messages in drop boxes.
+pub static DROP_MESSAGE: Table = Table {
+    name: "drop_message",
+    columns: &[
+        Column::blob("payee"),
+        Column::blob("digest"),
+        Column::integer("received"),
+        Column::integer("keep_until"),
+        Column::integer("size"),
+        Column::blob("body"),
+    ],
+    key: 2,
+    constraints: &[],
+    indexes: &["(keep_until)"],
+};
+
+/// Bytes in all drop boxes: one row.
+pub static DROP_USAGE: Table = Table {
+    name: "drop_usage",
+    columns: &[Column::integer("id"), Column::integer("size")],
+    key: 1,
+    constraints: &["CHECK (size >= 0)"],
+    indexes: &[],
+};
+
+/// Double spends that were refused, with the evidence: the key is the refused statement's digest.
+pub static EVIDENCE: Table = Table {
+    name: "evidence",
+    columns: &[Column::blob("statement"), Column::blob("body"), Column::integer("at")],
+    key: 1,
+    constraints: &[],
+    indexes: &[],
+};
+
+const OWN_TABLES_COUNT: usize = OWN_TABLES.len();
+
+/// The bank's own tables.
+pub const OWN_TABLES: &[&Table] = &[
+    &ACCOUNT,
+    &HOLDER,
+    &ENROLMENT,
+    &KEYSET,
+    &MEMBER_PIN,
+    &MEMBER,
+    &SESSION,
+    &COIN,
+    &STATEMENT,
+    &SPEND,
+    &TOTAL,
+    &PAYMENT,
+    &RELEASED,
+    &REFUND,
+    &PRESENTMENT,
+    &DROP_MESSAGE,
+    &DROP_USAGE,
+    &EVIDENCE,
+];
+
+const BOOK: &[&Table] = feiqian_ledger::TABLES;
+
+/// Every table of a bank's store, those of the book included.
+#[allow(clippy::indexing_slicing, reason = "evaluated when compiling: a wrong index would not compile")]
+pub static TABLES: &[&Table] = &{
+    let mut all: [&Table; OWN_TABLES_COUNT + BOOK.len()] = [&ACCOUNT; OWN_TABLES_COUNT + BOOK.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < OWN_TABLES_COUNT { OWN_TABLES[at] } else { BOOK[at - OWN_TABLES_COUNT] };
+        at += 1;
+    }
+    all
+};

@@ -1,0 +1,16 @@
+//! The bank driven through its router: the tests act as center, customer, merchant and wallet with the protocol's own steps.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::panic,
+    reason = "a failure to set up fails the test; sums are small"
+)]
+
+mod accounts;
+mod clearing;
+mod drop_box;
+mod issue;
+mod payments;
+mod refunds;
+mod world;

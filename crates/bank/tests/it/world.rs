@@ -1,0 +1,525 @@
+//! Banks in memory, and whoever talks to them.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use feiqian_bank::audit::{Audited, BankAudit, audit};
+use feiqian_bank::secrets::MemorySecrets;
+use feiqian_bank::tables::TABLES;
+use feiqian_bank::{Bank, Config, Keys, Parts};
+use feiqian_clearing::membership::{BankEntry, Directory, Funding};
+use feiqian_clearing::presentment::Presentment;
+use feiqian_crypto::possession::Proof;
+use feiqian_crypto::snowblind::Challenge;
+use feiqian_crypto::{Digest, Id16, Scalar};
+use feiqian_ledger::store::{StoreError, StoreExt, Tx};
+use feiqian_money::{Amount, Currency, Minor};
+use feiqian_node::{
+    CallError, Caller, ManualClock, MemberView, Network, NetworkError, Outgoing, Reply, Seams, Service,
+    StreamEntropy, Target, call, deliver,
+};
+use feiqian_online_cash::account::{EnrolRequest, EnrolResponse};
+use feiqian_online_cash::coin::{Coin, public_key};
+use feiqian_online_cash::deposit::CashItem;
+use feiqian_online_cash::funding::{
+    CoinFunding, Funding as Pays, PlannedInput, Released, withdrawal_statement,
+};
+use feiqian_online_cash::issue::{
+    BeginRequest, BeginResponse, FinishRequest, FinishResponse, PendingIssue, SessionOffer, expand,
+    outputs_of,
+};
+use feiqian_online_cash::keyset::{PinEntry, VerifiedKey};
+use feiqian_online_cash::payment::Payment;
+use feiqian_online_cash::request::{Delivery, Payee, PaymentRequest, Route, SignedRequest};
+use feiqian_online_cash::seed::Seed;
+use feiqian_online_cash::signed::{DocumentSignature, WireChain};
+use feiqian_pki::{
+    Authority, CertificateRequest, Chain, KeyPair, Purpose, Revocation, Subject, TrustedRoot, Verified,
+    fingerprint, validate,
+};
+use feiqian_store::SqliteStore;
+use feiqian_wire::error::{Code, Fault};
+use feiqian_wire::{Blob, Bounded, Name, Text, Timestamp};
+use rand::SeedableRng;
+use rand::rngs::ChaCha12Rng;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+pub(crate) const NOW: u64 = 1_800_000_000;
+
+pub(crate) fn digest(n: u64) -> Digest {
+    feiqian_crypto::Transcript::new("test").integer(n).into_digest()
+}
+
+pub(crate) fn minor(n: u64) -> Minor {
+    Minor::new(n).unwrap()
+}
+
+pub(crate) fn rng(n: u64) -> ChaCha12Rng {
+    ChaCha12Rng::seed_from_u64(n)
+}
+
+pub(crate) fn code<T: std::fmt::Debug>(result: Result<T, Fault>) -> Code {
+    match result {
+        Err(fault) => fault.code,
+        Ok(value) => panic!("expected a fault, got {value:?}"),
+    }
+}
+
+/// One router, asked as one peer.
+struct Direct {
+    router: axum::Router,
+    peer: Option<Arc<Verified>>,
+}
+
+#[async_trait]
+impl Network for Direct {
+    async fn send(&self, to: &Target, message: Outgoing) -> Result<Reply, NetworkError> {
+        deliver(&self.router, to, self.peer.clone(), message).await
+    }
+}
+
+/// The line to the center: cut, unless the test relays what a bank presents to the issuing bank.
+#[derive(Default)]
+pub(crate) struct Line {
+    relay: Mutex<Option<(axum::Router, Arc<Verified>)>>,
+    /// Forget the next answers, as a broken connection does.
+    pub(crate) lose: Mutex<u32>,
+}
+
+#[async_trait]
+impl Network for Line {
+    async fn send(&self, to: &Target, message: Outgoing) -> Result<Reply, NetworkError> {
+        let cut = || NetworkError::Unreachable { url: to.url.clone(), reason: "the line is cut".to_owned() };
+        let (router, peer) = self.relay.lock().unwrap().clone().ok_or_else(cut)?;
+        let path = match message.path.as_str() {
+            "/v1/present/payment" => "/v1/pay/payment",
+            "/v1/present/refund" => "/v1/pay/refund",
+            _ => return Err(cut()),
+        };
+        let reply = deliver(&router, to, Some(peer), Outgoing { path: path.to_owned(), ..message }).await;
+        let mut lose = self.lose.lock().unwrap();
+        if *lose > 0 {
+            *lose -= 1;
+            return Err(NetworkError::Lost { url: to.url.clone(), reason: "lost".to_owned() });
+        }
+        reply
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) root: Authority,
+    pub(crate) center: Arc<Verified>,
+    pub(crate) clock: Arc<ManualClock>,
+}
+
+pub(crate) struct Node {
+    pub(crate) bank: Arc<Bank>,
+    pub(crate) line: Arc<Line>,
+    name: &'static str,
+    seed: u8,
+    store: Arc<SqliteStore>,
+    secrets: Arc<MemorySecrets>,
+    chain: Chain,
+    tune: fn(&mut Config),
+}
+
+/// An account holder with enrolled keys.
+pub(crate) struct Holder {
+    pub(crate) token: String,
+    pub(crate) signing: KeyPair,
+    pub(crate) chain: WireChain,
+    pub(crate) peer: Arc<Verified>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let mut rng = rng(1);
+        let root = Authority::root("center", KeyPair::generate(&mut rng), NOW, &mut rng).unwrap();
+        let subject = Subject::center("center").unwrap();
+        let key = KeyPair::generate(&mut rng);
+        let request =
+            CertificateRequest::verify(&CertificateRequest::create(&key, &subject).unwrap()).unwrap();
+        let chain = root.issue_leaf(&request, &subject, Purpose::Node, &[], 1 << 30, NOW, &mut rng).unwrap();
+        let trusted = root.trusted_root().unwrap();
+        let center = validate(&chain, &trusted, Purpose::Client, Revocation::Unchecked, NOW).unwrap();
+        Self { root, center: Arc::new(center), clock: Arc::new(ManualClock::new(Timestamp::new(NOW))) }
+    }
+
+    pub(crate) fn trusted(&self) -> TrustedRoot {
+        self.root.trusted_root().unwrap()
+    }
+
+    pub(crate) fn at(&self, seconds: u64) {
+        self.clock.set(Timestamp::new(NOW + seconds));
+    }
+
+    pub(crate) async fn bank(&self, name: &'static str, seed: u8) -> Node {
+        self.tuned(name, seed, |_| {}).await
+    }
+
+    pub(crate) async fn tuned(&self, name: &'static str, seed: u8, tune: fn(&mut Config)) -> Node {
+        let key = KeyPair::from_seed(&[seed; 32]);
+        let request = CertificateRequest::create(&key, &Subject::bank(name).unwrap()).unwrap();
+        let request = CertificateRequest::verify(&request).unwrap();
+        let chain = self.root.issue_bank_authority(&request, name, NOW, &mut rng(seed.into())).unwrap();
+        let store = Arc::new(SqliteStore::open_in_memory(TABLES).unwrap());
+        let (secrets, line) = (Arc::new(MemorySecrets::default()), Arc::new(Line::default()));
+        let bank = self.start(name, seed, &store, &secrets, &line, &chain, tune).await;
+        // The keyset is made; pinning fails because the line is cut, and the test pins it as the center would.
+        assert_eq!(code(bank.rotate().await), Code::NodeUnreachable);
+        Node { bank, line, name, seed, store, secrets, chain, tune }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "what a bank is made of")]
+    async fn start(
+        &self,
+        name: &str,
+        seed: u8,
+        store: &Arc<SqliteStore>,
+        secrets: &Arc<MemorySecrets>,
+        line: &Arc<Line>,
+        chain: &Chain,
+        tune: fn(&mut Config),
+    ) -> Arc<Bank> {
+        let mut config =
+            Config::new(Name::new(name).unwrap(), Currency::CNY, "https://127.0.0.1:7000", "127.0.0.1:7001");
+        config.pool_size = 64;
+        tune(&mut config);
+        let entropy = Arc::new(StreamEntropy::new(seed.into(), name));
+        let keys = Keys::certify(
+            self.trusted(),
+            Authority::from_parts(KeyPair::from_seed(&[seed; 32]), chain.clone()).unwrap(),
+            KeyPair::from_seed(&[seed + 1; 32]),
+            KeyPair::from_seed(&[seed + 2; 32]),
+            &["localhost".to_owned()],
+            Timestamp::new(NOW),
+            &*entropy,
+        );
+        let seams = Seams {
+            store: Arc::clone(store) as _,
+            network: Arc::clone(line) as _,
+            clock: Arc::clone(&self.clock) as _,
+            entropy,
+        };
+        let secrets = Arc::clone(secrets) as _;
+        Bank::new(Parts { config, keys: keys.unwrap(), secrets }, seams).await.unwrap()
+    }
+
+    /// The same home, another run.
+    pub(crate) async fn restart(&self, node: &mut Node) {
+        node.bank = self
+            .start(node.name, node.seed, &node.store, &node.secrets, &node.line, &node.chain, node.tune)
+            .await;
+    }
+
+    /// Pins all keysets and shows the directory to every bank, as the center does.
+    pub(crate) async fn publish(&self, nodes: &[&Node]) {
+        let mut pins = Vec::new();
+        let mut banks = Vec::new();
+        for node in nodes {
+            let keysets: Bounded<feiqian_online_cash::keyset::Keyset, 32> =
+                node.ask(None, "/v1/keysets", &()).await.unwrap();
+            let signer = self.signer_chain(node);
+            pins.extend(keysets.into_vec().into_iter().map(|keyset| PinEntry {
+                pinned_at: Timestamp::new(NOW),
+                keyset,
+                signer: signer.clone(),
+            }));
+            banks.push(BankEntry {
+                name: Name::new(node.name).unwrap(),
+                currency: Currency::CNY,
+                url: Text::new("https://127.0.0.1:7001").unwrap(),
+                authority: Blob::new(node.chain.leaf()).unwrap(),
+                signer: signer.0,
+            });
+        }
+        let directory = Directory { banks: Bounded::new(banks).unwrap() };
+        for node in nodes {
+            let now = Timestamp::new(NOW);
+            let view = MemberView::empty(self.trusted()).extended(&directory, pins.clone(), now).unwrap();
+            node.bank.members().replace(view);
+            node.bank.keep_members().await.unwrap();
+        }
+    }
+
+    fn signer_chain(&self, node: &Node) -> WireChain {
+        let authority =
+            Authority::from_parts(KeyPair::from_seed(&[node.seed; 32]), node.chain.clone()).unwrap();
+        let subject = Subject::bank(node.name).unwrap();
+        let key = KeyPair::from_seed(&[node.seed + 1; 32]);
+        let request =
+            CertificateRequest::verify(&CertificateRequest::create(&key, &subject).unwrap()).unwrap();
+        let chain = authority
+            .issue_leaf(&request, &subject, Purpose::Signing, &[], 1 << 30, NOW, &mut rng(9))
+            .unwrap();
+        WireChain::from_chain(&chain).unwrap()
+    }
+
+    /// What `from` presents reaches `to`; the center funded both.
+    pub(crate) async fn connect(&self, from: &Node, to: &Node) {
+        *from.line.relay.lock().unwrap() = Some((Arc::clone(&to.bank).router(), Arc::clone(&self.center)));
+        for node in [from, to] {
+            let amount = Amount::new(minor(1_000_000), Currency::CNY);
+            let funding = Funding { id: Id16([node.seed; 16]), amount, at: Timestamp::new(NOW) };
+            node.bank.book_fundings(vec![funding]).await.unwrap();
+        }
+    }
+
+    /// A bank with one enrolled, funded customer.
+    pub(crate) async fn with_customer(&self) -> (Node, Holder) {
+        let node = self.bank("north", 10).await;
+        self.publish(&[&node]).await;
+        let holder = self.customer(&node, "alice", "100.00").await;
+        (node, holder)
+    }
+
+    pub(crate) async fn customer(&self, node: &Node, name: &str, funds: &str) -> Holder {
+        let opened =
+            node.command(json!({"command": "account_open", "name": name, "role": "customer"})).await.unwrap();
+        let request = enrolment(node, &opened, u8::try_from(name.len()).unwrap());
+        let response: EnrolResponse = node.ask(None, "/v1/enrol", &request.0).await.unwrap();
+        if funds != "0" {
+            let fund = json!({"command": "account_fund", "name": name, "amount": funds});
+            node.command(fund).await.unwrap();
+        }
+        self.holder(response, request.1)
+    }
+
+    pub(crate) fn holder(&self, response: EnrolResponse, signing: KeyPair) -> Holder {
+        let chain = response.transport.to_chain().unwrap();
+        let now = feiqian_node::Clock::now(&*self.clock).seconds();
+        let peer = validate(&chain, &self.trusted(), Purpose::Client, Revocation::Unchecked, now).unwrap();
+        Holder { token: response.account.to_string(), signing, chain: response.signing, peer: Arc::new(peer) }
+    }
+}
+
+/// The enrolment request for a code, and its signing key.
+pub(crate) fn enrolment(node: &Node, opened: &serde_json::Value, seed: u8) -> (EnrolRequest, KeyPair) {
+    let code = opened["code"].as_str().unwrap();
+    let token = code.split('-').next().unwrap();
+    let subject = Subject::customer(token, node.name).unwrap();
+    let (transport, signing) = (KeyPair::from_seed(&[seed; 32]), KeyPair::from_seed(&[seed + 100; 32]));
+    let request = EnrolRequest {
+        code: Text::new(code).unwrap(),
+        transport: Blob::new(CertificateRequest::create(&transport, &subject).unwrap()).unwrap(),
+        signing: Blob::new(CertificateRequest::create(&signing, &subject).unwrap()).unwrap(),
+        hosts: Text::default(),
+    };
+    (request, signing)
+}
+
+/// A session of a wallet up to its challenges.
+pub(crate) struct Begun {
+    pub(crate) request: BeginRequest,
+    pub(crate) offer: SessionOffer,
+    pub(crate) pending: PendingIssue,
+    pub(crate) challenges: Vec<Challenge>,
+}
+
+impl Begun {
+    pub(crate) fn finish(&self, funding: Pays) -> FinishRequest {
+        FinishRequest {
+            session: self.offer.session,
+            challenges: Bounded::new(self.challenges.clone()).unwrap(),
+            funding,
+        }
+    }
+}
+
+impl Node {
+    pub(crate) async fn ask<Req, Res>(
+        &self,
+        peer: Option<&Arc<Verified>>,
+        path: &str,
+        request: &Req,
+    ) -> Result<Res, Fault>
+    where
+        Req: Serialize + Sync + 'static,
+        Res: DeserializeOwned,
+    {
+        let direct = Direct { router: Arc::clone(&self.bank).router(), peer: peer.cloned() };
+        let to = Target::anyone("https://127.0.0.1:7001");
+        let caller = if peer.is_some() { Caller::Certified } else { Caller::Anonymous };
+        call(&direct, &to, caller, path, request).await.map_err(|error| match error {
+            CallError::Fault(fault) => fault,
+            other => panic!("no answer: {other}"),
+        })
+    }
+
+    pub(crate) async fn command(&self, command: serde_json::Value) -> Result<serde_json::Value, Fault> {
+        Arc::clone(&self.bank).command(command).await
+    }
+
+    pub(crate) async fn commit(
+        &self,
+        work: impl FnMut(&mut dyn Tx) -> Result<(), StoreError> + Send + 'static,
+    ) {
+        self.store.commit("test", work).await.unwrap();
+    }
+
+    pub(crate) fn key(&self, value: u64) -> VerifiedKey {
+        let view = self.bank.members().snapshot();
+        let keysets = view.pins.keysets();
+        let own = keysets.iter().rev().find(|known| known.keyset.bank.as_str() == self.name).unwrap();
+        own.keys.iter().find(|key| key.key.value.value() == value).unwrap().clone()
+    }
+
+    pub(crate) fn begin_request(&self, n: u64, values: &[u64]) -> BeginRequest {
+        let ids: Vec<Digest> = values.iter().map(|value| self.key(*value).id).collect();
+        BeginRequest { request: digest(n), outputs: outputs_of(&ids).unwrap() }
+    }
+
+    pub(crate) async fn begin(&self, holder: Option<&Holder>, n: u64, values: &[u64]) -> Begun {
+        let request = self.begin_request(n, values);
+        let path = if holder.is_some() { "/v1/account/issue/begin" } else { "/v1/issue/begin" };
+        let response = self.ask(holder.map(|holder| &holder.peer), path, &request).await.unwrap();
+        let BeginResponse::Open(offer) = response else { panic!("not open: {response:?}") };
+        self.blind(request, offer)
+    }
+
+    pub(crate) fn blind(&self, request: BeginRequest, offer: SessionOffer) -> Begun {
+        let view = self.bank.members().snapshot();
+        let ids = expand(&request.outputs).unwrap();
+        let keys: Vec<_> = ids.iter().map(|id| view.pins.key(id).unwrap()).collect();
+        let seed = Seed::from_bytes([7; 64]);
+        let (pending, challenges) =
+            PendingIssue::new(&seed, &keys, &offer.session, &offer.commitments).unwrap();
+        Begun { request, offer, pending, challenges }
+    }
+
+    pub(crate) fn account_funding(&self, holder: &Holder, begun: &Begun) -> Pays {
+        let ids = expand(&begun.request.outputs).unwrap();
+        let statement = withdrawal_statement(
+            self.name,
+            &holder.token,
+            &begun.offer.session,
+            &ids,
+            Minor::ZERO,
+            &begun.challenges,
+        );
+        Pays::Account { signature: DocumentSignature::sign(&holder.signing, &statement).unwrap() }
+    }
+
+    pub(crate) async fn withdraw(&self, holder: &Holder, n: u64, values: &[u64]) -> Vec<Coin> {
+        let begun = self.begin(Some(holder), n, values).await;
+        let request = begun.finish(self.account_funding(holder, &begun));
+        let answer: FinishResponse =
+            self.ask(Some(&holder.peer), "/v1/account/issue/finish", &request).await.unwrap();
+        begun.pending.finish(&answer.answers).unwrap()
+    }
+
+    pub(crate) fn refresh_funding(
+        &self,
+        begun: &Begun,
+        inputs: &[(&Coin, u64)],
+        released: Vec<Released>,
+    ) -> Pays {
+        let digests: Vec<Digest> = released.iter().map(|released| released.digest(self.name)).collect();
+        let planned: Vec<_> = inputs
+            .iter()
+            .map(|(coin, take)| PlannedInput { coin, contribution: minor(*take), releases: digests.clone() })
+            .collect();
+        let session = &begun.offer.session;
+        Pays::Coins(
+            CoinFunding::sign(self.name, session, &planned, released, &begun.challenges, &mut rng(5))
+                .unwrap(),
+        )
+    }
+
+    pub(crate) async fn refresh(
+        &self,
+        n: u64,
+        inputs: &[(&Coin, u64)],
+        outputs: &[u64],
+        released: Vec<Released>,
+    ) -> Result<Vec<Coin>, Fault> {
+        let begun = self.begin(None, n, outputs).await;
+        let request = begun.finish(self.refresh_funding(&begun, inputs, released));
+        let answer: FinishResponse = self.ask(None, "/v1/issue/finish", &request).await?;
+        Ok(begun.pending.finish(&answer.answers).unwrap())
+    }
+
+    pub(crate) async fn audit(&self) -> BankAudit {
+        let audited = Audited { bank: self.name.to_owned(), signer: self.bank.signing_key() };
+        let work = move |tx: &mut dyn Tx| audit(tx, &audited, &mut rng(77));
+        self.store.read(work).await.unwrap()
+    }
+
+    pub(crate) async fn assert_sound(&self) -> BankAudit {
+        let report = self.audit().await;
+        assert!(report.findings.is_empty(), "{:#?}", report.findings);
+        report
+    }
+
+    pub(crate) async fn balance(&self, holder: &Holder) -> String {
+        let status: feiqian_online_cash::account::AccountStatus =
+            self.ask(Some(&holder.peer), "/v1/account", &()).await.unwrap();
+        status.available.to_string()
+    }
+
+    fn plain(&self, n: u64, amount: u64, expires: u64, payee: Payee, route: Route) -> PaymentRequest {
+        PaymentRequest {
+            payee,
+            name: Text::new("payee").unwrap(),
+            amount: Amount::new(minor(amount), Currency::CNY),
+            order: Text::new(format!("order {n}")).unwrap(),
+            route,
+            delivery: Delivery::ByHand,
+            refund_until: Timestamp::new(NOW + expires),
+            view: self.bank.members().snapshot().pins.view(),
+            expires: Timestamp::new(NOW + expires),
+            nonce: digest(n),
+        }
+    }
+
+    /// A request to be paid on an account of this bank.
+    pub(crate) fn request(&self, holder: &Holder, n: u64, amount: u64, expires: u64) -> SignedRequest {
+        let chain = holder.chain.to_chain().unwrap();
+        let payee = Payee::Certified {
+            leaf: Blob::new(chain.leaf()).unwrap(),
+            issuer: fingerprint(self.chain.leaf()),
+        };
+        let account = Text::new(holder.token.clone()).unwrap();
+        let route = Route::Account { bank: Name::new(self.name).unwrap(), account };
+        SignedRequest::by_account_holder(self.plain(n, amount, expires, payee, route), &holder.signing)
+            .unwrap()
+    }
+
+    /// A request to be paid with new coins, and its payee key.
+    pub(crate) fn key_request(&self, n: u64, amount: u64, expires: u64) -> (SignedRequest, Scalar) {
+        let secret = feiqian_crypto::Transcript::new("payee").integer(n).into_scalar();
+        let request = self.plain(n, amount, expires, Payee::Key(public_key(&secret)), Route::Received);
+        (SignedRequest::by_key(request, &secret, &mut rng(n)).unwrap(), secret)
+    }
+}
+
+pub(crate) fn pay(request: &SignedRequest, coins: &[(&Coin, u64)]) -> CashItem {
+    let shares: Vec<_> = coins.iter().map(|(coin, take)| (*coin, minor(*take))).collect();
+    let payment = Payment::sign(&request.request.digest(), &shares, &mut rng(3)).unwrap();
+    CashItem { request: request.clone(), payment }
+}
+
+pub(crate) fn released(item: &CashItem) -> Released {
+    Released::Payment {
+        expires: item.request.request.expires,
+        body: item.request.request.body_digest(),
+        shares: Bounded::new(item.payment.coins.iter().map(|coin| coin.share).collect()).unwrap(),
+    }
+}
+
+pub(crate) fn possess(secret: &Scalar, statement: &Digest) -> Proof {
+    feiqian_crypto::possession::prove(&[*secret], &[public_key(secret)], statement, &mut rng(4)).unwrap()
+}
+
+pub(crate) fn presented(collecting: &str, holder: &Holder, item: &CashItem) -> Presentment<CashItem> {
+    Presentment::new(
+        Name::new(collecting).unwrap(),
+        Text::new(holder.token.clone()).unwrap(),
+        item.request.request.amount,
+        feiqian_clearing::presentment::ItemKind::Payment,
+        &item.payment.digest(),
+        item.clone(),
+    )
+}

@@ -1,0 +1,11 @@
+//! The center among banks, in memory: real keys, certificates, coins and proofs.
+#![allow(clippy::unwrap_used, reason = "a failure to set up fails the test")]
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a panic fails the test")]
+#![allow(missing_docs, reason = "tests")]
+
+mod audit;
+mod bank;
+mod crash;
+mod members;
+mod present;
+mod world;

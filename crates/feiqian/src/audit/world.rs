@@ -1,0 +1,237 @@
+//! What must agree between homes.
+//!
+//! * Per bank and denomination: circulation is what wallets hold (each distinct coin once, its value less what the
+//!   bank has taken) plus answered sessions whose coins a wallet has yet to store. With all wallets of the world
+//!   given it is exactly so; otherwise a remainder of at least zero belongs to others.
+//! * The center's settlement accounts are the banks' mirrors, up to items that one side has booked and the other has
+//!   yet to.
+//! * What a wallet was told is paid, is paid at the issuing bank.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use feiqian_crypto::Digest;
+use feiqian_ledger::audit::Finding;
+use serde_json::{Value, json};
+
+use super::books::{BankBooks, CenterBooks, CoinName, Item, WalletBooks, WalletCoin};
+
+/// The books of all homes given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct World {
+    pub(super) centers: Vec<CenterBooks>,
+    pub(super) banks: Vec<BankBooks>,
+    pub(super) wallets: Vec<WalletBooks>,
+}
+
+/// What came out: what disagrees, and the sums behind each comparison.
+#[derive(Debug, Default)]
+pub(super) struct Compared {
+    pub(super) findings: Vec<Finding>,
+    pub(super) circulation: Vec<Value>,
+    pub(super) settlement: Vec<Value>,
+    pub(super) closed: bool,
+}
+
+/// Minor units as text: JSON numbers lose large ones.
+fn text(minor: i128) -> String {
+    minor.to_string()
+}
+
+impl World {
+    /// Compares everything.
+    pub(super) fn compare(&self) -> Compared {
+        let mut compared = Compared { closed: self.is_closed(), ..Compared::default() };
+        for bank in &self.banks {
+            self.circulation(bank, &mut compared);
+        }
+        for center in &self.centers {
+            for bank in &self.banks {
+                settlement(center, bank, &mut compared);
+            }
+            self.presented(center, &mut compared);
+        }
+        for wallet in &self.wallets {
+            self.acknowledged(wallet, &mut compared);
+        }
+        compared
+    }
+
+    /// Whether nobody but the given homes can hold coins: every member of the center and every customer is here.
+    fn is_closed(&self) -> bool {
+        let banks: BTreeSet<&str> = self.banks.iter().map(|bank| bank.name.as_str()).collect();
+        let wallets: BTreeSet<(&str, &str)> =
+            self.wallets.iter().map(|wallet| (wallet.bank.as_str(), wallet.account.as_str())).collect();
+        let members = self.centers.iter().flat_map(|center| center.settlement.keys());
+        let mut customers = self
+            .banks
+            .iter()
+            .flat_map(|bank| bank.customers.iter().map(|token| (bank.name.as_str(), token.as_str())));
+        !self.centers.is_empty()
+            && members.into_iter().all(|member| banks.contains(member.as_str()))
+            && customers.all(|customer| wallets.contains(&customer))
+    }
+
+    fn circulation(&self, bank: &BankBooks, compared: &mut Compared) {
+        let held = self.held(bank, compared);
+        let in_flight = self.in_flight(bank);
+        let (mut circulating, mut in_wallets, mut unstored, mut remaining) = (0_i128, 0_i128, 0_i128, 0_i128);
+        for (id, denomination) in &bank.denominations {
+            let issued = i128::from(denomination.issued);
+            let circulation = issued.saturating_sub(i128::from(denomination.redeemed));
+            let wallets = held.get(id).copied().unwrap_or(0);
+            let flying = in_flight.get(id).copied().unwrap_or(0);
+            let remainder = circulation.saturating_sub(wallets).saturating_sub(flying);
+            let place = || format!("bank {}, denomination {} ({id})", bank.name, denomination.value);
+            if remainder < 0 || (compared.closed && remainder > 0) {
+                let detail = format!(
+                    "{circulation} in circulation, wallets hold {wallets}, {flying} are on their way: {remainder} too {}",
+                    if remainder < 0 { "few" } else { "many" }
+                );
+                compared.findings.push(Finding::new(3, place(), detail));
+            }
+            for (sum, part) in [
+                (&mut circulating, circulation),
+                (&mut in_wallets, wallets),
+                (&mut unstored, flying),
+                (&mut remaining, remainder),
+            ] {
+                *sum = sum.saturating_add(part);
+            }
+        }
+        if circulating != bank.circulation {
+            let place = format!("bank {}, ledger account circulation", bank.name);
+            let detail = format!("{} booked, the denominations make {circulating}", bank.circulation);
+            compared.findings.push(Finding::new(3, place, detail));
+        }
+        compared.circulation.push(json!({
+            "bank": bank.name,
+            "currency": bank.currency,
+            "circulation": text(circulating),
+            "in_wallets": text(in_wallets),
+            "on_their_way": text(unstored),
+            "elsewhere": text(remaining),
+            "customers": text(bank.deposits),
+            "refunds_payable": text(bank.refunds_payable),
+            "exact": compared.closed,
+        }));
+    }
+
+    /// What is left of every distinct coin of the bank in any wallet, by denomination.
+    fn held(&self, bank: &BankBooks, compared: &mut Compared) -> BTreeMap<Digest, i128> {
+        let mut coins: BTreeMap<CoinName, &WalletCoin> = BTreeMap::new();
+        for (name, coin) in self.wallets.iter().flat_map(|wallet| &wallet.coins) {
+            if coin.bank == bank.name {
+                coins.insert(*name, coin);
+            }
+        }
+        let mut held: BTreeMap<Digest, i128> = BTreeMap::new();
+        for (name, coin) in coins {
+            let value = bank.denominations.get(&name.0).map(|denomination| denomination.value);
+            if value != Some(coin.worth) {
+                let place = format!("wallet coin {} of bank {}", hex::encode(name.1), bank.name);
+                let detail = format!("worth {} in the wallet, {value:?} at the bank", coin.worth);
+                compared.findings.push(Finding::new(3, place, detail));
+            }
+            let spent = bank.spent.get(&name).copied().unwrap_or(0);
+            let left = i128::from(coin.worth).saturating_sub(i128::from(spent));
+            let sum = held.entry(name.0).or_default();
+            *sum = sum.saturating_add(left);
+        }
+        held
+    }
+
+    /// Coins that the bank has signed for a wallet which has yet to store them.
+    fn in_flight(&self, bank: &BankBooks) -> BTreeMap<Digest, i128> {
+        let mut flying: BTreeMap<Digest, i128> = BTreeMap::new();
+        for (request, outputs) in &bank.answered {
+            let mut known = self.wallets.iter().filter_map(|wallet| wallet.sessions.get(request)).peekable();
+            if known.peek().is_none() || known.any(|stored| *stored) {
+                continue;
+            }
+            for id in outputs {
+                let value = bank.denominations.get(id).map_or(0, |denomination| denomination.value);
+                let sum = flying.entry(*id).or_default();
+                *sum = sum.saturating_add(i128::from(value));
+            }
+        }
+        flying
+    }
+
+    /// A settled payment was redeemed by its issuing bank for this very presentment; a settled refund was booked.
+    fn presented(&self, center: &CenterBooks, compared: &mut Compared) {
+        for (id, item) in center.items.iter().filter(|(_, item)| item.settled) {
+            let Some(bank) = self.banks.iter().find(|bank| bank.name == item.issuing) else { continue };
+            let booked = if item.refund { bank.refunds.get(id) } else { bank.redeemed.get(id) };
+            if booked != Some(&item.amount) {
+                let place = format!("center, presentment {id}");
+                let detail = format!(
+                    "settled with {}, bank {} has booked {}",
+                    item.amount,
+                    item.issuing,
+                    booked.map_or_else(|| "nothing".to_owned(), ToString::to_string)
+                );
+                compared.findings.push(Finding::new(8, place, detail));
+            }
+        }
+    }
+
+    fn acknowledged(&self, wallet: &WalletBooks, compared: &mut Compared) {
+        for (payment, (bank, amount)) in &wallet.paid {
+            let Some(books) = self.banks.iter().find(|books| books.name == *bank) else { continue };
+            let booked = books.payments.get(payment);
+            if booked != Some(amount) {
+                let place = format!("wallet of account {}, payment {payment}", wallet.account);
+                let booked = booked.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+                let detail = format!("acknowledged with {amount}, bank {bank} has booked {booked}");
+                compared.findings.push(Finding::new(8, place, detail));
+            }
+        }
+    }
+}
+
+/// The bank's mirror of its settlement account, compared with the center's account.
+fn settlement(center: &CenterBooks, bank: &BankBooks, compared: &mut Compared) {
+    let Some(posted) = center.settlement.get(&bank.name).copied() else { return };
+    let unmirrored = center
+        .fundings
+        .iter()
+        .filter(|(id, (funded, _))| *funded == bank.name && !bank.fundings.contains(id))
+        .fold(0_i128, |sum, (_, (_, amount))| sum.saturating_add(i128::from(*amount)));
+    let items = center.items.iter().fold(0_i128, |sum, (id, item)| sum.saturating_add(ahead(id, item, bank)));
+    let expected = posted.saturating_sub(unmirrored).saturating_add(items);
+    if bank.mirror != expected {
+        compared.findings.push(Finding::new(
+            5,
+            format!("bank {}, mirror of the settlement account", bank.name),
+            format!(
+                "{} at the bank; {posted} at the center, {unmirrored} of it not yet mirrored, {items} in items on their way",
+                bank.mirror
+            ),
+        ));
+    }
+    compared.settlement.push(json!({
+        "bank": bank.name,
+        "currency": bank.currency,
+        "center": text(posted),
+        "bank_mirror": text(bank.mirror),
+        "fundings_to_mirror": text(unmirrored),
+        "items_on_their_way": text(items),
+    }));
+}
+
+/// By how much the bank's mirror is ahead of the center's account for this item, signed.
+fn ahead(id: &Digest, item: &Item, bank: &BankBooks) -> i128 {
+    let amount = i128::from(item.amount);
+    let (issuing, collecting) = (item.issuing == bank.name, item.collecting == bank.name);
+    let booked_here = bank
+        .presentments
+        .get(id)
+        .is_some_and(|presented| presented.final_and_booked && presented.amount == item.amount);
+    match (item.refund, issuing, collecting) {
+        (false, true, _) if !item.settled && bank.redeemed.contains_key(id) => amount.saturating_neg(),
+        (true, true, _) if !item.settled && bank.refunds.contains_key(id) => amount,
+        (false, _, true) if item.settled && !booked_here => amount.saturating_neg(),
+        (true, _, true) if item.settled && !booked_here => amount,
+        _ => 0,
+    }
+}

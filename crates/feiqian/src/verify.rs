@@ -1,0 +1,104 @@
+//! `feiqian verify`: checks a document offline against a root the caller trusts.
+
+use std::path::Path;
+
+use feiqian_crypto::Digest;
+use feiqian_online_cash::evidence::Evidence;
+use feiqian_pki::TrustedRoot;
+use feiqian_wire::error::{Code, Fault};
+use feiqian_wire::{Limit, codec};
+use serde_json::{Value, json};
+
+/// What the caller said about the root.
+enum Trust {
+    /// Nothing.
+    None,
+    /// This is it.
+    Root(TrustedRoot),
+    /// It has this fingerprint.
+    Fingerprint(Digest),
+}
+
+/// Checks the evidence in `file`.
+///
+/// # Errors
+/// `USAGE` for files that are none; the code of the first rule the evidence breaks; `WRONG_ROOT` when it stands under
+/// another root.
+pub(crate) fn run(file: &Path, root: Option<&str>) -> Result<Value, Fault> {
+    let bytes = read(file)?;
+    let evidence: Evidence = codec::decode_json(&bytes, Limit::Large)
+        .or_else(|json| codec::decode(&bytes, Limit::Large).map_err(|_| json))
+        .map_err(|error| {
+            Fault::new(Code::Malformed, format!("{} is no evidence: {error}", file.display()))
+        })?;
+    let trust = trust(root)?;
+    let trusted = !matches!(trust, Trust::None);
+    let root = match trust {
+        Trust::Root(root) => root,
+        Trust::None => carried_root(&evidence)?,
+        Trust::Fingerprint(wanted) => {
+            let carried = carried_root(&evidence)?;
+            if carried.fingerprint() != wanted {
+                return Err(Fault::new(
+                    Code::WrongRoot,
+                    format!("it stands under the root {}, trusted is {wanted}", carried.fingerprint()),
+                ));
+            }
+            carried
+        }
+    };
+    let finding = evidence.verify(&root).map_err(Fault::from)?;
+    let statements: Vec<String> = finding.statements.iter().map(ToString::to_string).collect();
+    let mut value = json!({
+        "kind": "double_spend",
+        "valid": true,
+        "trusted": trusted,
+        "bank": finding.bank,
+        "coin": finding.coin.key.to_string(),
+        "denomination": finding.coin.denomination.to_string(),
+        "value": finding.value.to_string(),
+        "signed": finding.signed.to_string(),
+        "currency": finding.value.currency.code(),
+        "statements": statements,
+        "root": root.fingerprint().to_string(),
+    });
+    if let (false, Value::Object(fields)) = (trusted, &mut value) {
+        let warning = "nobody vouches for this root: name the one you trust with --root";
+        fields.insert("warning".to_owned(), Value::from(warning));
+    }
+    Ok(value)
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Fault> {
+    let failed = |reason: String| {
+        Fault::new(Code::Usage, format!("cannot read {}: {reason}", file.display()))
+    };
+    let length = std::fs::metadata(file).map_err(|error| failed(error.to_string()))?.len();
+    if length > Limit::Large.bytes() as u64 {
+        return Err(failed(format!("{length} bytes are too many")));
+    }
+    std::fs::read(file).map_err(|error| failed(error.to_string()))
+}
+
+fn carried_root(evidence: &Evidence) -> Result<TrustedRoot, Fault> {
+    let chain = evidence.signer.to_chain()?;
+    TrustedRoot::from_chain(&chain)
+        .map_err(|error| Fault::new(Code::CertificateInvalid, format!("it carries no root: {error}")))
+}
+
+fn trust(root: Option<&str>) -> Result<Trust, Fault> {
+    let Some(root) = root else { return Ok(Trust::None) };
+    let hex = root.strip_prefix("sha256=").unwrap_or(root);
+    if let Ok(fingerprint) = hex.parse() {
+        return Ok(Trust::Fingerprint(fingerprint));
+    }
+    let bytes = read(Path::new(root))?;
+    let parsed = match std::str::from_utf8(&bytes) {
+        Ok(text) if text.contains("-----BEGIN") => TrustedRoot::from_pem(text),
+        _ => TrustedRoot::from_der(&bytes),
+    };
+    parsed.map(Trust::Root).map_err(|error| {
+        Fault::new(Code::Usage, format!("{root} is no root certificate: {error}"))
+            .hint("--root takes a PEM or DER file or 64 hex digits")
+    })
+}

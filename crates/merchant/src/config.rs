@@ -1,0 +1,73 @@
+//! Settings of a merchant.
+
+use feiqian_money::Currency;
+use feiqian_node::Endpoint;
+use feiqian_wire::error::{Code, Fault};
+use feiqian_wire::{Name, Text};
+use serde::{Deserialize, Serialize};
+
+/// `config.toml` of a merchant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The name that customers read in requests.
+    pub name: Text<64>,
+    /// Its bank.
+    pub bank: Name,
+    /// Its bank's address, `https://host:port`.
+    pub bank_url: String,
+    /// Its account's token there.
+    pub account: Text<64>,
+    /// The currency of the account.
+    pub currency: Currency,
+    /// The center's address with the root's fingerprint.
+    pub center: String,
+    /// Where it listens, `host:port`.
+    pub listen: String,
+    /// Where payers reach it, `https://host:port`.
+    pub url: String,
+    /// How long a request may be paid, seconds.
+    #[serde(default = "fifteen_minutes")]
+    pub expires_seconds: u64,
+    /// How long after a request's expiry refunds are considered, seconds.
+    #[serde(default = "thirty_days")]
+    pub refund_seconds: u64,
+    /// How often the members' view is brought up to date, seconds.
+    #[serde(default = "one_minute")]
+    pub sync_seconds: u64,
+}
+
+/// 15 minutes, in seconds.
+#[must_use]
+pub fn fifteen_minutes() -> u64 {
+    900
+}
+
+/// 30 days, in seconds.
+#[must_use]
+pub fn thirty_days() -> u64 {
+    30 * 86_400
+}
+
+/// One minute, in seconds.
+#[must_use]
+pub fn one_minute() -> u64 {
+    60
+}
+
+impl Config {
+    /// Checks what the types do not say.
+    ///
+    /// # Errors
+    /// `USAGE` that names the setting.
+    pub fn check(&self) -> Result<(), Fault> {
+        let usage = |message: String| Fault::new(Code::Usage, message);
+        for (what, text) in [("bank_url", &self.bank_url), ("center", &self.center), ("url", &self.url)] {
+            text.parse::<Endpoint>().map_err(|error| usage(format!("{what}: {error}")))?;
+        }
+        if self.expires_seconds == 0 {
+            return Err(usage("expires_seconds: more than zero".to_owned()));
+        }
+        Ok(())
+    }
+}

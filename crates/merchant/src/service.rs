@@ -1,0 +1,246 @@
+//! The running merchant.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use feiqian_clearing::membership::{About, Directory};
+use feiqian_ledger::store::{StoreError, StoreExt, Tx, Value as Stored};
+use feiqian_node::{
+    Access, Backoff, Endpoint, Home, Identity, MemberView, Members, Route, Routes, Seams, Service, Shutdown,
+    Target,
+};
+use feiqian_online_cash::keyset::PinEntry;
+use feiqian_online_cash::payment::Payment;
+use feiqian_pki::Role;
+use feiqian_wire::error::{Code, Fault};
+use feiqian_wire::{Blob, Bounded, Limit, Text, Timestamp, codec};
+use serde_json::Value;
+use tokio::sync::{Mutex, Notify};
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::init::{FirstView, center_url, directory_of};
+use crate::keys::Keys;
+use crate::tables::{MEMBER_DIRECTORY, MEMBER_ENTRY};
+
+/// After how many seconds an unknown key is reason enough to ask the center again.
+const ASK_AGAIN_SECONDS: u64 = 5;
+
+/// A merchant.
+pub struct Merchant {
+    pub(crate) config: Config,
+    pub(crate) keys: Keys,
+    pub(crate) seams: Seams,
+    pub(crate) members: Members,
+    /// Where evidence is written; nowhere without a home.
+    pub(crate) home: Option<Home>,
+    /// Held while the members' view is brought up to date; when that was last tried.
+    syncing: Mutex<Option<Timestamp>>,
+    /// Something became pending.
+    pub(crate) pending: Notify,
+}
+
+impl std::fmt::Debug for Merchant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Merchant").field("account", &self.config.account).finish_non_exhaustive()
+    }
+}
+
+/// What a merchant is made of besides its seams: what [`open`] reads from files.
+#[derive(Debug)]
+pub struct Parts {
+    /// The settings.
+    pub config: Config,
+    /// The keys.
+    pub keys: Keys,
+    /// What the center showed once, for a store that knows nothing of it yet.
+    pub first_view: Option<(Directory, Vec<PinEntry>)>,
+    /// Where evidence files go; none in a simulated world.
+    pub home: Option<Home>,
+}
+
+/// Opens the merchant that lives in `home`.
+///
+/// # Errors
+/// `WRONG_HOME`, `USAGE` or `INTERNAL` when files are missing or damaged; otherwise as [`Merchant::new`].
+pub async fn open(home: &Home, seams: Seams) -> Result<Arc<Merchant>, Fault> {
+    let first_view = std::fs::read(home.path("members.json")).ok().and_then(|bytes| {
+        let first: Option<FirstView> = serde_json::from_slice(&bytes).ok();
+        first.map(|first| (first.directory, first.entries))
+    });
+    let (config, keys) = (home.read_config()?, Keys::load(home)?);
+    Merchant::new(Parts { config, keys, first_view, home: Some(home.clone()) }, seams).await
+}
+
+impl Merchant {
+    /// A merchant with these parts over this store. It starts from the members' view it kept and needs no center.
+    ///
+    /// # Errors
+    /// `USAGE` for settings that cannot be, `INTERNAL` when the store is damaged, `CERTIFICATE_INVALID` when what it
+    /// kept of the members is not of its root.
+    pub async fn new(parts: Parts, seams: Seams) -> Result<Arc<Self>, Fault> {
+        let Parts { config, keys, first_view, home } = parts;
+        config.check()?;
+        let (directory, entries) = seams.store.read(stored_view).await?;
+        let known = directory.map(|directory| (directory, entries)).or(first_view);
+        let view = match known {
+            Some((directory, entries)) => {
+                MemberView::restore(keys.root.clone(), &directory, entries, seams.clock.now())?
+            }
+            None => MemberView::empty(keys.root.clone()),
+        };
+        let members = Members::new(view, &center_url(&config)?);
+        let (syncing, pending) = (Mutex::new(None), Notify::new());
+        Ok(Arc::new(Self { config, keys, seams, members, home, syncing, pending }))
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What it knows of the center's members.
+    #[must_use]
+    pub fn view(&self) -> Arc<MemberView> {
+        self.members.snapshot()
+    }
+
+    /// Where its bank listens: as the directory says, or where it enrolled.
+    pub(crate) fn bank(&self) -> Target {
+        let known = self.view().target(&self.config.bank);
+        known.unwrap_or_else(|_| {
+            Target::named(self.config.bank_url.clone(), Role::Bank, self.config.bank.as_str())
+        })
+    }
+
+    /// Brings the members' view up to date and keeps it.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when the center cannot be reached; otherwise what is wrong with what it shows.
+    pub async fn sync(&self) -> Result<(), Fault> {
+        self.sync_after(0).await
+    }
+
+    /// The same, for a key that is not known, unless that was done a moment ago.
+    pub(crate) async fn sync_again(&self) -> Result<(), Fault> {
+        self.sync_after(ASK_AGAIN_SECONDS).await
+    }
+
+    async fn sync_after(&self, pause: u64) -> Result<(), Fault> {
+        let mut last = self.syncing.lock().await;
+        let now = self.seams.clock.now();
+        if last.is_some_and(|last| now.seconds_since(last) < pause) {
+            return Ok(());
+        }
+        *last = Some(now);
+        self.members.sync(&*self.seams.network, now).await?;
+        let view = self.members.snapshot();
+        let (directory, entries) = (codec::encode(&directory_of(&view)?)?, view.entries().to_vec());
+        let work = move |tx: &mut dyn Tx| keep_view(tx, &directory, &entries);
+        Ok(self.seams.store.commit("merchant.members", work).await?)
+    }
+
+    fn about(&self) -> Result<About, Fault> {
+        Ok(About {
+            role: Text::new("merchant")?,
+            name: self.config.name.clone(),
+            version: Text::new(env!("CARGO_PKG_VERSION"))?,
+            center: Text::new(self.config.center.clone())?,
+            root: self.keys.root.fingerprint(),
+            root_certificate: Blob::new(self.keys.root.as_der())?,
+            currency: Some(self.config.currency),
+            keysets: Bounded::default(),
+            now: self.seams.clock.now(),
+        })
+    }
+
+    /// Where payers deliver: the address with the root's fingerprint.
+    pub(crate) fn delivery_url(&self) -> Result<Text<192>, Fault> {
+        let pin = feiqian_node::TrustPin { fingerprint: Some(self.keys.root.fingerprint()) };
+        let endpoint = Endpoint::new(&self.config.url, pin)
+            .map_err(|error| Fault::new(Code::Usage, format!("url: {error}")))?;
+        Ok(Text::new(endpoint.to_string())?)
+    }
+
+    /// One round over everything that is pending. Answers whether something became final or nothing is left.
+    ///
+    /// # Errors
+    /// `INTERNAL` or `UNAVAILABLE` when the store fails.
+    pub async fn resume(&self) -> Result<bool, Fault> {
+        let deposits = self.resume_deposits().await?;
+        let refunds = self.resume_refunds().await?;
+        Ok(deposits && refunds)
+    }
+}
+
+type KeptView = (Option<Directory>, Vec<PinEntry>);
+
+fn stored_view(tx: &mut dyn Tx) -> Result<KeptView, Failure> {
+    let Some(row) = tx.find(&MEMBER_DIRECTORY, &[0_i64.into()])? else { return Ok((None, Vec::new())) };
+    let directory = codec::decode(row.blob(1)?, Limit::Large)?;
+    let sql = format!("SELECT entry FROM {} ORDER BY number", MEMBER_ENTRY.name);
+    let entries: Result<Vec<PinEntry>, Failure> =
+        tx.select(&sql, &[])?.iter().map(|row| Ok(codec::decode(row.blob(0)?, Limit::Large)?)).collect();
+    Ok((Some(directory), entries?))
+}
+
+fn keep_view(tx: &mut dyn Tx, directory: &[u8], entries: &[PinEntry]) -> Result<(), Failure> {
+    let values = [0_i64.into(), directory.into()];
+    match tx.update(&MEMBER_DIRECTORY, &values) {
+        Err(StoreError::Missing(_)) => tx.insert(&MEMBER_DIRECTORY, &values)?,
+        other => other?,
+    }
+    let known = tx.select(&format!("SELECT count(*) FROM {}", MEMBER_ENTRY.name), &[])?;
+    let known: usize = known.first().map_or(Ok(0), |row| row.small(0))?;
+    for (number, entry) in (0_u64..).zip(entries).skip(known) {
+        tx.insert(&MEMBER_ENTRY, &[Stored::unsigned(number)?, codec::encode(entry)?.into()])?;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Service for Merchant {
+    fn router(self: Arc<Self>) -> Router {
+        Routes::new(self)
+            .add(Route::new("/v1/about"), |merchant: Arc<Self>, _, ()| async move { merchant.about() })
+            .add(
+                Route::new("/v1/pay").access(Access::Anonymous),
+                |merchant: Arc<Self>, _, payment: Payment| async move { merchant.pay(payment).await },
+            )
+            .into_router()
+    }
+
+    async fn command(self: Arc<Self>, command: Value) -> Result<Value, Fault> {
+        crate::command::run(&self, command).await
+    }
+
+    async fn background(self: Arc<Self>, shutdown: Shutdown) {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+        let mut rng = self.seams.entropy.rng();
+        if let Err(fault) = self.write_missing_evidence().await {
+            tracing::warn!(%fault, "evidence could not be written");
+        }
+        while !shutdown.is_triggered() {
+            if let Err(fault) = self.sync_after(self.config.sync_seconds).await {
+                tracing::debug!(%fault, "the members' view stays as it is");
+            }
+            match self.resume().await {
+                Ok(true) => backoff.reset(),
+                Ok(false) => {}
+                Err(fault) => tracing::warn!(%fault, "pending work could not be resumed"),
+            }
+            tokio::select! {
+                biased;
+                _ = shutdown.pause(backoff.next_pause(&mut rng)) => {}
+                () = self.pending.notified() => { shutdown.pause(Duration::from_secs(1)).await; }
+            }
+        }
+    }
+
+    fn identity(&self) -> Option<Arc<Identity>> {
+        Some(Arc::clone(&self.keys.transport))
+    }
+}

@@ -1,0 +1,209 @@
+//! Recomputes everything a wallet's store says, and tells what a closed world's books need to know of it.
+//!
+//! Checked: every row against its check; every coin's key against its secret and its signature under the pinned
+//! denomination key; every coin's rest against the contributions; that no set of signed statements of which none
+//! releases another takes more of a coin than its value.
+
+use std::collections::BTreeMap;
+
+use feiqian_crypto::snowblind::{self, PublicKey};
+use feiqian_crypto::Digest;
+use feiqian_ledger::audit::{Finding, check_rows};
+use feiqian_ledger::store::Tx;
+use feiqian_money::Minor;
+use feiqian_online_cash::coin::{self, CoinId};
+use feiqian_online_cash::funding::Funding;
+use feiqian_online_cash::issue::FinishRequest;
+use feiqian_online_cash::keyset::DenominationKey;
+use feiqian_wire::error::Fault;
+
+use crate::Config;
+use crate::failure::Failure;
+use crate::pledge::{self, Signed};
+use crate::record::{CoinRow, PaymentRow, ReceivedRow, SessionRow};
+use crate::tables::{COIN, TABLES};
+use crate::wallet::read_members;
+
+/// A coin as the books of its bank should know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldCoin {
+    /// Its name at the bank.
+    pub coin: CoinId,
+    /// The issuing bank.
+    pub bank: String,
+    /// Its value.
+    pub value: Minor,
+    /// What it has not signed away, or has back from statements that never took effect.
+    pub available: Minor,
+}
+
+/// An issuance that is not finished: value that may be on either side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenSession {
+    /// The session, once the bank has named it.
+    pub session: Option<Digest>,
+    /// The request id of its begin.
+    pub request: Digest,
+    /// The issuing bank.
+    pub bank: String,
+    /// What its coins will be worth.
+    pub value: Minor,
+    /// `withdraw`, `refresh`, `receive` or `refund`.
+    pub kind: String,
+    /// Whether its request may have been sent.
+    pub signed: bool,
+}
+
+/// A payment whose fate is not sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenPayment {
+    /// The payment.
+    pub payment: Digest,
+    /// The issuing bank of its coins.
+    pub bank: String,
+    /// How much.
+    pub value: Minor,
+    /// `signed`, `taken`, `delivered` or `refused`.
+    pub state: String,
+}
+
+/// What an audit found and saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// What is wrong; empty when all is well.
+    pub findings: Vec<Finding>,
+    /// Every coin of the store, spent ones too.
+    pub coins: Vec<HeldCoin>,
+    /// Unfinished issuances.
+    pub sessions: Vec<OpenSession>,
+    /// Unsettled payments.
+    pub payments: Vec<OpenPayment>,
+    /// Payments made out to this wallet that are not coins yet: payment and value.
+    pub receipts: Vec<(Digest, Minor)>,
+}
+
+/// Whose wallet it is, for matching it with its bank's books: bank and account token.
+#[must_use]
+pub fn owner(config: &Config) -> (String, String) {
+    (config.bank.as_str().to_owned(), config.account.clone())
+}
+
+/// Audits a store of [`TABLES`]. Reads only.
+///
+/// # Errors
+/// When the store cannot be read at all; what is wrong inside it are findings.
+pub fn audit(tx: &mut dyn Tx) -> Result<Audit, Fault> {
+    Ok(run(tx)?)
+}
+
+fn run(tx: &mut dyn Tx) -> Result<Audit, Failure> {
+    let mut audit = Audit { findings: check_rows(tx, TABLES)?, ..Audit::default() };
+    let (keys, releases) = (denominations(tx)?, releases(tx)?);
+    let sql = format!("SELECT {} FROM coin ORDER BY denomination, coin_key", COIN.column_list());
+    for row in tx.select(&sql, &[])? {
+        match CoinRow::of(&row) {
+            Ok(coin) => check_coin(tx, &coin, (&keys, &releases), &mut audit)?,
+            Err(failure) => audit.findings.push(Finding::new(7, COIN.name, Fault::from(failure).message.as_str())),
+        }
+    }
+    for row in SessionRow::unfinished(tx)? {
+        audit.sessions.push(OpenSession {
+            session: row.offer.as_ref().map(|offer| offer.session),
+            request: row.request,
+            kind: row.design.purpose.as_str().to_owned(),
+            bank: row.bank,
+            value: row.amount,
+            signed: row.finish.is_some(),
+        });
+    }
+    for row in PaymentRow::unsettled(tx)? {
+        audit.payments.push(OpenPayment {
+            payment: row.payment,
+            bank: row.bank,
+            value: row.amount,
+            state: row.state,
+        });
+    }
+    let taken = ReceivedRow::select(tx, "state = 'taken'", &[])?;
+    audit.receipts = taken.iter().map(|row| (row.payment, row.amount)).collect();
+    Ok(audit)
+}
+
+type Denominations = BTreeMap<Digest, DenominationKey>;
+/// What each refresh releases of each coin.
+type Releases = BTreeMap<(Digest, CoinId), Vec<Digest>>;
+
+fn releases(tx: &mut dyn Tx) -> Result<Releases, Failure> {
+    let mut releases = Releases::new();
+    for row in SessionRow::signed(tx)? {
+        let Some(FinishRequest { session, challenges, funding: Funding::Coins(funding) }) = &row.finish else {
+            continue;
+        };
+        let statement = funding.statement(&row.bank, session, challenges);
+        for input in funding.inputs.iter() {
+            releases.insert((statement, input.stated.coin), input.stated.releases.to_vec());
+        }
+    }
+    Ok(releases)
+}
+
+fn denominations(tx: &mut dyn Tx) -> Result<Denominations, Failure> {
+    let (_, entries) = read_members(tx)?;
+    let keys = entries.iter().flat_map(|entry| entry.keyset.keys.iter());
+    Ok(keys.map(|key| (key.id(), key.clone())).collect())
+}
+
+fn check_coin(
+    tx: &mut dyn Tx,
+    row: &CoinRow,
+    (keys, releases): (&Denominations, &Releases),
+    audit: &mut Audit,
+) -> Result<(), Failure> {
+    let place = format!("coin {}", row.id.key);
+    let mut find = |invariant, detail: String| audit.findings.push(Finding::new(invariant, place.clone(), detail));
+    match row.coin() {
+        Ok(coin) if coin.id == row.id => {}
+        _ => find(8, "the key is not that of the secret".into()),
+    }
+    match keys.get(&row.id.denomination) {
+        None => find(8, "its denomination is not pinned".into()),
+        Some(key) => {
+            let public = PublicKey::from_encoded(key.key);
+            let message = coin::message(&row.id.key);
+            if !public.is_ok_and(|public| snowblind::verify(&public, &message, &row.signature).is_ok()) {
+                find(8, "the bank's signature does not verify".into());
+            }
+            let says = (key.value, key.bank.as_str(), key.currency.code());
+            if says != (row.worth, row.bank.as_str(), row.currency.as_str()) {
+                find(8, "value, bank or currency differ from the denomination's".into());
+            }
+        }
+    }
+    let signed = pledge::signed(tx, &row.id)?;
+    let live = signed.iter().filter(|signed| signed.released_by.is_none()).map(|signed| signed.amount);
+    if row.worth.checked_sub(Minor::sum(live)?).ok() != Some(row.rest) {
+        find(3, "its rest is not its value less what is signed away".into());
+    }
+    if let Some(broken) = check_rule(row, &signed, releases) {
+        find(6, broken);
+    }
+    let kept = signed.iter().filter(|signed| signed.state != "void").map(|signed| signed.amount);
+    let available = row.worth.checked_sub(Minor::sum(kept)?).unwrap_or(Minor::ZERO);
+    audit.coins.push(HeldCoin { coin: row.id, bank: row.bank.clone(), value: row.worth, available });
+    Ok(())
+}
+
+/// Replays the rule: each statement with all signed before it that it does not release.
+fn check_rule(coin: &CoinRow, signed: &[Signed], releases: &Releases) -> Option<String> {
+    let none = Vec::new();
+    for (place, one) in signed.iter().enumerate() {
+        let released = releases.get(&(one.statement, coin.id)).unwrap_or(&none);
+        let earlier = signed.iter().take(place).filter(|earlier| !released.contains(&earlier.statement));
+        let sum = Minor::sum(earlier.map(|earlier| earlier.amount).chain([one.amount]));
+        if sum.as_ref().is_ok_and(|sum| *sum <= coin.worth) {
+            continue;
+        }
+        return Some(format!("statement {} takes more than is left of {}", one.statement, coin.worth));
+    }
+    None
+}

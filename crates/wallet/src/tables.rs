@@ -1,0 +1,243 @@
+//! What the store keeps.
+//!
+//! | table | a row is |
+//! |---|---|
+//! | `setting` | generation, directory of banks |
+//! | `pin` | an entry of the center's log of keysets |
+//! | `counter` | the next number for request ids or payee keys |
+//! | `seen` | a session id or a commitment that a bank has shown |
+//! | `issue_session` | an issuance, from plan to coins |
+//! | `coin` | a coin, kept also when it is spent: refunds are claimed with its key |
+//! | `signed_statement`, `contribution` | what was signed away, and of which coin how much |
+//! | `payment` | a payment or a deposit on the own account |
+//! | `payee_request` | a request of our own |
+//! | `received` | a payment made out to us |
+//! | `evidence` | a double spend that a bank claims to show |
+//! | `history` | what the owner did |
+
+use feiqian_ledger::store::{Column, Table};
+
+/// Named values: `generation`, `directory`.
+pub static SETTING: Table = Table {
+    name: "setting",
+    columns: &[Column::text("name"), Column::blob("body")],
+    key: 1,
+    constraints: &[],
+    indexes: &[],
+};
+
+/// Entries of the center's log in order, from 0.
+pub static PIN: Table = Table {
+    name: "pin",
+    columns: &[Column::integer("number"), Column::blob("entry")],
+    key: 1,
+    constraints: &[],
+    indexes: &[],
+};
+
+/// Counters per bank, kind and epoch.
+pub static COUNTER: Table = Table {
+    name: "counter",
+    columns: &[
+        Column::text("bank"),
+        Column::text("kind"),
+        Column::integer("epoch"),
+        Column::integer("next_number"),
+    ],
+    key: 3,
+    constraints: &[],
+    indexes: &[],
+};
+
+/// Session ids (32 bytes) and commitments *A, B* (64 bytes) seen so far.
+pub static SEEN: Table = Table {
+    name: "seen",
+    columns: &[Column::blob("item"), Column::blob("request")],
+    key: 1,
+    constraints: &[],
+    indexes: &[],
+};
+
+/// Issuances by request id.
+pub static SESSION: Table = Table {
+    name: "issue_session",
+    columns: &[
+        Column::blob("request"),
+        Column::text("purpose"),
+        Column::text("bank"),
+        Column::integer("amount"),
+        Column::blob("design"),
+        Column::blob("offer").optional(),
+        Column::blob("finish").optional(),
+        Column::text("state"),
+        Column::integer("created"),
+        Column::blob("intent").optional(),
+        Column::integer("reported"),
+    ],
+    key: 1,
+    constraints: &["CHECK (state IN ('planned', 'offered', 'signed', 'done', 'void'))", "CHECK (amount > 0)"],
+    indexes: &["(state)"],
+};
+
+/// Coins by (denomination, key). `rest`: value less all that was signed away and not released.
+pub static COIN: Table = Table {
+    name: "coin",
+    columns: &[
+        Column::blob("denomination"),
+        Column::blob("coin_key"),
+        Column::blob("secret"),
+        Column::blob("signature"),
+        Column::text("bank"),
+        Column::text("currency"),
+        Column::integer("worth"),
+        Column::integer("rest"),
+        Column::text("state"),
+        Column::blob("session"),
+    ],
+    key: 2,
+    constraints: &[
+        "CHECK (worth > 0)",
+        "CHECK (rest >= 0 AND rest <= worth)",
+        "CHECK (state IN ('good', 'suspect', 'refused'))",
+    ],
+    indexes: &["(bank, rest)"],
+};
+
+/// Everything signed with coins' keys, by digest. `owner`: the payment's request digest or the session's request id;
+/// `number`: the order of signing.
+pub static STATEMENT: Table = Table {
+    name: "signed_statement",
+    columns: &[
+        Column::blob("digest"),
+        Column::text("kind"),
+        Column::text("bank"),
+        Column::blob("owner"),
+        Column::text("state"),
+        Column::integer("signed_at"),
+        Column::integer("number"),
+    ],
+    key: 1,
+    constraints: &[
+        "CHECK (kind IN ('payment', 'refresh'))",
+        "CHECK (state IN ('open', 'effective', 'void'))",
+        "UNIQUE (number)",
+    ],
+    indexes: &[],
+};
+
+/// What a statement takes of a coin, and the statement that released it.
+pub static CONTRIBUTION: Table = Table {
+    name: "contribution",
+    columns: &[
+        Column::blob("denomination"),
+        Column::blob("coin_key"),
+        Column::blob("digest"),
+        Column::integer("amount"),
+        Column::blob("released_by").optional(),
+    ],
+    key: 3,
+    constraints: &["CHECK (amount > 0)"],
+    indexes: &["(digest)"],
+};
+
+/// Payments by the request they pay.
+pub static PAYMENT: Table = Table {
+    name: "payment",
+    columns: &[
+        Column::blob("request"),
+        Column::blob("payment"),
+        Column::text("kind"),
+        Column::text("bank"),
+        Column::integer("amount"),
+        Column::integer("expires"),
+        Column::blob("item"),
+        Column::blob("parcel").optional(),
+        Column::text("file").optional(),
+        Column::text("state"),
+        Column::blob("receipt").optional(),
+        Column::integer("created"),
+        Column::blob("intent").optional(),
+        Column::integer("reported"),
+    ],
+    key: 1,
+    constraints: &[
+        "CHECK (kind IN ('pay', 'deposit'))",
+        "CHECK (state IN ('signed', 'taken', 'delivered', 'paid', 'refused', 'lapsed'))",
+    ],
+    indexes: &["(state)"],
+};
+
+/// Our own requests for payment.
+pub static PAYEE_REQUEST: Table = Table {
+    name: "payee_request",
+    columns: &[
+        Column::blob("request"),
+        Column::integer("number"),
+        Column::blob("body"),
+        Column::integer("expires"),
+        Column::text("state"),
+    ],
+    key: 1,
+    constraints: &["CHECK (state IN ('open', 'paid'))"],
+    indexes: &[],
+};
+
+/// Payments made out to us.
+pub static RECEIVED: Table = Table {
+    name: "received",
+    columns: &[
+        Column::blob("payment"),
+        Column::blob("request"),
+        Column::text("bank"),
+        Column::integer("amount"),
+        Column::blob("item"),
+        Column::text("state"),
+        Column::integer("reported"),
+        Column::integer("created"),
+    ],
+    key: 1,
+    constraints: &["CHECK (state IN ('taken', 'done', 'refused'))"],
+    indexes: &["(request)"],
+};
+
+/// Double spends shown to us, by payment.
+pub static EVIDENCE: Table = Table {
+    name: "evidence",
+    columns: &[Column::blob("payment"), Column::blob("body"), Column::integer("shown_at")],
+    key: 1,
+    constraints: &[],
+    indexes: &[],
+};
+
+/// What happened, oldest first.
+pub static HISTORY: Table = Table {
+    name: "history",
+    columns: &[
+        Column::integer("number"),
+        Column::integer("happened"),
+        Column::text("kind"),
+        Column::integer("amount"),
+        Column::text("bank"),
+        Column::text("reference"),
+    ],
+    key: 1,
+    constraints: &[],
+    indexes: &[],
+};
+
+/// All of them.
+pub static TABLES: &[&Table] = &[
+    &SETTING,
+    &PIN,
+    &COUNTER,
+    &SEEN,
+    &SESSION,
+    &COIN,
+    &STATEMENT,
+    &CONTRIBUTION,
+    &PAYMENT,
+    &PAYEE_REQUEST,
+    &RECEIVED,
+    &EVIDENCE,
+    &HISTORY,
+];

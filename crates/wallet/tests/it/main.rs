@@ -1,0 +1,14 @@
+//! The wallet against a small honest bank, against banks and shops that misbehave, and across crashes at every commit.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::panic,
+    reason = "a failure to set up fails the test, and figures are small"
+)]
+
+mod crashes;
+mod enrolment;
+mod flows;
+mod tricks;
+mod world;

@@ -1,0 +1,272 @@
+//! SIGKILL at every durable write of withdraw, pay, refresh and refund, in every node that takes part: after a restart
+//! the work goes on by itself, the audit holds, and nobody is poorer.
+//!
+//! The points enumerate themselves: each act is played once with every process tracing the names of its commits; then
+//! it is played again for every process, every name, before and after the commit, with that process killed there.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::world::{Answer, World, wait_until};
+
+const HOMES: [&str; 6] = ["center", "north", "south", "shop", "alice", "bob"];
+const NODES: [&str; 4] = ["center", "north", "south", "shop"];
+/// How long a node that was killed, and those that wait for it, may take to finish the work.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    Withdraw,
+    Pay,
+    Refresh,
+    Refund,
+}
+
+/// What everybody must own, minor units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wealth {
+    coins: i64,
+    account: i64,
+    shop: i64,
+}
+
+struct Play {
+    world: World,
+    expected: Wealth,
+    orders: u32,
+    played: u32,
+    unreached: Vec<String>,
+}
+
+fn minor(text: &str) -> i64 {
+    text.replace('.', "").parse().unwrap()
+}
+
+impl Play {
+    fn new() -> Self {
+        let world = World::shopping("40.00");
+        let expected = Wealth { coins: 4000, account: 6000, shop: 0 };
+        let mut play = Self { world, expected, orders: 0, played: 0, unreached: Vec::new() };
+        // An order that all refunds are made of.
+        play.orders = 1;
+        let uri = play.world.request("20.00", "order-0");
+        play.world.ok(&["wallet", "pay", "--home", "@alice", &uri]);
+        play.expected = Wealth { coins: 2000, account: 6000, shop: 2000 };
+        play.settled("the beginning");
+        play
+    }
+
+    fn wealth(&self) -> Option<Wealth> {
+        let balance = self.world.run(&["wallet", "balance", "--home", "@alice"]);
+        let coins = minor(balance.value["balance"].as_str()?);
+        if balance.value["pending"] != "0.00" {
+            return None;
+        }
+        let account = minor(&self.world.account("north", "alice"));
+        Some(Wealth { coins, account, shop: minor(&self.world.account("south", "shop")) })
+    }
+
+    /// In the end everybody owns what is expected, and the books of all homes agree.
+    fn settled(&self, what: &str) {
+        let settled = wait_until(PATIENCE, || {
+            if self.wealth() == Some(self.expected) {
+                return Some(());
+            }
+            let _ = self.world.run(&["wallet", "refresh", "--home", "@alice"]);
+            None
+        });
+        assert!(settled.is_some(), "{what}: {:?} instead of {:?}", self.wealth(), self.expected);
+        let audit = self.world.audit(&HOMES);
+        assert_eq!(audit.value["held"], true, "{what}: {}", audit.value["findings"]);
+        assert_eq!(audit.value["closed_world"], true, "{what}");
+    }
+
+    /// Makes ready what the act needs without being part of it; answers the command to try until it succeeds.
+    fn prepare(&mut self, act: Act) -> Vec<String> {
+        let words: Vec<&str> = match act {
+            Act::Withdraw => {
+                self.expected.coins += 11;
+                self.expected.account -= 11;
+                vec!["wallet", "withdraw", "--home", "@alice", "0.11"]
+            }
+            Act::Pay => {
+                self.orders += 1;
+                let uri = self.world.request("0.13", &format!("order-{}", self.orders));
+                self.expected.coins -= 13;
+                self.expected.shop += 13;
+                return ["wallet", "pay", "--home", "@alice", &uri].map(str::to_owned).to_vec();
+            }
+            Act::Refresh => {
+                self.refund("0.03");
+                vec!["wallet", "refresh", "--home", "@alice"]
+            }
+            Act::Refund => {
+                self.expected.coins += 5;
+                self.expected.shop -= 5;
+                vec!["merchant", "refund", "--home", "@shop", "--order", "order-0", "--amount", "0.05"]
+            }
+        };
+        words.into_iter().map(str::to_owned).collect()
+    }
+
+    /// A refund that waits to be claimed: so that a refresh has something to do.
+    fn refund(&mut self, amount: &str) {
+        self.world.ok(&["merchant", "refund", "--home", "@shop", "--order", "order-0", "--amount", amount]);
+        self.expected.coins += minor(amount);
+        self.expected.shop -= minor(amount);
+        let shop = self.expected.shop;
+        let booked =
+            wait_until(PATIENCE, || (minor(&self.world.account("south", "shop")) == shop).then_some(()));
+        assert!(booked.is_some(), "the refund is not booked");
+    }
+
+    fn command(&self, words: &[String], faults: &[(&str, String)]) -> Answer {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.world.run_with(&words, faults)
+    }
+
+    fn trace_file(&self, name: &str) -> PathBuf {
+        self.world.folder().join(format!("{name}.trace"))
+    }
+
+    /// The names of the commits that `name` made since its trace was `from` bytes long.
+    fn traced(&self, name: &str, from: usize) -> BTreeMap<String, u32> {
+        let text = std::fs::read_to_string(self.trace_file(name)).unwrap_or_default();
+        let mut points = BTreeMap::new();
+        for line in text.get(from..).unwrap_or_default().lines() {
+            *points.entry(line.to_owned()).or_default() += 1;
+        }
+        points
+    }
+
+    /// Plays the act once with every process tracing; answers the commits of each.
+    fn enumerate(&mut self, act: Act) -> Vec<(String, String)> {
+        let trace = |play: &Self, name: &str| {
+            vec![("FEIQIAN_FAULT_TRACE", play.trace_file(name).display().to_string())]
+        };
+        for name in NODES {
+            self.world.kill(name);
+            let faults = trace(self, name);
+            assert!(self.world.start_with(name, &faults), "{}", self.world.log(name));
+        }
+        self.settled("before tracing");
+        let words = self.prepare(act);
+        let length = |play: &Self, name: &str| {
+            std::fs::metadata(play.trace_file(name)).map_or(0, |file| usize::try_from(file.len()).unwrap())
+        };
+        let before: Vec<usize> = NODES.iter().map(|name| length(self, name)).collect();
+        if words[0] == "wallet" {
+            let faults = trace(self, "alice");
+            self.command(&words, &faults).ok();
+        } else {
+            self.command(&words, &[]).ok();
+        }
+        if act == Act::Refund {
+            let faults = trace(self, "alice");
+            let claim = ["wallet", "refresh", "--home", "@alice"].map(str::to_owned);
+            let claimed = wait_until(PATIENCE, || {
+                self.command(&claim, &faults).ok();
+                (self.wealth() == Some(self.expected)).then_some(())
+            });
+            assert!(claimed.is_some());
+        }
+        self.settled("tracing");
+        let mut points = Vec::new();
+        for (name, from) in NODES.iter().zip(before) {
+            points.extend(self.traced(name, from).into_keys().map(|point| ((*name).to_owned(), point)));
+        }
+        points.extend(self.traced("alice", 0).into_keys().map(|point| ("alice".to_owned(), point)));
+        std::fs::remove_file(self.trace_file("alice")).unwrap();
+        points
+    }
+
+    /// Plays the act with `name` killed at a point of it.
+    fn play(&mut self, act: Act, name: &str, point: &str, side: &str) {
+        let what = format!("{act:?}, {name} killed {side} {point}");
+        let faults = [("FEIQIAN_FAULT", format!("{point}@{side}#1"))];
+        let words = self.prepare(act);
+        let died = match name {
+            "alice" => self.with_dying_wallet(act, &words, &faults),
+            node => self.with_dying_node(act, node, &words, &faults),
+        };
+        if !died {
+            self.unreached.push(what.clone());
+        }
+        self.settled(&what);
+        self.played += 1;
+    }
+
+    fn with_dying_wallet(&self, act: Act, words: &[String], faults: &[(&str, String)]) -> bool {
+        let claim = ["wallet", "refresh", "--home", "@alice"].map(str::to_owned);
+        let own = words[0] == "wallet";
+        if !own {
+            self.command(words, &[]).ok();
+        }
+        let first = self.command(if own { words } else { &claim }, faults);
+        let died = first.exit.is_none();
+        if died && own && act != Act::Refresh {
+            // What the owner does who saw no answer.
+            self.command(words, &[]).ok();
+        }
+        died
+    }
+
+    fn with_dying_node(&mut self, act: Act, node: &str, words: &[String], faults: &[(&str, String)]) -> bool {
+        self.world.kill(node);
+        let mut died = !self.world.start_with(node, faults);
+        let first = if died { None } else { Some(self.command(words, &[])) };
+        if !died {
+            if act == Act::Refund {
+                let _ = self.world.run(&["wallet", "refresh", "--home", "@alice"]);
+            }
+            died = self.world.died(node, Duration::from_millis(400));
+            if !died {
+                self.world.kill(node);
+            }
+        }
+        self.world.start(node);
+        if !first.is_some_and(|first| first.exit == Some(0)) {
+            let done = wait_until(PATIENCE, || (self.command(words, &[]).exit == Some(0)).then_some(()));
+            assert!(done.is_some(), "{}", self.command(words, &[]).value);
+        }
+        died
+    }
+}
+
+/// Kills everybody everywhere in these acts.
+fn kill_everywhere(acts: &[Act]) {
+    let mut play = Play::new();
+    for act in acts {
+        let points = play.enumerate(*act);
+        assert!(points.len() >= 3, "{act:?} makes hardly any commits: {points:?}");
+        for (name, point) in points {
+            for side in ["before", "after"] {
+                play.play(*act, &name, &point, side);
+            }
+        }
+    }
+    eprintln!("{} kills; not reached: {:#?}", play.played, play.unreached);
+    // Some commits come when background work comes; most are part of the act itself.
+    assert!(play.unreached.len() * 4 <= usize::try_from(play.played).unwrap(), "{:?}", play.unreached);
+}
+
+#[test]
+fn killed_while_withdrawing() {
+    kill_everywhere(&[Act::Withdraw]);
+}
+
+#[test]
+fn killed_while_paying() {
+    kill_everywhere(&[Act::Pay]);
+}
+
+#[test]
+fn killed_while_refreshing() {
+    kill_everywhere(&[Act::Refresh]);
+}
+
+#[test]
+fn killed_while_refunding() {
+    kill_everywhere(&[Act::Refund]);
+}

@@ -1,0 +1,96 @@
+//! Commands without a node: help, completions, bench, verify, wrong use.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::world::World;
+
+fn text(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_feiqian")).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The names under `Commands:` of a help text.
+fn subcommands(help: &str) -> Vec<String> {
+    let after = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    after
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let mut waiting: Vec<Vec<String>> = vec![Vec::new()];
+    let mut seen = 0;
+    while let Some(command) = waiting.pop() {
+        let mut arguments: Vec<&str> = command.iter().map(String::as_str).collect();
+        arguments.push("--help");
+        let help = text(&arguments);
+        assert!(help.contains("Example"), "{command:?} shows no example");
+        assert!(help.contains("--json"), "{command:?}");
+        for name in subcommands(&help) {
+            waiting.push(command.iter().cloned().chain([name]).collect());
+        }
+        seen += 1;
+    }
+    assert!(seen >= 35, "only {seen} commands were found");
+    assert!(text(&["--help"]).contains("Exit codes:"));
+}
+
+#[test]
+fn completions_are_made_for_every_shell() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = text(&["completions", shell]);
+        assert!(script.contains("withdraw") && script.contains("feiqian"), "{shell}");
+    }
+}
+
+#[test]
+fn bench_reports_every_measure() {
+    let value: Value = serde_json::from_str(&text(&["--json", "bench", "--seconds", "1"])).unwrap();
+    assert!(["avx512ifma", "avx2", "serial"].contains(&value["backend"].as_str().unwrap()));
+    let measures = value["measures"].as_array().unwrap();
+    let cores = value["cores"].as_u64().unwrap();
+    for work in ["blind_signing", "verifying"] {
+        for threads in if cores > 1 { vec![1, cores] } else { vec![1] } {
+            for batch in [1, 16, 64, 256] {
+                let found = measures.iter().find(|measure| {
+                    measure["work"] == work && measure["threads"] == threads && measure["batch"] == batch
+                });
+                let rate = found.unwrap()["per_second"].as_u64().unwrap();
+                assert!(rate > 100, "{work} {threads} {batch}: {rate} a second");
+            }
+        }
+    }
+}
+
+#[test]
+fn wrong_use_is_one_object_and_exit_code_two() {
+    let world = World::empty();
+    for arguments in [
+        vec!["wallet", "balance", "--hom", "x"],
+        vec!["wallet", "fly"],
+        vec!["demo", "--log", "lo=ud=er"],
+        vec!["verify", "/nonexistent"],
+    ] {
+        let answer = world.run(&arguments);
+        answer.refused("USAGE");
+        assert_eq!(answer.exit, Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn what_is_no_evidence_is_refused() {
+    let world = World::empty();
+    let file = world.folder().join("letter.json");
+    for text in ["{}", "[]", "", "{\"coin\":1}"] {
+        std::fs::write(&file, text).unwrap();
+        world.run(&["verify", file.to_str().unwrap()]).refused("MALFORMED");
+    }
+}

@@ -1,0 +1,324 @@
+//! Homes in a temporary folder and the processes that live in them. Everything ends with the world.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_feiqian");
+
+/// What a command answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) exit: Option<i32>,
+    pub(crate) value: Value,
+    arguments: String,
+}
+
+impl Answer {
+    fn of(arguments: &[&str], output: &Output) -> Self {
+        let text = String::from_utf8_lossy(&output.stdout);
+        let lines: Vec<&str> = text.lines().collect();
+        // A process that a fault killed says nothing; all others print one object.
+        let value = match lines.as_slice() {
+            [] => Value::Null,
+            [line] => serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {text}")),
+            _ => panic!("more than one line: {text}"),
+        };
+        Self { exit: output.status.code(), value, arguments: arguments.join(" ") }
+    }
+
+    /// The result of a command that must succeed.
+    pub(crate) fn ok(self) -> Value {
+        assert!(self.exit == Some(0), "`{}` ended with {:?}: {}", self.arguments, self.exit, self.value);
+        self.value
+    }
+
+    /// Must be refused with this code.
+    pub(crate) fn refused(&self, code: &str) {
+        assert_eq!(self.code(), code, "`{}`: {}", self.arguments, self.value);
+        assert!(self.exit.is_some_and(|exit| exit != 0), "{:?}", self.exit);
+        assert!(self.value["error"]["message"].as_str().is_some_and(|message| !message.is_empty()));
+    }
+
+    pub(crate) fn code(&self) -> &str {
+        self.value["error"]["code"].as_str().unwrap_or("")
+    }
+}
+
+struct Node {
+    child: Child,
+    url: String,
+}
+
+pub(crate) struct World {
+    folder: TempDir,
+    nodes: BTreeMap<String, Node>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for node in self.nodes.values_mut() {
+            let _ = node.child.kill();
+            let _ = node.child.wait();
+        }
+    }
+}
+
+/// The role that lives in a home of this name.
+pub(crate) fn role(name: &str) -> &'static str {
+    match name {
+        "center" => "center",
+        "north" | "south" | "west" => "bank",
+        "shop" => "merchant",
+        _ => "wallet",
+    }
+}
+
+impl World {
+    /// Nothing.
+    pub(crate) fn empty() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), nodes: BTreeMap::new() }
+    }
+
+    /// Center and banks north and south, running.
+    pub(crate) fn banks() -> Self {
+        let mut world = Self::empty();
+        world.ok(&["center", "init", "--home", "@center", "--name", "center"]);
+        world.start("center");
+        for bank in ["north", "south"] {
+            world.bank(bank, "CNY");
+        }
+        world
+    }
+
+    /// A bank of the center, running.
+    pub(crate) fn bank(&mut self, name: &str, currency: &str) {
+        let (center, home) = (self.url("center"), format!("@{name}"));
+        self.ok(&[
+            "bank", "init", "--home", &home, "--name", name, "--center", &center, "--currency", currency,
+        ]);
+        self.start(name);
+    }
+
+    /// The banks, a shop at south (running), Alice with 100.00 on her account at north and `coins` of it in her
+    /// wallet, and Bob with nothing.
+    pub(crate) fn shopping(coins: &str) -> Self {
+        let mut world = Self::banks();
+        world.shop();
+        world.wallet("alice", "north");
+        world.wallet("bob", "north");
+        world.fund("north", "alice", "100.00");
+        world.ok(&["wallet", "withdraw", "--home", "@alice", coins]);
+        world
+    }
+
+    pub(crate) fn shop(&mut self) {
+        let (south, code) = (self.url("south"), self.enrol("south", "shop", "merchant"));
+        self.ok(&[
+            "merchant", "init", "--home", "@shop", "--name", "shop", "--bank", &south, "--code", &code,
+        ]);
+        self.start("shop");
+    }
+
+    pub(crate) fn enrol(&self, bank: &str, name: &str, role: &str) -> String {
+        let home = format!("@{bank}");
+        let opened =
+            self.ok(&["bank", "account", "open", "--home", &home, "--name", name, "--role", role]);
+        opened["code"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn wallet(&self, name: &str, bank: &str) {
+        let (url, code) = (self.url(bank), self.enrol(bank, name, "customer"));
+        let home = format!("@{name}");
+        self.ok(&["wallet", "init", "--home", &home, "--name", name, "--bank", &url, "--code", &code]);
+    }
+
+    pub(crate) fn fund(&self, bank: &str, name: &str, amount: &str) {
+        let home = format!("@{bank}");
+        self.ok(&["bank", "account", "fund", "--home", &home, "--name", name, "--amount", amount]);
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn home(&self, name: &str) -> PathBuf {
+        self.folder().join(name)
+    }
+
+    pub(crate) fn url(&self, name: &str) -> String {
+        self.nodes[name].url.clone()
+    }
+
+    pub(crate) fn root(&self) -> String {
+        self.url("center").split_once("#sha256=").unwrap().1.to_owned()
+    }
+
+    /// The program, `@name` among the arguments standing for that home.
+    fn command(&self, arguments: &[&str], faults: &[(&str, String)]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.env_remove("FEIQIAN_LOG").env_remove("FEIQIAN_FAULT").env_remove("FEIQIAN_FAULT_TRACE");
+        command.envs(faults.iter().map(|(name, value)| (*name, value.as_str())));
+        command.arg("--json").args(arguments.iter().map(|argument| match argument.strip_prefix('@') {
+            Some(name) => self.home(name).into_os_string(),
+            None => argument.into(),
+        }));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Answer {
+        self.run_with(arguments, &[])
+    }
+
+    pub(crate) fn run_with(&self, arguments: &[&str], faults: &[(&str, String)]) -> Answer {
+        let output = self.command(arguments, faults).output().unwrap();
+        Answer::of(arguments, &output)
+    }
+
+    pub(crate) fn ok(&self, arguments: &[&str]) -> Value {
+        self.run(arguments).ok()
+    }
+
+    /// All commands at once.
+    pub(crate) fn at_once(&self, commands: &[Vec<&str>]) -> Vec<Answer> {
+        let running: Vec<Child> =
+            commands.iter().map(|arguments| self.command(arguments, &[]).spawn().unwrap()).collect();
+        let answers = running.into_iter().map(|child| child.wait_with_output().unwrap());
+        commands.iter().zip(answers).map(|(arguments, output)| Answer::of(arguments, &output)).collect()
+    }
+
+    /// Starts the node in the home `name`.
+    pub(crate) fn start(&mut self, name: &str) {
+        assert!(self.start_with(name, &[]), "{name} did not become ready: {}", self.log(name));
+    }
+
+    /// Starts it with faults; false when it ended before it was ready.
+    pub(crate) fn start_with(&mut self, name: &str, faults: &[(&str, String)]) -> bool {
+        let home = format!("@{name}");
+        let mut command = self.command(&[role(name), "run", "--until-input-ends", "--home", &home], faults);
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder().join(format!("{name}.log")))
+            .unwrap();
+        let mut child = command.stdin(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        if line.is_empty() {
+            child.wait().unwrap();
+            return false;
+        }
+        let ready: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(ready["ready"], Value::Bool(true), "{line}");
+        assert_eq!(ready["role"], Value::from(role(name)));
+        let url = ready["url"].as_str().unwrap_or("").to_owned();
+        self.nodes.insert(name.to_owned(), Node { child, url });
+        true
+    }
+
+    pub(crate) fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder().join(format!("{name}.log"))).unwrap_or_default()
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self, name: &str) {
+        let mut node = self.nodes.remove(name).unwrap();
+        node.child.kill().unwrap();
+        node.child.wait().unwrap();
+    }
+
+    /// SIGTERM; must end by itself, with success.
+    pub(crate) fn stop(&mut self, name: &str) {
+        let mut node = self.nodes.remove(name).unwrap();
+        signal(&node.child, "TERM");
+        let ended = wait_until(Duration::from_secs(15), || node.child.try_wait().unwrap());
+        let status = ended.unwrap_or_else(|| panic!("{name} does not end: {}", self.log(name)));
+        assert!(status.success(), "{name} ended with {status}");
+    }
+
+    pub(crate) fn stop_all(&mut self) {
+        for name in self.nodes.keys().cloned().collect::<Vec<_>>() {
+            self.stop(&name);
+        }
+    }
+
+    /// Waits until the node has died; false when it goes on living.
+    #[cfg(feature = "test-faults")]
+    pub(crate) fn died(&mut self, name: &str, patience: Duration) -> bool {
+        let node = self.nodes.get_mut(name).unwrap();
+        let dead = wait_until(patience, || node.child.try_wait().unwrap()).is_some();
+        if dead {
+            self.nodes.remove(name);
+        }
+        dead
+    }
+
+    /// A request of the shop as URI.
+    pub(crate) fn request(&self, amount: &str, order: &str) -> String {
+        self.request_with(amount, order, &[])
+    }
+
+    pub(crate) fn request_with(&self, amount: &str, order: &str, more: &[&str]) -> String {
+        let mut arguments =
+            vec!["merchant", "request", "--home", "@shop", "--amount", amount, "--order", order];
+        arguments.extend(more);
+        self.ok(&arguments)["uri"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn balance(&self, name: &str) -> Value {
+        self.ok(&["wallet", "balance", "--home", &format!("@{name}")])
+    }
+
+    pub(crate) fn holds(&self, name: &str, balance: &str) {
+        let found = self.balance(name);
+        assert_eq!(found["balance"], balance, "{name}: {found}");
+        assert_eq!(found["pending"], "0.00", "{name}: {found}");
+    }
+
+    /// The account's balance at its bank.
+    pub(crate) fn account(&self, bank: &str, name: &str) -> String {
+        let listed = self.ok(&["bank", "account", "list", "--home", &format!("@{bank}")]);
+        let accounts = listed["accounts"].as_array().unwrap();
+        let found = accounts.iter().find(|account| account["name"] == name).unwrap();
+        found["balance"].as_str().unwrap().to_owned()
+    }
+
+    /// Audits these homes; the result, whatever it is.
+    pub(crate) fn audit(&self, names: &[&str]) -> Answer {
+        let homes: Vec<String> = names.iter().map(|name| format!("@{name}")).collect();
+        let mut arguments = vec!["audit"];
+        for home in &homes {
+            arguments.extend(["--home", home]);
+        }
+        self.run(&arguments)
+    }
+
+    /// The audit of these homes holds, and they are the whole world.
+    pub(crate) fn books_hold(&self, names: &[&str]) {
+        let audit = self.audit(names).ok();
+        assert_eq!(audit["held"], true, "{audit}");
+        assert_eq!(audit["closed_world"], true, "{audit}");
+    }
+}
+
+pub(crate) fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+/// Asks again and again until there is something, or the patience ends.
+pub(crate) fn wait_until<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let begun = Instant::now();
+    loop {
+        match ask() {
+            None if begun.elapsed() < patience => std::thread::sleep(Duration::from_millis(50)),
+            answer => return answer,
+        }
+    }
+}
