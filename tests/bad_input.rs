@@ -19,9 +19,7 @@ fn homes_belong_to_one_role() {
     world.run(&["center", "init", "--home", "@letters", "--name", "c"]).refused("WRONG_HOME");
     let again = world.run(&["center", "init", "--home", "@center", "--name", "center"]);
     again.refused("CONFLICT");
-    world
-        .run(&["center", "init", "--home", "@net", "--name", "c", "--settlement", "net"])
-        .refused("USAGE");
+    world.run(&["center", "init", "--home", "@net", "--name", "c", "--settlement", "net"]).refused("USAGE");
 }
 
 #[test]
@@ -52,7 +50,9 @@ fn who_needs_a_missing_node_is_told_so() {
 fn another_root_is_refused_and_a_taken_port_explained() {
     let mut world = World::banks();
     let wrong = format!("{}#sha256={}", world.url("center").split_once('#').unwrap().0, "ab".repeat(32));
-    world.run(&["bank", "init", "--home", "@west", "--name", "west", "--center", &wrong]).refused("WRONG_ROOT");
+    world
+        .run(&["bank", "init", "--home", "@west", "--name", "west", "--center", &wrong])
+        .refused("WRONG_ROOT");
     let code = world.enrol("north", "alice", "customer");
     let wrong = format!("{}#sha256={}", world.url("north").split_once('#').unwrap().0, "cd".repeat(32));
     let init = ["wallet", "init", "--home", "@alice", "--name", "alice", "--bank", &wrong, "--code", &code];
@@ -114,7 +114,10 @@ fn an_expired_request_costs_nothing() {
     std::thread::sleep(Duration::from_secs(3));
     let answer = world.run(&["wallet", "pay", "--home", "@alice", &uri]);
     answer.refused("EXPIRED");
-    assert!(answer.value["error"]["message"].as_str().unwrap().matches(char::is_numeric).count() > 18, "both times");
+    assert!(
+        answer.value["error"]["message"].as_str().unwrap().matches(char::is_numeric).count() > 18,
+        "both times"
+    );
     world.holds("alice", "5.00");
 }
 

@@ -8,7 +8,8 @@ const ALL: [&str; 6] = ["center", "north", "south", "shop", "alice", "bob"];
 
 /// The shop's account, within a while: deposits may become final in the background.
 fn shop_gets(world: &World, amount: &str) {
-    let got = wait_until(Duration::from_secs(20), || (world.account("south", "shop") == amount).then_some(()));
+    let got =
+        wait_until(Duration::from_secs(20), || (world.account("south", "shop") == amount).then_some(()));
     assert!(got.is_some(), "{} instead of {amount}", world.account("south", "shop"));
 }
 
@@ -32,7 +33,9 @@ fn six_nodes_withdraw_pay_refund_pass_on_and_deposit() {
         (world.balance("alice")["balance"] == "39.50").then_some(())
     });
     assert!(refunded.is_some(), "{}", world.balance("alice"));
-    world.run(&["merchant", "refund", "--home", "@shop", "--order", "A-1", "--amount", "11.00"]).refused("REFUND_EXCEEDED");
+    world
+        .run(&["merchant", "refund", "--home", "@shop", "--order", "A-1", "--amount", "11.00"])
+        .refused("REFUND_EXCEEDED");
     let uri = world.ok(&["wallet", "request", "--home", "@bob", "5.00"])["uri"].as_str().unwrap().to_owned();
     let paid = world.ok(&["wallet", "pay", "--home", "@alice", &uri]);
     assert_eq!(paid["outcome"], "delivered", "{paid}");
@@ -91,7 +94,11 @@ fn invited_banks_only_and_operators_commands() {
     let with_code: Vec<&str> = init.into_iter().chain(["--code", &code]).collect();
     world.ok(&with_code);
     world.start("north");
-    world.ok(&["center", "fund", "--home", "@center", "--bank", "north", "--amount", "5.00"]);
+    for _ in 0..2 {
+        let fund =
+            ["center", "fund", "--home", "@center", "--bank", "north", "--amount", "5.00", "--id", "x"];
+        world.ok(&fund);
+    }
     let positions = world.ok(&["center", "positions", "--home", "@center"]);
     assert_eq!(positions["banks"][0]["settlement"], "1000005.00", "{positions}");
     world.enrol("north", "dora", "customer");

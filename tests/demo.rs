@@ -74,9 +74,7 @@ fn it_leaves_nothing_when_it_is_interrupted_or_killed() {
         let folder = tempfile::tempdir().unwrap();
         let keep = folder.path().join("demo");
         let mut child = demo(&keep, &[]);
-        let started = wait_until(Duration::from_secs(30), || {
-            (left_running(&keep).len() >= 3).then_some(())
-        });
+        let started = wait_until(Duration::from_secs(30), || (left_running(&keep).len() >= 3).then_some(()));
         assert!(started.is_some());
         signal(&child, name);
         let status = child.wait().unwrap();

@@ -100,7 +100,16 @@ impl World {
     pub(crate) fn bank(&mut self, name: &str, currency: &str) {
         let (center, home) = (self.url("center"), format!("@{name}"));
         self.ok(&[
-            "bank", "init", "--home", &home, "--name", name, "--center", &center, "--currency", currency,
+            "bank",
+            "init",
+            "--home",
+            &home,
+            "--name",
+            name,
+            "--center",
+            &center,
+            "--currency",
+            currency,
         ]);
         self.start(name);
     }
@@ -127,8 +136,7 @@ impl World {
 
     pub(crate) fn enrol(&self, bank: &str, name: &str, role: &str) -> String {
         let home = format!("@{bank}");
-        let opened =
-            self.ok(&["bank", "account", "open", "--home", &home, "--name", name, "--role", role]);
+        let opened = self.ok(&["bank", "account", "open", "--home", &home, "--name", name, "--role", role]);
         opened["code"].as_str().unwrap().to_owned()
     }
 

@@ -321,6 +321,29 @@ fn a_batch_blames_exactly_the_false_pieces() {
     assert_eq!(identify(&[]), Ok(None));
 }
 
+/// A chain: a value coin, then blanks, each under its own key and depth.
+#[test]
+fn pieces_of_many_keys_and_depths_go_into_one_batch() {
+    let mut worlds = [world(0, 20), world(3, 21), world(6, 22)];
+    let spent: Vec<_> = worlds
+        .iter()
+        .map(|world| {
+            let last = *world.nodes().last().unwrap();
+            let challenge = challenge("hop", last);
+            (world.piece(last, &challenge), challenge)
+        })
+        .collect();
+    let keys: Vec<_> = worlds.iter().map(|world| *world.key.public()).collect();
+    let mut shown: Vec<_> =
+        spent.iter().zip(&keys).map(|((piece, challenge), key)| Shown { key, piece, challenge }).collect();
+    let verified = verify_all(&shown, &mut worlds[0].rng).unwrap();
+    assert!(verified.iter().zip(&keys).all(|(piece, key)| piece.key() == key));
+    shown[1].challenge = &spent[2].1;
+    assert_eq!(verify_all(&shown, &mut worlds[0].rng).unwrap_err().indices, [1]);
+    shown[2].key = &keys[1];
+    assert_eq!(verify_all(&shown, &mut worlds[0].rng).unwrap_err().indices, [1, 2]);
+}
+
 #[test]
 fn the_same_spend_twice_is_one_spend() {
     let mut world = world(2, 11);

@@ -8,8 +8,8 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use feiqian_crypto::batch::{self, Item};
-use feiqian_crypto::snowblind::{self, Blinding, Challenge, PublicKey, SecretKey, Signature};
 use feiqian_crypto::scalar::random_non_zero;
+use feiqian_crypto::snowblind::{self, Blinding, Challenge, PublicKey, SecretKey, Signature};
 use feiqian_crypto::{Digest, EncodedScalar, Transcript};
 use feiqian_node::{Entropy as _, SystemEntropy};
 use feiqian_wire::error::{Code, Fault};
@@ -167,13 +167,13 @@ impl Coins {
             let message = Transcript::new("bench/message").integer(number as u64).into_digest();
             let (nonces, commitment) = snowblind::commit(&mut rng);
             let blinding = Blinding::random(&mut rng);
-            let (pending, challenge) = snowblind::blind(key.public(), &message, &commitment, blinding)
-                .map_err(|_| failed())?;
+            let (pending, challenge) =
+                snowblind::blind(key.public(), &message, &commitment, blinding).map_err(|_| failed())?;
             let response = nonces.respond(&key, &challenge);
             signed.push((message, pending.unblind(&response).map_err(|_| failed())?));
         }
-        let challenge = Challenge::try_from(EncodedScalar::from(&random_non_zero(&mut rng)))
-            .map_err(|_| failed())?;
+        let challenge =
+            Challenge::try_from(EncodedScalar::from(&random_non_zero(&mut rng))).map_err(|_| failed())?;
         Ok(Self { key, challenge, signed })
     }
 

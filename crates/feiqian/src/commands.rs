@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use feiqian_crypto::{Digest, Id16, Transcript};
 use feiqian_wire::error::{Code, Fault};
 use serde_json::{Map, Value, json};
 
@@ -34,6 +35,11 @@ fn command(name: &str, fields: Value) -> Value {
     Value::Object(object)
 }
 
+/// The id of an act that the operator has given a name.
+fn named(act: &str, about: &str, id: &str) -> Digest {
+    Transcript::new("cli/act").text(act).text(about).text(id).into_digest()
+}
+
 async fn asked(role: Role, at: &HomeOnly, command: Value, as_json: bool) -> Result<(), Fault> {
     output::result(&ask(role, &at.home, command).await?, as_json);
     Ok(())
@@ -48,8 +54,10 @@ pub(crate) async fn center(what: Center, as_json: bool) -> Result<(), Fault> {
         Center::Invite { at, bank } => {
             asked(role, &at, command("invite", json!({"bank": bank})), as_json).await?;
         }
-        Center::Fund { at, bank, amount } => {
-            asked(role, &at, command("fund", json!({"bank": bank, "amount": amount})), as_json).await?;
+        Center::Fund { at, bank, amount, id } => {
+            let funding = id.map(|id| Id16::from_digest(&named("fund", &bank, &id)));
+            let fields = json!({"bank": bank, "amount": amount, "funding": funding});
+            asked(role, &at, command("fund", fields), as_json).await?;
         }
         Center::Banks(at) => asked(role, &at, command("banks", Value::Null), as_json).await?,
         Center::Positions(at) => asked(role, &at, command("positions", Value::Null), as_json).await?,
@@ -78,11 +86,11 @@ async fn account(what: AccountCommand, as_json: bool) -> Result<(), Fault> {
             };
             (at, command("account_open", json!({"name": name, "role": role})))
         }
-        AccountCommand::Fund(AccountAmount { at, name, amount }) => {
-            (at, command("account_fund", json!({"name": name, "amount": amount})))
+        AccountCommand::Fund(AccountAmount { at, name, amount, id }) => {
+            (at, command("account_fund", json!({"name": name, "amount": amount, "reference": id})))
         }
-        AccountCommand::Payout(AccountAmount { at, name, amount }) => {
-            (at, command("account_payout", json!({"name": name, "amount": amount})))
+        AccountCommand::Payout(AccountAmount { at, name, amount, id }) => {
+            (at, command("account_payout", json!({"name": name, "amount": amount, "reference": id})))
         }
         AccountCommand::List(at) => (at, command("account_list", Value::Null)),
         AccountCommand::Close { at, name } => (at, command("account_close", json!({"name": name}))),
@@ -101,8 +109,10 @@ pub(crate) async fn merchant(what: Merchant, as_json: bool) -> Result<(), Fault>
             request(role, &at.home, command("request", fields), qr, as_json).await?;
         }
         Merchant::Orders(at) => asked(role, &at, command("orders", Value::Null), as_json).await?,
-        Merchant::Refund { at, order, amount } => {
-            asked(role, &at, command("refund", json!({"order": order, "amount": amount})), as_json).await?;
+        Merchant::Refund { at, order, amount, id } => {
+            let refund = id.map(|id| named("refund", &order, &id));
+            let fields = json!({"order": order, "amount": amount, "refund": refund});
+            asked(role, &at, command("refund", fields), as_json).await?;
         }
         Merchant::Status(at) => asked(role, &at, command("status", Value::Null), as_json).await?,
     }

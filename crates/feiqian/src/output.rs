@@ -9,8 +9,21 @@ use serde_json::{Map, Value, json};
 
 /// Columns that a reader looks for first; others follow by name.
 const FIRST: &[&str] = &[
-    "invariant", "step", "work", "role", "name", "bank", "account", "at", "kind", "order", "batch", "threads",
-    "amount", "balance", "currency",
+    "invariant",
+    "step",
+    "work",
+    "role",
+    "name",
+    "bank",
+    "account",
+    "at",
+    "kind",
+    "order",
+    "batch",
+    "threads",
+    "amount",
+    "balance",
+    "currency",
 ];
 
 /// Exit code of a command that was used wrongly.
@@ -98,8 +111,7 @@ fn is_list_of_objects(value: &Value) -> bool {
 
 fn list(items: &[Value]) -> String {
     let objects: Vec<&Map<String, Value>> = items.iter().filter_map(Value::as_object).collect();
-    let names: BTreeSet<&str> =
-        objects.iter().flat_map(|object| object.keys()).map(String::as_str).collect();
+    let names: BTreeSet<&str> = objects.iter().flat_map(|object| object.keys()).map(String::as_str).collect();
     let mut columns: Vec<&str> = names.into_iter().collect();
     columns.sort_by_key(|name| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()));
     let mut table = table();
@@ -148,15 +160,14 @@ mod tests {
     #[test]
     fn an_error_is_one_object_with_code_message_and_hint() {
         let object = error_object(&Fault::new(Code::Locked, "in use").hint("wait"));
-        assert_eq!(
-            object,
-            json!({"error": {"code": "LOCKED", "message": "in use", "hint": "wait"}})
-        );
+        assert_eq!(object, json!({"error": {"code": "LOCKED", "message": "in use", "hint": "wait"}}));
     }
 
     #[test]
     fn fields_and_lists_become_tables() {
-        let text = render(&json!({"balance": "1.00", "entries": [{"what": "pay", "amount": "2.00"}, {"what": "x"}]}));
+        let text = render(
+            &json!({"balance": "1.00", "entries": [{"what": "pay", "amount": "2.00"}, {"what": "x"}]}),
+        );
         for part in ["balance", "1.00", "entries", "what", "pay", "2.00"] {
             assert!(text.contains(part), "{text}");
         }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{Store, Table};
 use feiqian_node::{
-    Clock, Endpoint, Entropy, Home, HttpsNetwork, Identity, Seams, Service, SystemClock, SystemEntropy, Trust,
-    bind,
+    Clock, Endpoint, Entropy, Home, HttpsNetwork, Identity, Seams, Service, SystemClock, SystemEntropy,
+    Trust, bind,
 };
 use feiqian_pki::TrustedRoot;
 use feiqian_store::{OpenError, Options, SqliteStore};
-use feiqian_wire::{Name, Text};
 use feiqian_wire::error::{Code, Fault};
+use feiqian_wire::{Name, Text};
 use serde_json::{Value, json};
 
 use crate::cli::{Admission, BankInit, CenterInit, MerchantInit, Settlement, WalletInit};
@@ -324,7 +324,8 @@ pub(crate) async fn init_wallet(args: &WalletInit) -> Result<Value, Fault> {
 /// Says so when the first root seen was taken on trust.
 fn said_pinned(mut made: Value, unpinned: bool) -> Value {
     if let (true, Value::Object(fields)) = (unpinned, &mut made) {
-        let said = "the address named no fingerprint: the first root seen on this machine is trusted from now on";
+        let said =
+            "the address named no fingerprint: the first root seen on this machine is trusted from now on";
         fields.insert("pinned".to_owned(), json!(said));
     }
     made

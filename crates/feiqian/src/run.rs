@@ -53,8 +53,8 @@ async fn start(
     let mut url = None;
     if let Some(identity) = service.identity() {
         let (listener, address) = bind(&listen).await?;
-        let server = ServerIdentity::new(&identity, Arc::clone(&trust))
-            .map_err(|error| internal("listen", &error))?;
+        let server =
+            ServerIdentity::new(&identity, Arc::clone(&trust)).map_err(|error| internal("listen", &error))?;
         let router = Arc::clone(&service).router();
         let stop = shutdown.clone();
         tasks.spawn(async move {

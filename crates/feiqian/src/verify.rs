@@ -70,9 +70,8 @@ pub(crate) fn run(file: &Path, root: Option<&str>) -> Result<Value, Fault> {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Fault> {
-    let failed = |reason: String| {
-        Fault::new(Code::Usage, format!("cannot read {}: {reason}", file.display()))
-    };
+    let failed =
+        |reason: String| Fault::new(Code::Usage, format!("cannot read {}: {reason}", file.display()));
     let length = std::fs::metadata(file).map_err(|error| failed(error.to_string()))?.len();
     if length > Limit::Large.bytes() as u64 {
         return Err(failed(format!("{length} bytes are too many")));

@@ -165,15 +165,12 @@ impl BankBooks {
 
     fn read_items(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
         self.fundings = all(tx, "SELECT id FROM ledger_transfer WHERE code = 3", |row| row.id(0))?;
-        self.redeemed = all(tx, "SELECT presentment, amount FROM payment", |row| {
-            Ok((row.digest(0)?, row.unsigned(1)?))
-        })?;
-        self.payments = all(tx, "SELECT digest, amount FROM payment", |row| {
-            Ok((row.digest(0)?, row.unsigned(1)?))
-        })?;
-        self.refunds = all(tx, "SELECT presentment, amount FROM refund", |row| {
-            Ok((row.digest(0)?, row.unsigned(1)?))
-        })?;
+        self.redeemed =
+            all(tx, "SELECT presentment, amount FROM payment", |row| Ok((row.digest(0)?, row.unsigned(1)?)))?;
+        self.payments =
+            all(tx, "SELECT digest, amount FROM payment", |row| Ok((row.digest(0)?, row.unsigned(1)?)))?;
+        self.refunds =
+            all(tx, "SELECT presentment, amount FROM refund", |row| Ok((row.digest(0)?, row.unsigned(1)?)))?;
         self.presentments = all(tx, "SELECT id, kind, amount, state FROM presentment", |row| {
             let presented = Presented {
                 refund: row.integer(1)? == 1,
@@ -197,7 +194,8 @@ impl CenterBooks {
         })?;
         let mut books = Self::default();
         for (bank, currency) in members {
-            let currency = currency.parse().map_err(|_| StoreError::Corrupt("currency of a member".to_owned()))?;
+            let currency =
+                currency.parse().map_err(|_| StoreError::Corrupt("currency of a member".to_owned()))?;
             let account = feiqian_center::settlement::settlement_account(&bank, currency);
             books.settlement.insert(bank, balance(tx, account)?);
         }

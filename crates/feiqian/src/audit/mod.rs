@@ -113,7 +113,11 @@ impl Place {
         let home = Home::open(&self.dir, self.role.name())?;
         let path = home.path("store.db");
         if !path.exists() {
-            // A node that was created and never used: there is nothing to recompute.
+            // A node that was created and never used: there is nothing to recompute, but it is here.
+            if let Reading::Wallet(config) = Reading::new(self.role, &home)? {
+                let (bank, account) = feiqian_wallet::audit::owner(&config);
+                look.world.wallets.push(WalletBooks { bank, account, ..WalletBooks::default() });
+            }
             return Ok(());
         }
         let store = SqliteStore::open_read_only(&path).map_err(|error| damaged(&error))?;

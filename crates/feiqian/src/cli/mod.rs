@@ -7,9 +7,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub(crate) use nodes::{
-    Admission, Settlement,
-    AccountAmount, AccountCommand, Bank, BankInit, Center, CenterInit, CustomerRole, HomeOnly, Merchant, MerchantInit, RunArgs, Wallet,
-    WalletInit,
+    AccountAmount, AccountCommand, Admission, Bank, BankInit, Center, CenterInit, CustomerRole, HomeOnly,
+    Merchant, MerchantInit, RunArgs, Settlement, Wallet, WalletInit,
 };
 
 const EXIT_CODES: &str = "\
@@ -50,10 +49,7 @@ pub(crate) enum Command {
     #[command(subcommand, after_help = "Example:\n  feiqian center init --home center --name center")]
     Center(Center),
     /// A bank: accounts, issuing and redeeming coins.
-    #[command(
-        subcommand,
-        after_help = "Example:\n  feiqian bank init --home bank --name north --center URL"
-    )]
+    #[command(subcommand, after_help = "Example:\n  feiqian bank init --home bank --name north --center URL")]
     Bank(Bank),
     /// A merchant: payment requests, deposits, refunds.
     #[command(
@@ -85,7 +81,9 @@ Exits with 4 when an invariant is broken, and names it. Nodes may go on running 
     #[command(after_help = "Example:\n  feiqian bench --seconds 2 --json")]
     Bench(Bench),
     /// Print the completion script of a shell.
-    #[command(after_help = "Example:\n  feiqian completions bash > ~/.local/share/bash-completion/completions/feiqian")]
+    #[command(
+        after_help = "Example:\n  feiqian completions bash > ~/.local/share/bash-completion/completions/feiqian"
+    )]
     Completions {
         /// bash, elvish, fish, powershell or zsh.
         shell: clap_complete::Shell,

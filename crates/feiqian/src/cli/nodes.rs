@@ -54,6 +54,9 @@ pub(crate) enum Center {
         /// How much, in the bank's currency.
         #[arg(long)]
         amount: String,
+        /// A name for this act of your own choosing: the same again acts once.
+        #[arg(long)]
+        id: Option<String>,
     },
     /// List the banks.
     #[command(after_help = "Example:\n  feiqian center banks --home center --json")]
@@ -165,6 +168,9 @@ pub(crate) struct AccountAmount {
     /// How much, as in 100.00.
     #[arg(long)]
     pub(crate) amount: String,
+    /// A name for this act of your own choosing: the same again acts once.
+    #[arg(long)]
+    pub(crate) id: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -246,6 +252,9 @@ pub(crate) enum Merchant {
         /// How much [default: all that is left].
         #[arg(long)]
         amount: Option<String>,
+        /// A name for this act of your own choosing: the same again acts once.
+        #[arg(long)]
+        id: Option<String>,
     },
     /// Show how the merchant is doing.
     #[command(after_help = "Example:\n  feiqian merchant status --home shop --json")]

@@ -41,8 +41,8 @@ impl World {
     /// # Errors
     /// `INTERNAL` when this program cannot find itself.
     pub(super) fn new(folder: PathBuf) -> Result<Self, Fault> {
-        let program =
-            std::env::current_exe().map_err(|error| broken(format!("this program is not to be found: {error}")))?;
+        let program = std::env::current_exe()
+            .map_err(|error| broken(format!("this program is not to be found: {error}")))?;
         Ok(Self { program, folder, nodes: BTreeMap::new(), processes: 0 })
     }
 
@@ -87,8 +87,9 @@ impl World {
             .map_err(|_| broken(format!("`{shown}` takes longer than {} s", COMMAND.as_secs())))?
             .map_err(|error| broken(format!("`{shown}`: {error}")))?;
         let text = String::from_utf8_lossy(&output.stdout);
-        let value: Value = serde_json::from_str(text.trim())
-            .map_err(|_| broken(format!("`{shown}` ended with {} and printed no object: {text}", output.status)))?;
+        let value: Value = serde_json::from_str(text.trim()).map_err(|_| {
+            broken(format!("`{shown}` ended with {} and printed no object: {text}", output.status))
+        })?;
         match value.get("error") {
             None if output.status.success() => Ok(Ok(value)),
             None => Ok(Err(("BROKEN_INVARIANT".to_owned(), value.to_string()))),

@@ -79,13 +79,7 @@ fn signatures(face: &Face) -> String {
         .iter()
         .map(|line| {
             let class = if line.state.is_ok() { "good" } else { "bad" };
-            format!(
-                "<li class=\"{class}\"><b>{}</b> · {} · {} · {}</li>\n",
-                escape(&line.block),
-                escape(&line.signer),
-                escape(&line.at),
-                escape(line.state_text())
-            )
+            format!("<li class=\"{class}\"><b>{}</b> · {}</li>\n", escape(line.block), escape(&line.text()))
         })
         .collect()
 }

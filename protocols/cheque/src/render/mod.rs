@@ -41,8 +41,9 @@ struct Face {
 
 /// One signature.
 struct Line {
-    /// The block's type, and what a return or receipt says.
-    block: String,
+    block: &'static str,
+    /// What a return or receipt says.
+    says: Option<String>,
     signer: String,
     at: String,
     state: Result<(), String>,
@@ -89,10 +90,8 @@ impl Face {
 impl Line {
     fn of(state: &SignatureState) -> Self {
         Self {
-            block: state.says.map_or_else(
-                || state.kind.to_string(),
-                |says| format!("{} {}", state.kind, says.to_lowercase().replace('_', " ")),
-            ),
+            block: state.kind.as_str(),
+            says: state.says.map(|says| says.to_lowercase().replace('_', " ")),
             signer: state.signer.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string),
             at: moment(state.judged_at),
             state: match &state.fault {
@@ -102,8 +101,11 @@ impl Line {
         }
     }
 
-    fn state_text(&self) -> &str {
-        self.state.as_ref().map_or_else(String::as_str, |()| "good")
+    /// All but the block's type.
+    fn text(&self) -> String {
+        let state = self.state.as_ref().map_or_else(String::as_str, |()| "good");
+        let says = self.says.as_ref().map_or_else(String::new, |says| format!("{says} · "));
+        format!("{says}{} · {} · {state}", self.signer, self.at)
     }
 }
 

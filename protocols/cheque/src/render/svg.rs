@@ -111,7 +111,7 @@ impl Sheet {
         for line in &face.signatures {
             let (mark, colour) = if line.state.is_ok() { ("✓", GOOD) } else { ("✗", BAD) };
             self.text(32, 13, colour, "", mark);
-            let text = format!("{} · {} · {} · {}", line.block, line.signer, line.at, line.state_text());
+            let text = format!("{} · {}", line.block, line.text());
             for part in wrap(&text, 104) {
                 self.text(50, 12, INK, "", &part);
                 self.down(17);

@@ -65,11 +65,10 @@ impl Page {
     }
 
     fn signature(&mut self, line: &Line) {
-        const LABEL: usize = 24;
+        const LABEL: usize = 14;
         let mark = if line.state.is_ok() { '✓' } else { '✗' };
         let mut label = format!("{:<LABEL$}", format!("{mark} {}", line.block));
-        let text = format!("{} · {} · {}", line.signer, line.at, line.state_text());
-        for part in wrap(&text, INNER.saturating_sub(LABEL)) {
+        for part in wrap(&line.text(), INNER.saturating_sub(LABEL)) {
             self.line(&format!("{label}{part}"));
             label = " ".repeat(LABEL);
         }
