@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::world::{World, role};
+use crate::world::{World, role, wait_until};
 
 #[test]
 fn homes_belong_to_one_role() {
@@ -42,7 +42,10 @@ fn who_needs_a_missing_node_is_told_so() {
     // A bank is ready without its center, and catches up when it comes.
     world.start("north");
     world.start("center");
-    world.ok(&["wallet", "withdraw", "--home", "@alice", "1.00"]);
+    let withdrawn = wait_until(Duration::from_secs(30), || {
+        (world.run(&["wallet", "withdraw", "--home", "@alice", "1.00"]).exit == Some(0)).then_some(())
+    });
+    assert!(withdrawn.is_some(), "{}", world.run(&["wallet", "status", "--home", "@alice"]).value);
     world.holds("alice", "1.00");
 }
 

@@ -104,7 +104,8 @@ impl Play {
             Act::Refund => {
                 self.expected.coins += 5;
                 self.expected.shop -= 5;
-                let id = format!("act-{}", self.played);
+                self.orders += 1;
+                let id = format!("act-{}", self.orders);
                 let mut words =
                     vec!["merchant", "refund", "--home", "@shop", "--order", "order-0", "--amount", "0.05"];
                 words.extend(["--id", &id]);
@@ -234,7 +235,7 @@ impl Play {
             }
         }
         self.world.start(node);
-        if !first.is_some_and(|first| first.exit == Some(0)) {
+        if first.is_none_or(|first| first.exit != Some(0)) {
             let done = wait_until(PATIENCE, || (self.command(words, &[]).exit == Some(0)).then_some(()));
             assert!(done.is_some(), "{}", self.command(words, &[]).value);
         }

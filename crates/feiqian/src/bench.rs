@@ -120,7 +120,7 @@ fn measure(work: Work, batch: usize, threads: usize, length: Duration, coins: &C
                 Work::Verify => check(&items, &mut rng),
             };
             let warm = Instant::now();
-            while warm.elapsed() < length / 4 {
+            while warm.elapsed().saturating_mul(4) < length {
                 round();
             }
             start.wait();

@@ -44,6 +44,18 @@ pub(crate) fn error_object(fault: &Fault) -> Value {
     json!({"error": {"code": fault.code, "message": fault.message, "hint": fault.hint}})
 }
 
+/// The field `name` of an object, null when there is none.
+pub(crate) fn at<'a>(value: &'a Value, name: &str) -> &'a Value {
+    value.get(name).unwrap_or(&Value::Null)
+}
+
+/// Sets the field `name` of an object.
+pub(crate) fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
+    if let Value::Object(fields) = object {
+        fields.insert(name.to_owned(), value.into());
+    }
+}
+
 /// Prints one line; a reader that hung up is no reason to fail.
 pub(crate) fn line(text: &str) {
     let mut out = std::io::stdout().lock();

@@ -39,7 +39,8 @@ impl Role {
         }
     }
 
-    fn tables(self) -> Vec<&'static Table> {
+    /// All tables of its store.
+    pub(crate) fn tables(self) -> Vec<&'static Table> {
         match self {
             Self::Center => feiqian_center::TABLES.to_vec(),
             Self::Bank => feiqian_bank::tables::TABLES.to_vec(),

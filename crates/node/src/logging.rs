@@ -50,7 +50,9 @@ impl FromStr for LogFormat {
 /// Nodes log no request bodies, no secrets, and on anonymous routes neither certificate nor address.
 pub fn init(format: LogFormat, level: &str) -> Result<bool, LoggingError> {
     let filter = EnvFilter::try_new(level).map_err(|_| LoggingError::Level(level.to_owned()))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),

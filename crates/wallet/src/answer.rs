@@ -17,7 +17,8 @@ pub(crate) fn intent(kind: &str, amount: Amount) -> Digest {
 }
 
 pub(crate) fn show(answer: &impl Serialize) -> Result<Value> {
-    serde_json::to_value(answer).map_err(|error| Failure::broken(format!("an answer cannot be shown: {error}")))
+    serde_json::to_value(answer)
+        .map_err(|error| Failure::broken(format!("an answer cannot be shown: {error}")))
 }
 
 #[derive(Serialize)]

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use feiqian_crypto::snowblind::{self, PublicKey};
 use feiqian_crypto::Digest;
+use feiqian_crypto::snowblind::{self, PublicKey};
 use feiqian_ledger::audit::{Finding, check_rows};
 use feiqian_ledger::store::Tx;
 use feiqian_money::Minor;
@@ -103,7 +103,9 @@ fn run(tx: &mut dyn Tx) -> Result<Audit, Failure> {
     for row in tx.select(&sql, &[])? {
         match CoinRow::of(&row) {
             Ok(coin) => check_coin(tx, &coin, (&keys, &releases), &mut audit)?,
-            Err(failure) => audit.findings.push(Finding::new(7, COIN.name, Fault::from(failure).message.as_str())),
+            Err(failure) => {
+                audit.findings.push(Finding::new(7, COIN.name, Fault::from(failure).message.as_str()))
+            }
         }
     }
     for row in SessionRow::unfinished(tx)? {
@@ -136,7 +138,8 @@ type Releases = BTreeMap<(Digest, CoinId), Vec<Digest>>;
 fn releases(tx: &mut dyn Tx) -> Result<Releases, Failure> {
     let mut releases = Releases::new();
     for row in SessionRow::signed(tx)? {
-        let Some(FinishRequest { session, challenges, funding: Funding::Coins(funding) }) = &row.finish else {
+        let Some(FinishRequest { session, challenges, funding: Funding::Coins(funding) }) = &row.finish
+        else {
             continue;
         };
         let statement = funding.statement(&row.bank, session, challenges);
@@ -160,7 +163,8 @@ fn check_coin(
     audit: &mut Audit,
 ) -> Result<(), Failure> {
     let place = format!("coin {}", row.id.key);
-    let mut find = |invariant, detail: String| audit.findings.push(Finding::new(invariant, place.clone(), detail));
+    let mut find =
+        |invariant, detail: String| audit.findings.push(Finding::new(invariant, place.clone(), detail));
     match row.coin() {
         Ok(coin) if coin.id == row.id => {}
         _ => find(8, "the key is not that of the secret".into()),

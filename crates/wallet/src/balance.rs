@@ -46,7 +46,8 @@ impl Wallet {
                 let (mut ready, mut coins) = (Vec::new(), 0usize);
                 for coin in CoinRow::unspent(tx)? {
                     let key = view.pins.key(&coin.id.denomination);
-                    if key.as_ref().is_ok_and(|key| key.check_grace(now).is_err()) || busy.contains(&coin.id) {
+                    if key.as_ref().is_ok_and(|key| key.check_grace(now).is_err()) || busy.contains(&coin.id)
+                    {
                         continue;
                     }
                     let payable = pledge::payable(tx, &coin)?;
@@ -123,8 +124,12 @@ impl Wallet {
             let kind = row.design.purpose.as_str();
             unfinished.push(open(kind, row.state.as_str(), row.amount, &row.bank, row.request));
         }
-        unfinished.extend(payments.iter().map(|row| open(&row.kind, &row.state, row.amount, &row.bank, row.payment)));
-        unfinished.extend(receipts.iter().map(|row| open("receive", &row.state, row.amount, &row.bank, row.payment)));
+        unfinished.extend(
+            payments.iter().map(|row| open(&row.kind, &row.state, row.amount, &row.bank, row.payment)),
+        );
+        unfinished.extend(
+            receipts.iter().map(|row| open("receive", &row.state, row.amount, &row.bank, row.payment)),
+        );
         show(&answer::Status {
             role: "wallet",
             bank: self.config.bank.as_str().to_owned(),

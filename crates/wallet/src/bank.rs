@@ -2,7 +2,9 @@
 
 use feiqian_crypto::Digest;
 use feiqian_node::{CallError, Caller, Target, call};
-use feiqian_online_cash::issue::{BeginRequest, BeginResponse, FinishRequest, FinishResponse, RecoverRequest};
+use feiqian_online_cash::issue::{
+    BeginRequest, BeginResponse, FinishRequest, FinishResponse, RecoverRequest,
+};
 use feiqian_online_cash::keyset::{Keyset, VerifiedKeyset};
 use feiqian_online_cash::seed::CallerKind;
 use feiqian_pki::Role;

@@ -55,7 +55,13 @@ fn half_a_minute() -> u64 {
 impl Config {
     /// Settings with every default.
     #[must_use]
-    pub fn new(bank: Name, bank_url: String, center_url: String, account: String, currency: Currency) -> Self {
+    pub fn new(
+        bank: Name,
+        bank_url: String,
+        center_url: String,
+        account: String,
+        currency: Currency,
+    ) -> Self {
         Self {
             bank,
             bank_url,

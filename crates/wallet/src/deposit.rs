@@ -70,7 +70,10 @@ impl Wallet {
             name: Text::fitted(&self.config.name),
             amount,
             order: Text::fitted("deposit"),
-            route: Route::Account { bank: self.config.bank.clone(), account: Text::new(self.config.account.clone())? },
+            route: Route::Account {
+                bank: self.config.bank.clone(),
+                account: Text::new(self.config.account.clone())?,
+            },
             delivery: Delivery::ByHand,
             refund_until: expires,
             view: self.view().pins.view(),

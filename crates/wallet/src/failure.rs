@@ -68,9 +68,9 @@ impl From<CallError> for Failure {
         let fault: Fault = error.into();
         let hint = fault.hint.is_none() && matches!(fault.code, Code::NodeUnreachable | Code::Unavailable);
         if hint {
-            return Self::Fault(
-                fault.hint("nothing is lost: the wallet goes on from here with its next command, try again later"),
-            );
+            return Self::Fault(fault.hint(
+                "nothing is lost: the wallet goes on from here with its next command, try again later",
+            ));
         }
         Self::Fault(fault)
     }

@@ -19,7 +19,8 @@ use bip39::Mnemonic;
 use feiqian_clearing::membership::About;
 use feiqian_ledger::store::Store;
 use feiqian_node::{
-    Caller, Clock, Endpoint, Entropy, Home, HttpsNetwork, Identity, Network, Seams, Target, Trust, call, first_contact,
+    Caller, Clock, Endpoint, Entropy, Home, HttpsNetwork, Identity, Network, Seams, Target, Trust, call,
+    first_contact,
 };
 use feiqian_online_cash::account::{EnrolRequest, EnrolResponse};
 use feiqian_online_cash::seed::Seed;
@@ -70,7 +71,8 @@ pub async fn init(
 ) -> Result<Value, Fault> {
     refuse_finished(home)?;
     let root = first_contact(&options.bank, Arc::clone(&clock)).await.map_err(|error| {
-        Fault::from(error).hint("start the bank, or give its address as it prints it, with #sha256=FINGERPRINT")
+        Fault::from(error)
+            .hint("start the bank, or give its address as it prints it, with #sha256=FINGERPRINT")
     })?;
     let trust = Arc::new(Trust::new(root.clone(), Arc::clone(&clock)));
     let network = HttpsNetwork::new(trust, None);
@@ -135,12 +137,17 @@ async fn enrol_at(
     home.write_key("transport.chain.pem", tls.to_pem().as_bytes())?;
     home.write_key("signing.chain.pem", documents.to_pem().as_bytes())?;
     home.write_key("root.pem", root.to_pem().as_bytes())?;
-    let currency = about
-        .currency
-        .ok_or_else(|| Failure::new(Code::WrongBank, "the bank does not say in which currency it keeps accounts"))?;
+    let currency = about.currency.ok_or_else(|| {
+        Failure::new(Code::WrongBank, "the bank does not say in which currency it keeps accounts")
+    })?;
     let account = response.account.as_str().to_owned();
-    let mut config =
-        Config::new(bank.clone(), options.bank.url().to_owned(), center.url().to_owned(), account.clone(), currency);
+    let mut config = Config::new(
+        bank.clone(),
+        options.bank.url().to_owned(),
+        center.url().to_owned(),
+        account.clone(),
+        currency,
+    );
     (config.name, config.refresh) = (options.name.clone(), options.refresh);
     home.write_config(&config)?;
     Ok(json!({
@@ -222,7 +229,10 @@ fn check_chain(
         && subject.name() == account
         && subject.bank_name() == Some(bank);
     if !fits {
-        return Err(Failure::new(Code::CertificateInvalid, "the bank certified something else than was asked for"));
+        return Err(Failure::new(
+            Code::CertificateInvalid,
+            "the bank certified something else than was asked for",
+        ));
     }
     Ok(chain)
 }
@@ -262,7 +272,12 @@ fn read_parts(home: &Home) -> Result<Parts> {
 
 /// The seams of a wallet on this machine: HTTPS with its certificate for account calls and none for the others.
 #[must_use]
-pub fn https_seams(parts: &Parts, store: Arc<dyn Store>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Seams {
+pub fn https_seams(
+    parts: &Parts,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+) -> Seams {
     let trust = Arc::new(Trust::new(parts.root.clone(), Arc::clone(&clock)));
     let network = Arc::new(HttpsNetwork::new(trust, parts.identity.clone()));
     Seams { store, network, clock, entropy }

@@ -28,8 +28,8 @@
 //! or deposit whose answer never reached the owner is *adopted* by the next command with the same words instead of being
 //! made again.
 
-pub mod audit;
 mod answer;
+pub mod audit;
 mod balance;
 mod bank;
 pub mod command;

@@ -29,7 +29,9 @@ impl Wallet {
         let known = self.seams.store.read(move |tx| PaymentRow::find(tx, &digest)).await?;
         let row = match known {
             Some(row) if row.kind == "pay" => self.redirect(row, out).await?,
-            Some(_) => return Err(Failure::new(Code::Conflict, "the request is one of this wallet's own deposits")),
+            Some(_) => {
+                return Err(Failure::new(Code::Conflict, "the request is one of this wallet's own deposits"));
+            }
             None => self.sign_for(request, out).await?,
         };
         let row = match row.state.as_str() {
@@ -69,7 +71,10 @@ impl Wallet {
         if verified.request.amount.currency != self.config.currency {
             return Err(Failure::new(
                 Code::WrongCurrency,
-                format!("the request is in {}, the wallet holds {}", verified.request.amount.currency, self.config.currency),
+                format!(
+                    "the request is in {}, the wallet holds {}",
+                    verified.request.amount.currency, self.config.currency
+                ),
             ));
         }
         self.check_view(&verified.request.view).await?;
@@ -84,8 +89,11 @@ impl Wallet {
         if self.view().pins.has_seen(view) {
             return Ok(());
         }
-        Err(Failure::new(Code::KeysetNotPinned, "the payee sees other keysets than the center shows to this wallet")
-            .hint("do not pay: compare the center's root with the payee, someone may be tracing coins"))
+        Err(Failure::new(
+            Code::KeysetNotPinned,
+            "the payee sees other keysets than the center shows to this wallet",
+        )
+        .hint("do not pay: compare the center's root with the payee, someone may be tracing coins"))
     }
 
     async fn sign_for(&self, request: SignedRequest, out: Option<PathBuf>) -> Result<PaymentRow> {
@@ -127,9 +135,8 @@ impl Wallet {
             return self.mark(row, "delivered", "wallet.pay.delivered").await;
         }
         match &row.item.request.request.delivery {
-            Delivery::ByHand => {
-                Err(Failure::new(Code::Usage, "this request is paid by hand").hint("add --out FILE and hand the file over"))
-            }
+            Delivery::ByHand => Err(Failure::new(Code::Usage, "this request is paid by hand")
+                .hint("add --out FILE and hand the file over")),
             Delivery::DropBox(url) => {
                 let put: PutRequest = match &row.parcel {
                     Some(parcel) => decode(parcel, &PAYMENT)?,
@@ -140,9 +147,8 @@ impl Wallet {
                     self.ask(&to, Caller::Anonymous, "/v1/drop/put", &put).await;
                 match sent {
                     Ok(()) => self.mark(row, "delivered", "wallet.pay.delivered").await,
-                    Err(CallError::Fault(fault)) if fault.is_definitive() => {
-                        Err(Failure::from(fault).hint("repeat the payment with --out FILE and hand the file over"))
-                    }
+                    Err(CallError::Fault(fault)) if fault.is_definitive() => Err(Failure::from(fault)
+                        .hint("repeat the payment with --out FILE and hand the file over")),
                     Err(error) => Err(error.into()),
                 }
             }
@@ -310,22 +316,24 @@ fn gave_up(row: &PaymentRow) -> Failure {
     } else {
         "the payee refused this payment"
     };
-    Failure::new(Code::Void, message)
-        .hint("ask the payee for a new request; coins of a refused payment come back after its request expired")
+    Failure::new(Code::Void, message).hint(
+        "ask the payee for a new request; coins of a refused payment come back after its request expired",
+    )
 }
 
 fn parse(url: &str) -> Result<Endpoint> {
-    url.parse().map_err(|error: feiqian_node::EndpointError| Failure::new(Code::RequestInvalid, error.to_string()))
+    url.parse()
+        .map_err(|error: feiqian_node::EndpointError| Failure::new(Code::RequestInvalid, error.to_string()))
 }
 
 fn check_delivery(payee: &Payee, delivery: &Delivery, by_file: bool) -> Result<()> {
     match (payee, delivery) {
         _ if by_file => Ok(()),
-        (_, Delivery::ByHand) => {
-            Err(Failure::new(Code::Usage, "this request is paid by hand").hint("add --out FILE and hand the file over"))
-        }
+        (_, Delivery::ByHand) => Err(Failure::new(Code::Usage, "this request is paid by hand")
+            .hint("add --out FILE and hand the file over")),
         (Payee::Certified { .. }, Delivery::DropBox(_)) => {
-            Err(Failure::new(Code::RequestInvalid, "a drop box needs a payee key to seal to").hint("add --out FILE"))
+            Err(Failure::new(Code::RequestInvalid, "a drop box needs a payee key to seal to")
+                .hint("add --out FILE"))
         }
         _ => Ok(()),
     }
@@ -334,10 +342,7 @@ fn check_delivery(payee: &Payee, delivery: &Delivery, by_file: bool) -> Result<(
 fn absolute(path: PathBuf) -> Result<String> {
     let whole = std::path::absolute(&path)
         .map_err(|error| Failure::new(Code::Usage, format!("{}: {error}", path.display())))?;
-    whole
-        .to_str()
-        .map(str::to_owned)
-        .ok_or_else(|| Failure::new(Code::Usage, "the file's name is not UTF-8"))
+    whole.to_str().map(str::to_owned).ok_or_else(|| Failure::new(Code::Usage, "the file's name is not UTF-8"))
 }
 
 /// Writes the file that `receive` reads: the item as JSON.

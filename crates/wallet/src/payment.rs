@@ -38,7 +38,10 @@ impl Wallet {
             .store
             .read(|tx| {
                 let coins = CoinRow::unspent(tx)?;
-                coins.into_iter().map(|coin| Ok((coin.clone(), pledge::payable(tx, &coin)?))).collect::<Result<_>>()
+                coins
+                    .into_iter()
+                    .map(|coin| Ok((coin.clone(), pledge::payable(tx, &coin)?)))
+                    .collect::<Result<_>>()
             })
             .await?;
         let mut by_bank: BTreeMap<(bool, String), Vec<CoinRow>> = BTreeMap::new();
@@ -128,11 +131,8 @@ fn select(
     amount: Minor,
     rng: &mut rand::rngs::ChaCha12Rng,
 ) -> Result<Chosen, selection::SelectionError> {
-    let candidates: Vec<selection::Candidate> = coins
-        .iter()
-        .enumerate()
-        .map(|(id, coin)| selection::Candidate { id, rest: coin.rest })
-        .collect();
+    let candidates: Vec<selection::Candidate> =
+        coins.iter().enumerate().map(|(id, coin)| selection::Candidate { id, rest: coin.rest }).collect();
     let chosen = selection::select(&candidates, amount, selection::Strategy::FewestCoins, rng)?;
     let found = chosen.iter().filter_map(|given| Some((coins.get(given.id)?.clone(), given.amount)));
     Ok(found.collect())

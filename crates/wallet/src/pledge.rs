@@ -59,7 +59,8 @@ pub(crate) fn refreshable(tx: &mut dyn Tx, coin: &CoinRow) -> Result<(Minor, Vec
     let (void, counted): (Vec<Signed>, Vec<Signed>) =
         signed(tx, &coin.id)?.into_iter().partition(|signed| signed.state == "void");
     let taken = Minor::sum(counted.iter().map(|signed| signed.amount))?;
-    let left = coin.worth.checked_sub(taken).map_err(|_| Failure::broken("a coin is signed beyond its value"))?;
+    let left =
+        coin.worth.checked_sub(taken).map_err(|_| Failure::broken("a coin is signed beyond its value"))?;
     Ok((left, void.into_iter().map(|signed| signed.statement).collect()))
 }
 
@@ -78,7 +79,8 @@ pub(crate) fn payable(tx: &mut dyn Tx, coin: &CoinRow) -> Result<Minor> {
 /// `BROKEN_INVARIANT` when the statement would exceed a coin's value, or releases what may not be released.
 pub(crate) fn check(tx: &mut dyn Tx, pledges: &[Pledge]) -> Result<()> {
     for pledge in pledges {
-        let coin = CoinRow::find(tx, &pledge.coin)?.ok_or_else(|| Failure::broken("a coin that is not ours"))?;
+        let coin =
+            CoinRow::find(tx, &pledge.coin)?.ok_or_else(|| Failure::broken("a coin that is not ours"))?;
         let all = signed(tx, &pledge.coin)?;
         for release in &pledge.releases {
             if !all.iter().any(|signed| signed.statement == *release && signed.state == "void") {
@@ -142,8 +144,10 @@ fn release_one(tx: &mut dyn Tx, coin: &CoinId, released: &Digest, by: Digest) ->
 fn update_rest(tx: &mut dyn Tx, id: &CoinId) -> Result<()> {
     let mut coin = CoinRow::find(tx, id)?.ok_or(StoreError::Missing(COIN.name))?;
     let live = signed(tx, id)?;
-    let taken = Minor::sum(live.iter().filter(|signed| signed.released_by.is_none()).map(|signed| signed.amount))?;
-    coin.rest = coin.worth.checked_sub(taken).map_err(|_| Failure::broken("a coin is signed beyond its value"))?;
+    let taken =
+        Minor::sum(live.iter().filter(|signed| signed.released_by.is_none()).map(|signed| signed.amount))?;
+    coin.rest =
+        coin.worth.checked_sub(taken).map_err(|_| Failure::broken("a coin is signed beyond its value"))?;
     tx.update(&COIN, &coin.values())?;
     Ok(())
 }

@@ -34,17 +34,22 @@ struct OpenRequest {
 impl Wallet {
     pub(crate) async fn receive(&self, path: Option<PathBuf>, file: Option<String>) -> Result<Value> {
         let bytes = match (path, file) {
-            (Some(path), None) => Some(feiqian_node::files::read_bounded(&path, FILE_LIMIT).map_err(|error| {
-                Failure::new(Code::Usage, format!("cannot read {}: {error}", path.display()))
-            })?),
+            (Some(path), None) => {
+                Some(feiqian_node::files::read_bounded(&path, FILE_LIMIT).map_err(|error| {
+                    Failure::new(Code::Usage, format!("cannot read {}: {error}", path.display()))
+                })?)
+            }
             (None, Some(text)) => Some(text.into_bytes()),
             (None, None) => None,
-            (Some(_), Some(_)) => return Err(Failure::new(Code::Usage, "give a path or the file's content, not both")),
+            (Some(_), Some(_)) => {
+                return Err(Failure::new(Code::Usage, "give a path or the file's content, not both"));
+            }
         };
         let trouble = match bytes {
             Some(bytes) => {
-                let item: CashItem = codec::decode_json(&bytes, Limit::Large)
-                    .map_err(|error| Failure::new(Code::Malformed, format!("this is no payment file: {error}")))?;
+                let item: CashItem = codec::decode_json(&bytes, Limit::Large).map_err(|error| {
+                    Failure::new(Code::Malformed, format!("this is no payment file: {error}"))
+                })?;
                 self.receive_item(item).await?;
                 None
             }
@@ -73,7 +78,11 @@ impl Wallet {
         let currency = self.config.currency;
         let received = rows
             .iter()
-            .map(|row| Receipt { amount: self.amount(row.amount).to_string(), currency, payment: row.payment })
+            .map(|row| Receipt {
+                amount: self.amount(row.amount).to_string(),
+                currency,
+                payment: row.payment,
+            })
             .collect();
         let total = Minor::sum(rows.iter().map(|row| row.amount))?;
         show(&Received { received, total: self.amount(total).to_string(), currency })
@@ -137,7 +146,10 @@ impl Wallet {
             let opened = open(message, &secret, request.digest);
             let outcome = match opened {
                 Some(item) => self.receive_item(item).await.map_err(Fault::from),
-                None => Err(Fault::new(Code::Malformed, "a message of the drop box is no payment of this request")),
+                None => Err(Fault::new(
+                    Code::Malformed,
+                    "a message of the drop box is no payment of this request",
+                )),
             };
             // Only what is finally dealt with is thrown away.
             if outcome.as_ref().err().is_none_or(Fault::is_definitive) {
@@ -175,9 +187,13 @@ impl Wallet {
             .store
             .commit("wallet.receive.take", move |tx| {
                 if tx.find(&PAYEE_REQUEST, &[request.into()])?.is_none() {
-                    return Err(Failure::new(Code::RequestMismatch, "the payment is for a request of somebody else"));
+                    return Err(Failure::new(
+                        Code::RequestMismatch,
+                        "the payment is for a request of somebody else",
+                    ));
                 }
-                let others = ReceivedRow::select(tx, "request = ?1 AND state <> 'refused'", &[request.into()])?;
+                let others =
+                    ReceivedRow::select(tx, "request = ?1 AND state <> 'refused'", &[request.into()])?;
                 if !others.is_empty() {
                     return Err(Failure::new(Code::RequestAlreadyPaid, "another payment paid this request"));
                 }

@@ -329,7 +329,8 @@ impl PaymentRow {
     }
 
     pub(crate) fn unreported(tx: &mut dyn Tx, intent: &Digest) -> Result<Option<Self>> {
-        let sql = "WHERE intent = ?1 AND reported = 0 AND state <> 'lapsed' ORDER BY created, request LIMIT 1";
+        let sql =
+            "WHERE intent = ?1 AND reported = 0 AND state <> 'lapsed' ORDER BY created, request LIMIT 1";
         select(tx, &PAYMENT, sql, &[(*intent).into()])?.first().map(Self::of).transpose()
     }
 }
@@ -392,7 +393,11 @@ pub(crate) fn next_number(tx: &mut dyn Tx, bank: &str, kind: &str, epoch: u64) -
     let next = number.checked_add(1).ok_or_else(|| Failure::broken("a counter overflows"))?;
     let mut values = key.to_vec();
     values.push(Value::unsigned(next)?);
-    if found.is_some() { tx.update(&COUNTER, &values)? } else { tx.insert(&COUNTER, &values)? }
+    if found.is_some() {
+        tx.update(&COUNTER, &values)?
+    } else {
+        tx.insert(&COUNTER, &values)?
+    }
     Ok(number)
 }
 

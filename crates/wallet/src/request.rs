@@ -28,11 +28,8 @@ impl Wallet {
         if self.view().pins.is_empty() {
             self.sync().await?;
         }
-        let number = self
-            .seams
-            .store
-            .commit("wallet.request.number", |tx| next_number(tx, "", KIND, 0))
-            .await?;
+        let number =
+            self.seams.store.commit("wallet.request.number", |tx| next_number(tx, "", KIND, 0)).await?;
         let secret = Zeroizing::new(self.seed.payee_key(&self.generation, number));
         let expires = self.now().saturating_add(seconds.unwrap_or(self.config.request_seconds));
         let to = self.bank_target(self.config.bank.as_str()).await?;
@@ -40,7 +37,8 @@ impl Wallet {
             payee: Payee::Key(public_key(&secret)),
             name: Text::fitted(&self.config.name),
             amount,
-            order: Text::new(order).map_err(|error| Failure::new(Code::Usage, format!("order reference: {error}")))?,
+            order: Text::new(order)
+                .map_err(|error| Failure::new(Code::Usage, format!("order reference: {error}")))?,
             route: Route::Received,
             delivery: Delivery::DropBox(Text::new(to.url)?),
             refund_until: expires,

@@ -19,9 +19,10 @@ use crate::wallet::Wallet;
 impl Service for Wallet {
     fn router(self: Arc<Self>) -> Router {
         Routes::new(self)
-            .add(Route::new("/v1/about").access(Access::Open), |wallet: Arc<Wallet>, _: Peer, (): ()| async move {
-                Ok::<About, Fault>(wallet.about()?)
-            })
+            .add(
+                Route::new("/v1/about").access(Access::Open),
+                |wallet: Arc<Wallet>, _: Peer, (): ()| async move { Ok::<About, Fault>(wallet.about()?) },
+            )
             .into_router()
     }
 

@@ -27,7 +27,8 @@ use zeroize::Zeroizing;
 use crate::failure::{Failure, Result};
 use crate::pledge::{self, Pledge};
 use crate::record::{
-    CoinRow, Design, PaymentRow, PlannedCoin, Purpose, ReceivedRow, SessionRow, SessionState, next_number, note,
+    CoinRow, Design, PaymentRow, PlannedCoin, Purpose, ReceivedRow, SessionRow, SessionState, next_number,
+    note,
 };
 use crate::tables::{COIN, PAYEE_REQUEST, RECEIVED, SEEN, SESSION};
 use crate::wallet::Wallet;
@@ -100,7 +101,8 @@ impl Wallet {
         let epoch = keyset.keyset.epoch.0;
         let point = points(&purpose).plan;
         let design = Design { purpose, outputs };
-        let (seed_id, bank, created) = (self.request_ids(bank, design.purpose.caller(), epoch), bank.to_owned(), self.now());
+        let (seed_id, bank, created) =
+            (self.request_ids(bank, design.purpose.caller(), epoch), bank.to_owned(), self.now());
         let caller = design.purpose.caller();
         // Ids are drawn in the commit that counts them; the seed stays out of it: a few candidates are passed in.
         let first = self
@@ -116,7 +118,9 @@ impl Wallet {
             .store
             .commit(point, move |tx| {
                 if next_number(tx, &bank, caller.as_str(), epoch)? != first {
-                    return Err(Failure::new(Code::Busy, "another process drew the same number").hint("try again"));
+                    return Err(
+                        Failure::new(Code::Busy, "another process drew the same number").hint("try again")
+                    );
                 }
                 let row = SessionRow {
                     request,
@@ -136,7 +140,12 @@ impl Wallet {
         Ok(request)
     }
 
-    fn request_ids<'a>(&'a self, bank: &'a str, caller: CallerKind, epoch: u64) -> impl Fn(u64) -> Digest + use<'a> {
+    fn request_ids<'a>(
+        &'a self,
+        bank: &'a str,
+        caller: CallerKind,
+        epoch: u64,
+    ) -> impl Fn(u64) -> Digest + use<'a> {
         move |counter| self.seed.request_id(&self.generation, bank, caller, epoch, counter)
     }
 
@@ -189,7 +198,9 @@ impl Wallet {
             Ok(BeginResponse::Answered(_)) => {
                 return self.void(row, Fault::from(Rejection::BankMisbehaved)).await;
             }
-            Ok(BeginResponse::Void) => return self.void(row, Fault::new(Code::Void, "the bank voided the session")).await,
+            Ok(BeginResponse::Void) => {
+                return self.void(row, Fault::new(Code::Void, "the bank voided the session")).await;
+            }
             Err(CallError::Fault(fault)) if fault.is_definitive() => return self.void(row, fault).await,
             Err(error) => return Err(error.into()),
         };
@@ -225,9 +236,12 @@ impl Wallet {
 
     /// Move 2: computes the challenges, signs the funding, and writes both down before they leave.
     async fn sign(&self, row: SessionRow) -> Result<Option<Fault>> {
-        let offer = row.offer.clone().ok_or_else(|| Failure::broken("an offered session without its offer"))?;
+        let offer =
+            row.offer.clone().ok_or_else(|| Failure::broken("an offered session without its offer"))?;
         if offer.expires <= self.now() {
-            return self.void(row, Fault::new(Code::Expired, "the session expired before it was finished")).await;
+            return self
+                .void(row, Fault::new(Code::Expired, "the session expired before it was finished"))
+                .await;
         }
         let pending = match self.pending(&row, &offer) {
             Ok((_, challenges)) => challenges,
@@ -268,7 +282,9 @@ impl Wallet {
         let view = self.view();
         let keys = expand(&row.design.outputs)?;
         let keys: Vec<&VerifiedKey> = keys.iter().map(|id| view.pins.key(id)).collect::<Result<_, _>>()?;
-        if value_of(keys.iter().copied())? != row.amount || keys.iter().any(|key| key.key.bank.as_str() != row.bank) {
+        if value_of(keys.iter().copied())? != row.amount
+            || keys.iter().any(|key| key.key.bank.as_str() != row.bank)
+        {
             return Err(Failure::broken("a session's outputs differ from its amount"));
         }
         Ok(PendingIssue::new(&self.seed, &keys, &offer.session, &offer.commitments)?)
@@ -285,8 +301,14 @@ impl Wallet {
             Purpose::Withdraw => {
                 let denominations = expand(&row.design.outputs)?;
                 let account = &self.config.account;
-                let digest =
-                    withdrawal_statement(&row.bank, account, session, &denominations, Minor::ZERO, &challenges);
+                let digest = withdrawal_statement(
+                    &row.bank,
+                    account,
+                    session,
+                    &denominations,
+                    Minor::ZERO,
+                    &challenges,
+                );
                 Funding::Account { signature: DocumentSignature::sign(&self.signing, &digest)? }
             }
             Purpose::Refresh(planned) => {
@@ -368,7 +390,9 @@ impl Wallet {
                 let paid = PaymentRow::of_payment(tx, &payment)?.ok_or(StoreError::Missing("payment"))?;
                 let shown = paid.item.payment.coins.iter();
                 shown
-                    .map(|shown| Ok(CoinRow::find(tx, &shown.share.coin)?.ok_or(StoreError::Missing(COIN.name))?))
+                    .map(|shown| {
+                        Ok(CoinRow::find(tx, &shown.share.coin)?.ok_or(StoreError::Missing(COIN.name))?)
+                    })
                     .collect::<Result<Vec<CoinRow>>>()
             })
             .await?;

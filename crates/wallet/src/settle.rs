@@ -64,7 +64,10 @@ impl Wallet {
         }
         statement.verify(&self.bank_signer(&row.bank).await?)?;
         if row.state == "paid" {
-            return Err(Failure::new(Code::EvidenceInvalid, "the bank signed both a receipt and an expiry of one payment"));
+            return Err(Failure::new(
+                Code::EvidenceInvalid,
+                "the bank signed both a receipt and an expiry of one payment",
+            ));
         }
         let (mut row, now) = (row, self.now());
         row.state = "lapsed".to_owned();

@@ -86,9 +86,9 @@ impl Wallet {
         let generation = seams
             .store
             .commit("wallet.open.generation", move |tx| match read_setting(tx, "generation")? {
-                Some(stored) => stored
-                    .try_into()
-                    .map_err(|_| Failure::broken("the stored generation has another length")),
+                Some(stored) => {
+                    stored.try_into().map_err(|_| Failure::broken("the stored generation has another length"))
+                }
                 None => {
                     write_setting(tx, "generation", fresh.to_vec())?;
                     Ok(fresh)
@@ -184,14 +184,21 @@ impl Wallet {
     }
 
     /// Keeps evidence of a double spend, and puts it where the owner finds it; answers with the place.
-    pub(crate) async fn keep_evidence(&self, payment: Digest, evidence: &Evidence) -> Result<Option<PathBuf>> {
+    pub(crate) async fn keep_evidence(
+        &self,
+        payment: Digest,
+        evidence: &Evidence,
+    ) -> Result<Option<PathBuf>> {
         let body = encode(evidence)?;
         let now = self.now();
         self.seams
             .store
             .commit("wallet.evidence.keep", move |tx| {
                 if tx.find(&EVIDENCE, &[payment.into()])?.is_none() {
-                    tx.insert(&EVIDENCE, &[payment.into(), body.clone().into(), Value::unsigned(now.seconds())?])?;
+                    tx.insert(
+                        &EVIDENCE,
+                        &[payment.into(), body.clone().into(), Value::unsigned(now.seconds())?],
+                    )?;
                 }
                 Ok::<_, Failure>(())
             })
@@ -199,8 +206,9 @@ impl Wallet {
         let Some(dir) = &self.evidence_dir else { return Ok(None) };
         let path = dir.join(format!("evidence-{payment}.json"));
         let json = feiqian_wire::codec::encode_json(evidence)?;
-        feiqian_node::files::write_private(&path, &json)
-            .map_err(|error| Failure::new(Code::Internal, format!("cannot write {}: {error}", path.display())))?;
+        feiqian_node::files::write_private(&path, &json).map_err(|error| {
+            Failure::new(Code::Internal, format!("cannot write {}: {error}", path.display()))
+        })?;
         Ok(Some(path))
     }
 }
@@ -212,7 +220,11 @@ fn read_setting(tx: &mut dyn Tx, name: &str) -> Result<Option<Vec<u8>>> {
 
 fn write_setting(tx: &mut dyn Tx, name: &str, body: Vec<u8>) -> Result<()> {
     let values = [name.into(), body.into()];
-    if read_setting(tx, name)?.is_some() { tx.update(&SETTING, &values)? } else { tx.insert(&SETTING, &values)? }
+    if read_setting(tx, name)?.is_some() {
+        tx.update(&SETTING, &values)?
+    } else {
+        tx.insert(&SETTING, &values)?
+    }
     Ok(())
 }
 

@@ -21,7 +21,12 @@ pub(crate) const ATTEMPTS: usize = 3;
 pub(crate) fn worth_another(fault: &Fault) -> bool {
     matches!(
         fault.code,
-        Code::Void | Code::Expired | Code::SessionUnknown | Code::KeyExpired | Code::DenominationUnknown | Code::Conflict
+        Code::Void
+            | Code::Expired
+            | Code::SessionUnknown
+            | Code::KeyExpired
+            | Code::DenominationUnknown
+            | Code::Conflict
     )
 }
 

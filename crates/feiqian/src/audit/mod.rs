@@ -10,14 +10,14 @@ mod world;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use feiqian_ledger::audit::{Finding, check_book};
+use feiqian_ledger::audit::{Finding, Report, check_book, check_rows};
 use feiqian_ledger::store::{StoreError, StoreExt as _, Tx};
 use feiqian_node::{Entropy as _, Home, SystemEntropy};
 use feiqian_store::SqliteStore;
 use feiqian_wire::error::{Code, Fault};
 use serde_json::{Value, json};
 
-use crate::output;
+use crate::output::{self, at, set};
 use crate::roles::Role;
 use books::{BankBooks, CenterBooks, WalletBooks};
 use world::{Compared, World};
@@ -62,7 +62,7 @@ pub(crate) async fn run(homes: &[PathBuf], as_json: bool) -> Result<u8, Fault> {
     let places = homes.iter().map(|dir| Place::of(dir)).collect::<Result<Vec<_>, _>>()?;
     let (look, compared) = settle(&places).await?;
     let result = result(&places, &look, &compared);
-    let held = result["held"] == Value::Bool(true);
+    let held = *at(&result, "held") == Value::Bool(true);
     if as_json {
         output::line(&result.to_string());
     } else {
@@ -134,7 +134,7 @@ impl Place {
         look.transfers = look.transfers.saturating_add(seen.transfers);
         match seen.books {
             Books::Center(books) => look.world.centers.push(books),
-            Books::Bank(books) => look.world.banks.push(books),
+            Books::Bank(books) => look.world.banks.push(*books),
             Books::Wallet(books) => look.world.wallets.push(books),
             Books::None => {}
         }
@@ -152,7 +152,7 @@ struct Seen {
 
 enum Books {
     Center(CenterBooks),
-    Bank(BankBooks),
+    Bank(Box<BankBooks>),
     Wallet(WalletBooks),
     /// A merchant's: its bank keeps the books.
     None,
@@ -181,9 +181,18 @@ impl Reading {
         })
     }
 
-    /// Everything in one transaction: the role's own audit, and what is compared with others.
-    fn run(&self, tx: &mut dyn Tx) -> Result<Seen, StoreError> {
-        let (mut findings, book) = match self {
+    const fn role(&self) -> Role {
+        match self {
+            Self::Center => Role::Center,
+            Self::Bank(..) => Role::Bank,
+            Self::Merchant => Role::Merchant,
+            Self::Wallet(_) => Role::Wallet,
+        }
+    }
+
+    /// The role's own audit, and its book if it keeps one.
+    fn own(&self, tx: &mut dyn Tx) -> Result<(Vec<Finding>, Option<Report>), StoreError> {
+        Ok(match self {
             Self::Center => (feiqian_center::audit::check(tx)?.findings, Some(check_book(tx)?)),
             Self::Bank(_, audited) => {
                 let audit = feiqian_bank::audit::audit(tx, audited, &mut SystemEntropy.rng())?;
@@ -194,13 +203,25 @@ impl Reading {
                 let audit = feiqian_wallet::audit::audit(tx);
                 (audit.map_err(|fault| StoreError::Corrupt(fault.message.to_string()))?.findings, None)
             }
+        })
+    }
+
+    /// Everything in one transaction: the role's own audit, and what is compared with others.
+    fn run(&self, tx: &mut dyn Tx) -> Result<Seen, StoreError> {
+        let (mut findings, book) = match self.own(tx) {
+            Ok(own) => own,
+            // A row is too damaged to be understood: the checks of all rows name it.
+            Err(error) => {
+                let mut findings = check_rows(tx, &self.role().tables())?;
+                findings.push(Finding::new(7, "store.db", error.to_string()));
+                (findings, None)
+            }
         };
         let (accounts, transfers) = book.map_or((0, 0), |book| (book.accounts, book.transfers));
         let books = match self {
             Self::Center => CenterBooks::read(tx).map(Books::Center),
-            Self::Bank(config, _) => {
-                BankBooks::read(tx, config.name.as_str(), config.currency.code()).map(Books::Bank)
-            }
+            Self::Bank(config, _) => BankBooks::read(tx, config.name.as_str(), config.currency.code())
+                .map(|books| Books::Bank(Box::new(books))),
             Self::Merchant => Ok(Books::None),
             Self::Wallet(config) => {
                 let (bank, account) = feiqian_wallet::audit::owner(config);
@@ -239,9 +260,13 @@ fn result(places: &[Place], look: &Look, compared: &Compared) -> Value {
             let held = all.iter().all(|(_, finding)| finding.invariant != *number);
             let mut invariant = json!({"invariant": number, "name": name, "held": held});
             match number {
-                1 => invariant["totals"] = json!({"accounts": look.accounts, "transfers": look.transfers}),
-                3 => invariant["totals"] = json!(compared.circulation),
-                5 => invariant["totals"] = json!(compared.settlement),
+                1 => set(
+                    &mut invariant,
+                    "totals",
+                    json!({"accounts": look.accounts, "transfers": look.transfers}),
+                ),
+                3 => set(&mut invariant, "totals", compared.circulation.clone()),
+                5 => set(&mut invariant, "totals", compared.settlement.clone()),
                 _ => {}
             }
             invariant
@@ -264,7 +289,7 @@ fn result(places: &[Place], look: &Look, compared: &Compared) -> Value {
     if let Some((label, first)) = all.first() {
         let fault = Fault::new(Code::BrokenInvariant, format!("{label}: {first}"))
             .hint("findings lists every place; compare with a backup before the node goes on");
-        result["error"] = output::error_object(&fault)["error"].take();
+        set(&mut result, "error", at(&output::error_object(&fault), "error").clone());
     }
     result
 }
@@ -272,26 +297,26 @@ fn result(places: &[Place], look: &Look, compared: &Compared) -> Value {
 /// The result for eyes: totals first, the verdict last.
 fn show(result: &Value) {
     for (number, name) in [(3_u8, "coins, minor units"), (5, "settlement, minor units")] {
-        let totals = result["invariants"]
+        let totals = at(result, "invariants")
             .as_array()
             .into_iter()
             .flatten()
-            .find(|invariant| invariant["invariant"] == number)
-            .map(|invariant| invariant["totals"].clone());
+            .find(|invariant| at(invariant, "invariant") == number)
+            .map(|invariant| at(invariant, "totals").clone());
         if let Some(totals) = totals.filter(|totals| totals.as_array().is_some_and(|rows| !rows.is_empty())) {
             output::line(&output::render(&json!({ name: totals })));
         }
     }
-    let verdicts: Vec<Value> = result["invariants"]
+    let verdicts: Vec<Value> = at(result, "invariants")
         .as_array()
         .into_iter()
         .flatten()
         .map(|invariant| {
-            json!({"invariant": invariant["invariant"], "name": invariant["name"], "held": invariant["held"]})
+            json!({"invariant": at(invariant, "invariant"), "name": at(invariant, "name"), "held": at(invariant, "held")})
         })
         .collect();
-    output::line(&output::render(&json!({"homes": result["homes"], "invariants": verdicts})));
-    if result["held"] != Value::Bool(true) {
-        output::line(&output::render(&json!({"findings": result["findings"]})));
+    output::line(&output::render(&json!({"homes": at(result, "homes"), "invariants": verdicts})));
+    if *at(result, "held") != Value::Bool(true) {
+        output::line(&output::render(&json!({"findings": at(result, "findings")})));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Spoil;
 use super::world::{Answer, World, broken, text_of};
-use crate::output;
+use crate::output::{self, at};
 
 /// How long work that goes on in the background may take to show.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -222,10 +222,10 @@ impl Story {
         self.note(format!("the thief's payment is refused, with evidence of {bytes} bytes"));
         let (file, root) = (evidence.display().to_string(), self.root()?);
         let checked = self.ok(&["verify", &file, "--root", &root]).await?;
-        self.same("valid", &checked["valid"].to_string(), "true")?;
-        self.same("trusted", &checked["trusted"].to_string(), "true")?;
+        self.same("valid", &at(&checked, "valid").to_string(), "true")?;
+        self.same("trusted", &at(&checked, "trusted").to_string(), "true")?;
         let unvouched = self.ok(&["verify", &file]).await?;
-        self.same("trusted without a root", &unvouched["trusted"].to_string(), "false")?;
+        self.same("trusted without a root", &at(&unvouched, "trusted").to_string(), "false")?;
         self.note(format!(
             "`feiqian verify` agrees: {} signed away of a coin of {}",
             text_of(&checked, "signed"),
@@ -280,8 +280,8 @@ impl Story {
             arguments.extend(["--home", home]);
         }
         let audited = self.ok(&arguments).await?;
-        self.same("held", &audited["held"].to_string(), "true")?;
-        let invariants = audited["invariants"].as_array().map_or(0, Vec::len);
+        self.same("held", &at(&audited, "held").to_string(), "true")?;
+        let invariants = at(&audited, "invariants").as_array().map_or(0, Vec::len);
         if invariants == 0 {
             return Err(broken("the audit checked nothing"));
         }
@@ -364,7 +364,7 @@ impl Story {
         let balance = self.ok(&["wallet", "balance", "--home", &home]).await?;
         self.same(&format!("{name}'s balance"), &text_of(&balance, "balance"), expected)?;
         self.same(&format!("{name}'s pending value"), &text_of(&balance, "pending"), "0.00")?;
-        Ok(balance["coins"].as_u64().unwrap_or_default())
+        Ok(at(&balance, "coins").as_u64().unwrap_or_default())
     }
 
     /// The wallet holds this after refreshing, within a while: others work in the background meanwhile.
@@ -385,9 +385,9 @@ impl Story {
         let begun = Instant::now();
         loop {
             let listed = self.ok(&["bank", "account", "list", "--home", bank]).await?;
-            let found = listed["accounts"]
+            let found = at(&listed, "accounts")
                 .as_array()
-                .and_then(|accounts| accounts.iter().find(|account| account["name"] == name))
+                .and_then(|accounts| accounts.iter().find(|account| *at(account, "name") == name))
                 .map(|account| text_of(account, "balance"))
                 .unwrap_or_default();
             match self.same(&format!("{name}'s account"), &found, expected) {

@@ -119,7 +119,7 @@ impl World {
             .spawn()
             .map_err(|error| broken(format!("cannot start {name}: {error}")))?;
         let input = child.stdin.take();
-        let output = child.stdout.take().ok_or_else(|| broken("no output to read".to_owned()))?;
+        let output = child.stdout.take().ok_or_else(|| broken("no output to read"))?;
         let mut line = String::new();
         let mut reader = BufReader::new(output);
         let read = tokio::time::timeout(READY, reader.read_line(&mut line)).await;

@@ -60,7 +60,11 @@ async fn a_withdrawal_happens_once() {
             assert_eq!(done["amount"], "10.00");
             // Only a crash between noting that the answer was given and giving it makes the repeat a second act.
             let acts = if kind == 1 && point == "wallet.withdraw.report" { 2 } else { 1 };
-            assert_eq!((alice.account(), alice.audited().await), (10_000 - acts * 1_000, acts * 1_000), "{kind} {number} {point}");
+            assert_eq!(
+                (alice.account(), alice.audited().await),
+                (10_000 - acts * 1_000, acts * 1_000),
+                "{kind} {number} {point}"
+            );
         }
         assert!(steps >= 5, "kind {kind} was cut at {steps} places");
     }
@@ -130,7 +134,11 @@ async fn a_deposit_happens_once() {
             let point = *alice.store.point.lock().unwrap();
             run(&alice, command).await.unwrap();
             let acts = if kind == 1 && point == "wallet.deposit.report" { 2 } else { 1 };
-            assert_eq!((alice.account(), alice.audited().await), (acts * 444, 1_000 - acts * 444), "{kind} {number} {point}");
+            assert_eq!(
+                (alice.account(), alice.audited().await),
+                (acts * 444, 1_000 - acts * 444),
+                "{kind} {number} {point}"
+            );
         }
         assert!(steps >= 1, "kind {kind} was cut at {steps} places");
     }

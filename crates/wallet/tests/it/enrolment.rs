@@ -94,7 +94,10 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_keys() {
     assert_eq!(done["words"].as_str().unwrap().split(' ').count(), 24);
     assert_eq!((done["account"].as_str(), done["bank"].as_str()), (Some(TOKEN), Some("north")));
     let parts = load(&home).unwrap();
-    assert_eq!((parts.config.refresh, parts.config.center_url.as_str()), (RefreshPolicy::Lazy, "https://center:1"));
+    assert_eq!(
+        (parts.config.refresh, parts.config.center_url.as_str()),
+        (RefreshPolicy::Lazy, "https://center:1")
+    );
     assert_eq!(try_enrol(&desk, &home, &code).await.unwrap_err().code, Code::Conflict);
 }
 

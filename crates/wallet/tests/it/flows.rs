@@ -26,7 +26,11 @@ async fn withdraw_pay_and_change() {
     let uri = world.shop_request(1_250, 600).to_uri().unwrap();
     let paid = run(&alice, json!({"command": "pay", "uri": uri})).await.unwrap();
     assert_eq!((paid["outcome"].as_str(), paid["amount"].as_str()), (Some("paid"), Some("12.50")));
-    assert_eq!(run(&alice, json!({"command": "pay", "uri": uri})).await.unwrap(), paid, "a repeat is the same payment");
+    assert_eq!(
+        run(&alice, json!({"command": "pay", "uri": uri})).await.unwrap(),
+        paid,
+        "a repeat is the same payment"
+    );
     let shown = run(&alice, json!({"command": "balance"})).await.unwrap();
     assert_eq!((shown["balance"].as_str(), shown["pending"].as_str()), (Some("37.50"), Some("0.00")));
     assert!(shown["coins"].as_u64().unwrap() > 0);

@@ -138,7 +138,8 @@ async fn a_store_put_back_to_an_older_state_meets_its_evidence() {
     let dir = tempfile::tempdir().unwrap();
     let open = |file: &str| {
         let options = Options::new("wallet");
-        let store = SqliteStore::open(dir.path().join(file), feiqian_wallet::tables::TABLES, options).unwrap();
+        let store =
+            SqliteStore::open(dir.path().join(file), feiqian_wallet::tables::TABLES, options).unwrap();
         Fragile::new(Arc::new(store))
     };
     let mut alice = Owner::over(&world, "alice", 10_000, open("store.db"));
@@ -186,7 +187,12 @@ async fn damage_in_the_store_is_found() {
         tx.update(table, &values)
     };
     alice.store.inner.commit("test.damage", wrong).await.unwrap();
-    let audit = alice.store.inner.read(|tx| Ok::<_, StoreError>(feiqian_wallet::audit::audit(tx).unwrap())).await.unwrap();
+    let audit = alice
+        .store
+        .inner
+        .read(|tx| Ok::<_, StoreError>(feiqian_wallet::audit::audit(tx).unwrap()))
+        .await
+        .unwrap();
     let found: Vec<u8> = audit.findings.iter().map(|finding| finding.invariant).collect();
     assert_eq!(found, [8, 3]);
 }

@@ -11,12 +11,14 @@ use feiqian_crypto::{Digest, EncodedPoint, possession};
 use feiqian_ledger::store::{BoxFuture, Store, StoreError, StoreExt, Work};
 use feiqian_money::{Amount, Currency, Minor};
 use feiqian_node::{
-    Caller, Clock, Format, ManualClock, MemberView, Network, NetworkError, Outgoing, Reply, Seams, StreamEntropy, Target,
+    Caller, Clock, Format, ManualClock, MemberView, Network, NetworkError, Outgoing, Reply, Seams,
+    StreamEntropy, Target,
 };
 use feiqian_online_cash::account::DepositResponse;
 use feiqian_online_cash::coin::{self, CoinId};
 use feiqian_online_cash::deposit::{
-    CashItem, ExpiredStatement, Outcome, OutcomeRequest, OutcomeResponse, PayResponse, PayeeReceipt, Receipt, ReceiptTerms,
+    CashItem, ExpiredStatement, Outcome, OutcomeRequest, OutcomeResponse, PayResponse, PayeeReceipt, Receipt,
+    ReceiptTerms,
 };
 use feiqian_online_cash::drop_box::{BoxAccess, BoxAction, BoxMessages, PutRequest, Sealed};
 use feiqian_online_cash::evidence::{Evidence, Statement};
@@ -27,12 +29,16 @@ use feiqian_online_cash::issue::{
     AnsweredSession, BeginRequest, BeginResponse, FinishRequest, FinishResponse, OpenSession, RecoverRequest,
     SessionOffer, expand,
 };
-use feiqian_online_cash::keyset::{DenominationKey, Keyset, PinEntry, PinsRequest, PinsResponse, VerifiedKey};
+use feiqian_online_cash::keyset::{
+    DenominationKey, Keyset, PinEntry, PinsRequest, PinsResponse, VerifiedKey,
+};
 use feiqian_online_cash::payment::{Checker, Payment, VerifiedPayment};
 use feiqian_online_cash::request::{Delivery, Payee, PaymentRequest, Route, SignedRequest};
 use feiqian_online_cash::seed::Seed;
 use feiqian_online_cash::signed::{DocumentSignature, WireChain};
-use feiqian_pki::{Authority, CertificateRequest, Chain, KeyPair, Purpose, Subject, TrustedRoot, fingerprint};
+use feiqian_pki::{
+    Authority, CertificateRequest, Chain, KeyPair, Purpose, Subject, TrustedRoot, fingerprint,
+};
 use feiqian_store::SqliteStore;
 use feiqian_wallet::{Config, Parts, RefreshPolicy, Wallet};
 use feiqian_wire::error::{Code, Fault};
@@ -234,7 +240,8 @@ impl World {
     }
 
     fn directory(&self) -> Directory {
-        let ders = |chain: &Chain| chain.certificates().iter().map(|der| Blob::new(der.clone()).unwrap()).collect();
+        let ders =
+            |chain: &Chain| chain.certificates().iter().map(|der| Blob::new(der.clone()).unwrap()).collect();
         let entry = BankEntry {
             name: name("north"),
             currency: Currency::CNY,
@@ -312,7 +319,9 @@ impl World {
     /// What all coins in circulation are worth: accounts opened less what they and the shop hold.
     pub(crate) fn circulation(&self, opened: u64) -> u64 {
         let state = self.state();
-        opened - state.accounts.values().sum::<u64>() - state.deposited
+        opened
+            - state.accounts.values().sum::<u64>()
+            - state.deposited
             - state.payments.values().map(|paid| paid.refunded - paid.claimed).sum::<u64>()
     }
 }
@@ -363,10 +372,9 @@ impl World {
 
     fn recover(&self, account: Option<&str>, request: &RecoverRequest) -> Result<BeginResponse, Fault> {
         let state = self.state();
-        let found = state
-            .sessions
-            .iter()
-            .find(|session| session.begin.request == request.request && session.account.as_deref() == account);
+        let found = state.sessions.iter().find(|session| {
+            session.begin.request == request.request && session.account.as_deref() == account
+        });
         found.map(answer).ok_or_else(|| Fault::new(Code::SessionUnknown, "no such session"))
     }
 
@@ -500,8 +508,11 @@ impl World {
                 }
             }
         }
-        let taken: Vec<(CoinId, u64)> =
-            funding.inputs.iter().map(|input| (input.stated.coin, input.stated.contribution.value())).collect();
+        let taken: Vec<(CoinId, u64)> = funding
+            .inputs
+            .iter()
+            .map(|input| (input.stated.coin, input.stated.contribution.value()))
+            .collect();
         if spend(state, view, &taken).is_some() {
             return refuse(Code::DoubleSpent);
         }
@@ -514,12 +525,23 @@ impl World {
         Ok(())
     }
 
-    fn verify(&self, state: &mut State, view: &MemberView, item: &CashItem) -> Result<VerifiedPayment, Fault> {
+    fn verify(
+        &self,
+        state: &mut State,
+        view: &MemberView,
+        item: &CashItem,
+    ) -> Result<VerifiedPayment, Fault> {
         let checker = Checker { pins: &view.pins, authorities: view, now: self.clock.now() };
         Ok(checker.verify(item, &mut state.rng)?)
     }
 
-    fn redeem(&self, state: &mut State, verified: &VerifiedPayment, item: &CashItem, presentment: Digest) -> Outcome {
+    fn redeem(
+        &self,
+        state: &mut State,
+        verified: &VerifiedPayment,
+        item: &CashItem,
+        presentment: Digest,
+    ) -> Outcome {
         let digest = verified.digest;
         if let Some(known) = state.payments.get(&digest) {
             return Outcome::AlreadyPaid(known.receipt.clone());
@@ -536,8 +558,12 @@ impl World {
             verified.coins.iter().map(|coin| (coin.share.coin, coin.share.contribution.value())).collect();
         let view = self.view(state);
         if let Some(coin) = spend(state, &view, &taken) {
-            let mut statements: Vec<Statement> =
-                state.statements.iter().filter(|known| !known.contribution(&coin).is_zero()).cloned().collect();
+            let mut statements: Vec<Statement> = state
+                .statements
+                .iter()
+                .filter(|known| !known.contribution(&coin).is_zero())
+                .cloned()
+                .collect();
             statements.push(statement);
             let entry = &state.keysets[0];
             let shown = item.payment.coins.iter().find(|shown| shown.share.coin == coin).unwrap();
@@ -660,7 +686,11 @@ fn answer(session: &Session) -> BeginResponse {
             challenges: Bounded::new(challenges.clone()).unwrap(),
             answers: Bounded::new(answers.clone()).unwrap(),
         }),
-        None => BeginResponse::Open(SessionOffer { session: session.session, expires: session.expires, commitments }),
+        None => BeginResponse::Open(SessionOffer {
+            session: session.session,
+            expires: session.expires,
+            commitments,
+        }),
     }
 }
 
@@ -712,7 +742,9 @@ impl Wire {
             }
             "/v1/account/issue/begin" | "/v1/issue/begin" => write(&world.begin(account, read(body)?)?),
             "/v1/account/issue/finish" | "/v1/issue/finish" => write(&world.finish(account, read(body)?)?),
-            "/v1/account/issue/recover" | "/v1/issue/recover" => write(&world.recover(account, &read(body)?)?),
+            "/v1/account/issue/recover" | "/v1/issue/recover" => {
+                write(&world.recover(account, &read(body)?)?)
+            }
             "/v1/outcome" => write(&world.outcome(&read(body)?)),
             "/v1/pay" => write(&world.shop_pay(read(body)?)?),
             "/v1/drop/put" => {
@@ -854,9 +886,13 @@ impl Owner {
 
     /// Audits the store; answers what its coins are worth.
     pub(crate) async fn audited(&self) -> u64 {
-        let audit = self.store.inner.read(|tx| Ok::<_, StoreError>(feiqian_wallet::audit::audit(tx).unwrap())).await.unwrap();
+        let audit = self
+            .store
+            .inner
+            .read(|tx| Ok::<_, StoreError>(feiqian_wallet::audit::audit(tx).unwrap()))
+            .await
+            .unwrap();
         assert_eq!(audit.findings, Vec::new());
         audit.coins.iter().map(|coin| coin.available.value()).sum()
     }
 }
-

@@ -86,23 +86,25 @@ impl Sheet {
     }
 
     fn order(&mut self, face: &Face) {
-        self.field("Pay to", 17, 62, &format!("{} ({})", face.payee, face.payee_key));
+        self.field("Pay to", 17, 54, &format!("{} ({})", face.payee, face.payee_key));
         let box_y = self.y.saturating_sub(20);
         self.body.push_str(&format!(
             r##"<rect x="500" y="{box_y}" width="228" height="30" fill="#ffffff" stroke="{INK}"/>"##
         ));
-        self.text(614, 18, INK, r#" text-anchor="middle" font-weight="bold""#, &face.figures);
+        // The largest amounts have 24 characters: smaller, they still fit the box.
+        let size = if face.figures.len() > 17 { 14 } else { 18 };
+        self.text(614, size, INK, r#" text-anchor="middle" font-weight="bold""#, &face.figures);
         self.text(32, 12, FAINT, "", "Amount");
         self.down(34);
-        self.field("In words", 15, 70, &face.english);
+        self.field("In words", 15, 62, &face.english);
         self.field("大写", 16, 66, &face.chinese);
-        self.field("Memo", 13, 80, &face.memo);
-        self.field("Drawn on", 13, 80, &face.account);
+        self.field("Memo", 13, 72, &face.memo);
+        self.field("Drawn on", 13, 72, &face.account);
         if let Some(holder) = &face.holder {
-            self.field("Held by", 13, 80, holder);
+            self.field("Held by", 13, 72, holder);
         }
         for (name, present) in &face.attachments {
-            self.field("Attached", 13, 80, &format!("{name}{}", if *present { "" } else { " (removed)" }));
+            self.field("Attached", 13, 72, &format!("{name}{}", if *present { "" } else { " (removed)" }));
         }
     }
 
@@ -112,14 +114,14 @@ impl Sheet {
             let (mark, colour) = if line.state.is_ok() { ("✓", GOOD) } else { ("✗", BAD) };
             self.text(32, 13, colour, "", mark);
             let text = format!("{} · {}", line.block, line.text());
-            for part in wrap(&text, 104) {
+            for part in wrap(&text, 92) {
                 self.text(50, 12, INK, "", &part);
                 self.down(17);
             }
         }
         self.down(8);
         let colour = if face.verdict.is_ok() { GOOD } else { BAD };
-        for part in wrap(&face.verdict_text(), 80) {
+        for part in wrap(&face.verdict_text(), 72) {
             self.text(32, 15, colour, r#" font-weight="bold""#, &part);
             self.down(19);
         }

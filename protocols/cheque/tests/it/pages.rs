@@ -137,14 +137,3 @@ fn a_bad_cheque_says_which_signature_is_bad() {
     let drawn = examine(world.draw(order(false)).into_bundle(), &world.trust()).unwrap();
     assert!(terminal(&drawn).contains("has not countersigned"));
 }
-
-/// Writes the pages where a browser can look at them, when asked to.
-#[test]
-fn pages_can_be_looked_at() {
-    let world = World::new(95);
-    let Some(dir) = std::env::var_os("CHEQUE_PAGES") else { return };
-    let [text, svg, html] = pages(&world);
-    for (name, page) in [("cheque.txt", text), ("cheque.svg", svg), ("cheque.html", html)] {
-        std::fs::write(std::path::Path::new(&dir).join(name), page).unwrap();
-    }
-}

@@ -66,7 +66,7 @@ fn entry(state: State, reserved: bool) -> Entry {
     }
 }
 
-/// What the contract says, written down a second time: the state after, and a return code if one is answered.
+/// The rules, written down a second time in another shape: the state after, and a return code if one is answered.
 /// `None`: refused.
 fn oracle(state: State, reserved: bool, event: Event, today: &str) -> Option<(State, Option<ReturnCode>)> {
     use State::{
@@ -125,7 +125,7 @@ fn answered(effect: &Effect, event: Event) -> Option<ReturnCode> {
 }
 
 #[test]
-fn every_pair_of_state_and_event_is_decided_as_the_contract_says() {
+fn every_pair_of_state_and_event_is_decided_as_the_rules_say() {
     let (mut legal, mut illegal) = (0, 0);
     for state in State::ALL {
         for reserved in [false, true] {
