@@ -119,3 +119,21 @@ fn invited_banks_only_and_operators_commands() {
     });
     assert!(held.is_some(), "{}", world.audit(&["center", "north"]).value);
 }
+
+#[test]
+fn a_bank_that_has_just_joined_is_believed_at_once() {
+    let mut world = World::empty();
+    world.ok(&["center", "init", "--home", "@center", "--name", "center"]);
+    world.start("center");
+    world.bank("north", "CNY");
+    world.wallet("alice", "north");
+    world.fund("north", "alice", "10.00");
+    world.ok(&["wallet", "withdraw", "--home", "@alice", "10.00"]);
+    world.bank("south", "CNY");
+    world.shop();
+    let uri = world.request("1.00", "A-1");
+    let paid = wait_until(Duration::from_secs(20), || {
+        (world.run(&["wallet", "pay", "--home", "@alice", &uri]).value["outcome"] == "paid").then_some(())
+    });
+    assert!(paid.is_some(), "{}", world.run(&["wallet", "pay", "--home", "@alice", &uri]).value);
+}

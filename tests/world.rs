@@ -90,14 +90,25 @@ impl World {
         let mut world = Self::empty();
         world.ok(&["center", "init", "--home", "@center", "--name", "center"]);
         world.start("center");
+        // Both are members before either looks around.
         for bank in ["north", "south"] {
-            world.bank(bank, "CNY");
+            world.found(bank, "CNY");
+        }
+        for bank in ["north", "south"] {
+            world.start(bank);
+            world.pinned(bank);
         }
         world
     }
 
     /// A bank of the center, running.
     pub(crate) fn bank(&mut self, name: &str, currency: &str) {
+        self.found(name, currency);
+        self.start(name);
+        self.pinned(name);
+    }
+
+    fn found(&self, name: &str, currency: &str) {
         let (center, home) = (self.url("center"), format!("@{name}"));
         self.ok(&[
             "bank",
@@ -111,7 +122,16 @@ impl World {
             "--currency",
             currency,
         ]);
-        self.start(name);
+    }
+
+    /// A bank is ready before its keys stand in the center's log; what needs coins of it waits for that.
+    pub(crate) fn pinned(&self, name: &str) {
+        let home = format!("@{name}");
+        let pinned = wait_until(Duration::from_secs(20), || {
+            let status = self.ok(&["bank", "status", "--home", &home]);
+            (status["keysets"][0]["pinned"] == true).then_some(())
+        });
+        assert!(pinned.is_some(), "the keys of {name} are not pinned: {}", self.log(name));
     }
 
     /// The banks, a shop at south (running), Alice with 100.00 on her account at north and `coins` of it in her

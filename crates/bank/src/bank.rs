@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::members::NEWS_PAUSE;
 use arc_swap::ArcSwap;
 use feiqian_crypto::snowblind::CommitmentPool;
 use feiqian_crypto::{Digest, Id16};
 use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_money::{Amount, Minor};
-use feiqian_node::{Endpoint, Identity, Members, Seams, Target};
+use feiqian_node::{Coalesced, Endpoint, Identity, Members, Seams, Target};
 use feiqian_online_cash::signed::WireChain;
 use feiqian_pki::{Authority, Chain, KeyPair, Role, TrustedRoot};
 use feiqian_wire::Timestamp;
@@ -70,7 +71,7 @@ pub struct Bank {
     pub(crate) center: Target,
     pub(crate) ring: ArcSwap<Ring>,
     pub(crate) rotating: tokio::sync::Mutex<()>,
-    pub(crate) syncing: tokio::sync::Mutex<Option<Timestamp>>,
+    pub(crate) news: Coalesced,
     /// Names this run: sessions of another run are void.
     pub(crate) instance: Id16,
     pool: Mutex<CommitmentPool>,
@@ -121,7 +122,7 @@ impl Bank {
             center,
             ring: ArcSwap::from_pointee(Ring::default()),
             rotating: tokio::sync::Mutex::new(()),
-            syncing: tokio::sync::Mutex::new(None),
+            news: Coalesced::new(NEWS_PAUSE),
             instance: Id16::random(&mut seams.entropy.rng()),
             pool: Mutex::new(CommitmentPool::new(config.pool_size)),
             sessions: Mutex::new(Sessions::default()),

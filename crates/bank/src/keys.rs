@@ -205,6 +205,15 @@ impl Bank {
         if pinned { self.sync().await } else { Ok(()) }
     }
 
+    /// The own keysets whose coins are worth something, pinned or not, oldest first.
+    #[must_use]
+    pub fn own_keysets(&self) -> Vec<Keyset> {
+        let now = self.now();
+        let ring = self.ring.load();
+        let live = ring.keysets.iter().filter(|known| now < known.keyset.grace_until);
+        live.map(|known| known.keyset.clone()).collect()
+    }
+
     /// An epoch that no longer issues needs no secrets: what is deleted cannot be stolen.
     fn forget_secrets(&self) -> Result<(), Fault> {
         let now = self.now();
@@ -236,14 +245,10 @@ impl Bank {
         _peer: Peer,
         (): (),
     ) -> Result<Bounded<Keyset, 32>, Fault> {
-        let now = self.now();
-        let ring = self.ring.load();
-        let mut live: Vec<Keyset> = ring
-            .keysets
-            .iter()
-            .map(|known| known.keyset.clone())
-            .filter(|keyset| now < keyset.grace_until)
-            .collect();
+        // What is not pinned yet is nobody's business: a wallet would take it for a keyset made for it alone.
+        let view = self.members.snapshot();
+        let mut live = self.own_keysets();
+        live.retain(|keyset| view.pins.contains(&keyset.digest()));
         let surplus = live.len().saturating_sub(32);
         Ok(Bounded::new(live.split_off(surplus))?)
     }

@@ -1,6 +1,7 @@
 //! What the center tells its members, kept in the store so that a restart needs no center.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use feiqian_clearing::membership::{BankEntry, Directory, Funding, RegisterRequest, RegisterResponse};
 use feiqian_ledger::book;
@@ -16,8 +17,8 @@ use crate::chart::{Event, Post, id};
 use crate::refusal::{Refusal, from_blob, to_blob};
 use crate::tables::{MEMBER, MEMBER_PIN};
 
-/// The shortest time between two questions to the center that calls of others cause, seconds.
-const SYNC_AT_MOST_EVERY: u64 = 2;
+/// The shortest time between two questions to the center for news.
+pub(crate) const NEWS_PAUSE: Duration = Duration::from_millis(200);
 
 /// The view as stored; an empty one when nothing is stored or it no longer holds.
 pub(crate) async fn restore(
@@ -48,35 +49,17 @@ pub(crate) async fn restore(
 }
 
 impl Bank {
-    /// Asks the center for its directory and new keysets, and keeps them.
+    /// Asks the center for its directory and new keysets, and keeps them. Who asks at the same time shares one
+    /// question, and questions are [`NEWS_PAUSE`] apart: calls of others can cause them.
     ///
     /// # Errors
     /// `UNAVAILABLE` when the center cannot be reached, or what it shows does not hold.
     pub async fn sync(self: &Arc<Self>) -> Result<(), Fault> {
-        let mut last = self.syncing.lock().await;
-        let now = self.now();
-        self.members.sync(&*self.seams.network, now).await?;
-        *last = Some(now);
-        self.keep_members().await
-    }
-
-    /// As [`Bank::sync`], but not again within two seconds, and a failure is only logged: for calls that name
-    /// something not known here yet. Answers whether the center was asked.
-    pub(crate) async fn sync_for_others(self: &Arc<Self>) -> bool {
-        let recently = {
-            let last = self.syncing.lock().await;
-            last.is_some_and(|last| self.now().seconds_since(last) < SYNC_AT_MOST_EVERY)
+        let fetch = || async {
+            self.members.sync(&*self.seams.network, self.now()).await?;
+            self.keep_members().await
         };
-        if recently {
-            return false;
-        }
-        match self.sync().await {
-            Ok(()) => true,
-            Err(fault) => {
-                tracing::debug!(%fault, "the center was asked for news");
-                false
-            }
-        }
+        self.news.run(fetch).await
     }
 
     /// Writes the current view to the store: the directory, and what is new of the log.

@@ -118,24 +118,24 @@ impl Redemption {
 }
 
 impl Bank {
-    /// Checks an item; asks the center for news once when it names something not known here.
+    /// Checks an item. Before it refuses a bank, key or payee that it does not know, it asks the center for news:
+    /// `UNAVAILABLE` when there is no answer, since a refusal would be final.
     pub(crate) async fn verify_item(
         self: &Arc<Self>,
         item: &CashItem,
         now: Timestamp,
-    ) -> Result<VerifiedPayment, Rejection> {
-        let check = |bank: &Self| {
-            let view = bank.members.snapshot();
+    ) -> Result<VerifiedPayment, Fault> {
+        let check = || {
+            let view = self.members.snapshot();
             let checker = Checker { pins: &view.pins, authorities: &*view, now };
-            checker.verify(item, &mut bank.seams.entropy.rng())
+            checker.verify(item, &mut self.seams.entropy.rng())
         };
-        match check(self) {
-            Err(Rejection::DenominationUnknown(_) | Rejection::CertificateInvalid(_))
-                if self.sync_for_others().await =>
-            {
-                check(self)
+        match check() {
+            Err(Rejection::DenominationUnknown(_) | Rejection::CertificateInvalid(_)) => {
+                self.sync().await?;
+                Ok(check()?)
             }
-            verdict => verdict,
+            verdict => Ok(verdict?),
         }
     }
 
@@ -144,13 +144,13 @@ impl Bank {
         self: &Arc<Self>,
         item: &CashItem,
         now: Timestamp,
-    ) -> Result<VerifiedPayment, Rejection> {
+    ) -> Result<VerifiedPayment, Fault> {
         let payment = self.verify_item(item, now).await?;
         if payment.issuing_bank != self.config.name {
-            return Err(Rejection::WrongBank(format!("the coins are of {}", payment.issuing_bank)));
+            return Err(Rejection::WrongBank(format!("the coins are of {}", payment.issuing_bank)).into());
         }
         if payment.request.request.amount.currency != self.config.currency {
-            return Err(Rejection::WrongCurrency);
+            return Err(Rejection::WrongCurrency.into());
         }
         Ok(payment)
     }

@@ -201,8 +201,9 @@ impl Merchant {
             checked,
             Err(Rejection::DenominationUnknown(_) | Rejection::CertificateInvalid(_) | Rejection::KeyExpired)
         );
-        // A keyset may have been pinned since we last looked.
-        if unknown && self.sync_again().await.is_ok() {
+        // A bank may have joined or a keyset been pinned since we last looked; without news nothing is refused.
+        if unknown {
+            self.sync().await?;
             checked = self.check(&item);
         }
         checked?;
@@ -236,7 +237,7 @@ impl Merchant {
         };
         let mut view = self.view();
         let mut state = self.judge(&taken, &outcome, &view);
-        if state.is_err() && self.sync_again().await.is_ok() {
+        if state.is_err() && self.sync().await.is_ok() {
             view = self.view();
             state = self.judge(&taken, &outcome, &view);
         }

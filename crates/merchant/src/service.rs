@@ -8,8 +8,8 @@ use axum::Router;
 use feiqian_clearing::membership::{About, Directory};
 use feiqian_ledger::store::{StoreError, StoreExt, Tx, Value as Stored};
 use feiqian_node::{
-    Access, Backoff, Endpoint, Home, Identity, MemberView, Members, Route, Routes, Seams, Service, Shutdown,
-    Target,
+    Access, Backoff, Coalesced, Endpoint, Home, Identity, MemberView, Members, Route, Routes, Seams, Service,
+    Shutdown, Target,
 };
 use feiqian_online_cash::keyset::PinEntry;
 use feiqian_online_cash::payment::Payment;
@@ -17,7 +17,7 @@ use feiqian_pki::Role;
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Blob, Bounded, Limit, Text, Timestamp, codec};
 use serde_json::Value;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Notify;
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -25,8 +25,8 @@ use crate::init::{FirstView, center_url, directory_of};
 use crate::keys::Keys;
 use crate::tables::{MEMBER_DIRECTORY, MEMBER_ENTRY};
 
-/// After how many seconds an unknown key is reason enough to ask the center again.
-const ASK_AGAIN_SECONDS: u64 = 5;
+/// The shortest time between two questions to the center for news.
+const NEWS_PAUSE: Duration = Duration::from_millis(200);
 
 /// A merchant.
 pub struct Merchant {
@@ -36,8 +36,8 @@ pub struct Merchant {
     pub(crate) members: Members,
     /// Where evidence is written; nowhere without a home.
     pub(crate) home: Option<Home>,
-    /// Held while the members' view is brought up to date; when that was last tried.
-    syncing: Mutex<Option<Timestamp>>,
+    /// One question to the center for all who need news.
+    news: Coalesced,
     /// Something became pending.
     pub(crate) pending: Notify,
 }
@@ -92,8 +92,8 @@ impl Merchant {
             None => MemberView::empty(keys.root.clone()),
         };
         let members = Members::new(view, &center_url(&config)?);
-        let (syncing, pending) = (Mutex::new(None), Notify::new());
-        Ok(Arc::new(Self { config, keys, seams, members, home, syncing, pending }))
+        let (news, pending) = (Coalesced::new(NEWS_PAUSE), Notify::new());
+        Ok(Arc::new(Self { config, keys, seams, members, home, news, pending }))
     }
 
     /// The settings.
@@ -116,27 +116,17 @@ impl Merchant {
         })
     }
 
-    /// Brings the members' view up to date and keeps it.
+    /// Brings the members' view up to date and keeps it. Who asks at the same time shares one question, and
+    /// questions are [`NEWS_PAUSE`] apart: calls of others can cause them.
     ///
     /// # Errors
     /// `UNAVAILABLE` when the center cannot be reached; otherwise what is wrong with what it shows.
     pub async fn sync(&self) -> Result<(), Fault> {
-        self.sync_after(0).await
+        self.news.run(|| self.fetch_news()).await
     }
 
-    /// The same, for a key that is not known, unless that was done a moment ago.
-    pub(crate) async fn sync_again(&self) -> Result<(), Fault> {
-        self.sync_after(ASK_AGAIN_SECONDS).await
-    }
-
-    async fn sync_after(&self, pause: u64) -> Result<(), Fault> {
-        let mut last = self.syncing.lock().await;
-        let now = self.seams.clock.now();
-        if last.is_some_and(|last| now.seconds_since(last) < pause) {
-            return Ok(());
-        }
-        *last = Some(now);
-        self.members.sync(&*self.seams.network, now).await?;
+    async fn fetch_news(&self) -> Result<(), Fault> {
+        self.members.sync(&*self.seams.network, self.seams.clock.now()).await?;
         let view = self.members.snapshot();
         let (directory, entries) = (codec::encode(&directory_of(&view)?)?, view.entries().to_vec());
         let work = move |tx: &mut dyn Tx| keep_view(tx, &directory, &entries);
@@ -223,9 +213,14 @@ impl Service for Merchant {
         if let Err(fault) = self.write_missing_evidence().await {
             tracing::warn!(%fault, "evidence could not be written");
         }
+        let mut sync_at = Timestamp::new(0);
         while !shutdown.is_triggered() {
-            if let Err(fault) = self.sync_after(self.config.sync_seconds).await {
-                tracing::debug!(%fault, "the members' view stays as it is");
+            let now = self.seams.clock.now();
+            if now >= sync_at {
+                sync_at = now.saturating_add(self.config.sync_seconds);
+                if let Err(fault) = self.sync().await {
+                    tracing::debug!(%fault, "the members' view stays as it is");
+                }
             }
             match self.resume().await {
                 Ok(true) => backoff.reset(),

@@ -54,6 +54,6 @@ pub use network::{
 pub use route::{Access, Peer, PeerCertificate, Route, Routes, deliver};
 pub use seams::{Seams, Service};
 pub use server::{ServerIdentity, ServerLimits, serve, serve_with};
-pub use task::{Backoff, Shutdown};
+pub use task::{Backoff, Coalesced, Shutdown};
 pub use tls::TlsError;
 pub use trust::Trust;

@@ -1,9 +1,12 @@
 //! Long-running work: how it is told to stop, and how it waits between attempts.
 
+use std::future::Future;
 use std::time::Duration;
 
+use feiqian_wire::error::Fault;
 use rand::Rng;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 
 /// A signal to stop, shared by every task of a node. Clones are one signal.
 #[derive(Clone, Debug)]
@@ -106,8 +109,50 @@ impl Backoff {
     }
 }
 
+/// One fetch for many who ask at once.
+///
+/// A fetch serves everybody who asked before it began, so nobody is answered from news older than the question; two
+/// fetches begin at least a pause apart, so nobody can make a node ask without end. Whoever comes in the pause waits.
+#[derive(Debug)]
+pub struct Coalesced {
+    pause: Duration,
+    last: Mutex<Option<(Instant, Result<(), Fault>)>>,
+}
+
+impl Coalesced {
+    /// Fetches that begin at least `pause` apart.
+    #[must_use]
+    pub fn new(pause: Duration) -> Self {
+        Self { pause, last: Mutex::new(None) }
+    }
+
+    /// Waits for a fetch that begins after this call, own or another's.
+    ///
+    /// # Errors
+    /// The fault of that fetch.
+    pub async fn run<F>(&self, fetch: impl FnOnce() -> F) -> Result<(), Fault>
+    where
+        F: Future<Output = Result<(), Fault>>,
+    {
+        let asked = Instant::now();
+        let mut last = self.last.lock().await;
+        if let Some((begun, result)) = &*last {
+            // Strictly later: on a simulated clock, what happens at one instant is in no order.
+            if *begun > asked {
+                return result.clone();
+            }
+            tokio::time::sleep(self.pause.saturating_sub(begun.elapsed())).await;
+        }
+        let begun = Instant::now();
+        let result = fetch().await;
+        *last = Some((begun, result.clone()));
+        result
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use feiqian_wire::error::Code;
     use rand::SeedableRng;
     use rand::rngs::ChaCha12Rng;
 
@@ -134,6 +179,26 @@ mod tests {
         shutdown.wait().await;
         assert!(shutdown.is_triggered());
         Ok(())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_fetch_serves_all_who_asked_before_it_began() {
+        let fetches = std::sync::atomic::AtomicU32::new(0);
+        let count = || fetches.load(std::sync::atomic::Ordering::SeqCst);
+        let news = Coalesced::new(Duration::from_secs(1));
+        let fetch = || async {
+            fetches.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Ok(())
+        };
+        let begun = Instant::now();
+        let (first, second, third) = tokio::join!(news.run(fetch), news.run(fetch), news.run(fetch));
+        assert_eq!((first, second, third), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(count(), 2, "the two that asked while the first fetch ran share one that began later");
+        assert!(begun.elapsed() >= Duration::from_secs(1), "and it kept the pause");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let failed = news.run(|| async { Err(Fault::new(Code::Unavailable, "no answer")) }).await;
+        assert_eq!(failed.map_err(|fault| fault.code), Err(Code::Unavailable));
     }
 
     #[tokio::test]

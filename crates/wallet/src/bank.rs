@@ -113,6 +113,10 @@ impl Wallet {
             .filter(|keyset| keyset.keys.iter().all(|key| key.issue_from <= now && now < key.issue_until))
             .map(Keyset::digest)
             .collect();
+        if shown.is_empty() {
+            return Err(Failure::new(Code::Unavailable, format!("bank {bank} has no keyset pinned yet"))
+                .hint("it is starting, or the center is down: try again in a moment"));
+        }
         let settled = |view: &feiqian_node::MemberView| {
             shown.iter().all(|digest| view.pins.contains(digest))
                 && view.pins.current(bank, currency, now).is_some()

@@ -12,7 +12,7 @@
 //! | [`content`] | what the blocks say |
 //! | [`bundle`] | the file: blocks and removable attachments |
 //! | [`progress`] | what may follow what, and who may sign it |
-//! | [`trust`], [`verify`] | judging a document: every signature's state, one verdict |
+//! | [`trust`], [`mod@verify`] | judging a document: every signature's state, one verdict |
 //! | [`book`], [`steps`] | draw, countersign, certify, endorse, deposit, return, receipt |
 //! | [`codes`] | return codes |
 //! | [`state`], [`table`], [`register`] | the cheque's life at the drawee: one table of states and events |

@@ -241,7 +241,8 @@ async fn hostile_values_are_refused_and_change_nothing() {
         (broken(&|coin| coin.share.coin.key = EncodedPoint([0; 32])), Code::Malformed),
         (broken(&|coin| coin.share.coin.key = EncodedPoint([0xff; 32])), Code::Malformed),
         (broken(&|coin| coin.share.coin.denomination = north.key(128).id), Code::SignatureInvalid),
-        (broken(&|coin| coin.share.coin.denomination = crate::world::digest(9)), Code::DenominationUnknown),
+        // The center may know it, and cannot be asked here: nothing is refused for good.
+        (broken(&|coin| coin.share.coin.denomination = crate::world::digest(9)), Code::Unavailable),
         (listed(&[0, 0]), Code::CoinRepeated),
         (pay(&request, &[(&coins[0], 32), (&foreign[0], 32)]), Code::WrongBank),
         (listed(&[]), Code::ContributionInvalid),

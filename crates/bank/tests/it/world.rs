@@ -219,10 +219,8 @@ impl World {
         let mut pins = Vec::new();
         let mut banks = Vec::new();
         for node in nodes {
-            let keysets: Bounded<feiqian_online_cash::keyset::Keyset, 32> =
-                node.ask(None, "/v1/keysets", &()).await.unwrap();
             let signer = self.signer_chain(node);
-            pins.extend(keysets.into_vec().into_iter().map(|keyset| PinEntry {
+            pins.extend(node.bank.own_keysets().into_iter().map(|keyset| PinEntry {
                 pinned_at: Timestamp::new(NOW),
                 keyset,
                 signer: signer.clone(),

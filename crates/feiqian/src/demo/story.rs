@@ -91,11 +91,30 @@ impl Story {
         for bank in ["north", "south"] {
             let home = format!("@{bank}");
             self.ok(&["bank", "init", "--home", &home, "--name", bank, "--center", &center]).await?;
+        }
+        for bank in ["north", "south"] {
             self.world.start("bank", bank).await?;
+            self.pinned(&format!("@{bank}")).await?;
             let url = shortened(self.world.url(bank)?);
             self.note(format!("bank {bank} listens at {url}; its settlement account holds 1000000.00"));
         }
         self.done()
+    }
+
+    /// Waits until the bank's keys stand in the log that the center shows to everybody.
+    async fn pinned(&mut self, home: &str) -> Told {
+        let begun = Instant::now();
+        loop {
+            let status = self.ok(&["bank", "status", "--home", home]).await?;
+            let keysets = at(&status, "keysets").as_array().into_iter().flatten();
+            if keysets.into_iter().any(|keyset| *at(keyset, "pinned") == true) {
+                return Ok(());
+            }
+            if begun.elapsed() > PATIENCE {
+                return Err(broken(format!("the keys of the bank at {home} are not pinned")));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     async fn open_accounts(&mut self) -> Told {
