@@ -2,8 +2,8 @@
 //!
 //! | module | idea |
 //! |---|---|
-//! | [`config`], [`init`], [`tables`] | settings, a new home, what is remembered |
-//! | [`audit`] | everything recomputed from primary rows |
+//! | [`config`], [`mod@init`], [`tables`] | settings, a new home, what is remembered |
+//! | [`mod@audit`] | everything recomputed from primary rows |
 //! | [`chart`] | the chart of accounts |
 //! | `accounts` | opening, enrolment, the holder of a call's certificate |
 //! | `keys`, [`secrets`] | denomination keys: schedule, rotation, pinning |

@@ -50,7 +50,7 @@ pub(crate) async fn restore(
 
 impl Bank {
     /// Asks the center for its directory and new keysets, and keeps them. Who asks at the same time shares one
-    /// question, and questions are [`NEWS_PAUSE`] apart: calls of others can cause them.
+    /// question, and questions are 200 ms apart: calls of others can cause them.
     ///
     /// # Errors
     /// `UNAVAILABLE` when the center cannot be reached, or what it shows does not hold.

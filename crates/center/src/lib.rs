@@ -11,11 +11,11 @@
 //! | [`config`] | settings of a center |
 //! | [`tables`] | what it remembers |
 //! | [`keys`] | its keys and certificates |
-//! | [`init`] | makes a home |
+//! | [`mod@init`] | makes a home |
 //! | [`service`] | the running center: calls, commands, background |
 //! | [`command`] | the operator's commands and their answers |
 //! | [`settlement`] | the chart of accounts and the ids of transfers |
-//! | [`audit`] | recomputes everything from primary rows |
+//! | [`mod@audit`] | recomputes everything from primary rows |
 //!
 //! # Security
 //!

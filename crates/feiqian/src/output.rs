@@ -90,7 +90,7 @@ pub(crate) fn render(value: &Value) -> String {
     if !simple.is_empty() {
         let mut table = table();
         for (name, value) in simple {
-            table.add_row([name.replace('_', " "), cell(value)]);
+            table.add_row([name.replace('_', " "), cell(name, value)]);
         }
         parts.push(table.to_string());
     }
@@ -129,21 +129,29 @@ fn list(items: &[Value]) -> String {
     let mut table = table();
     table.set_header(columns.iter().map(|name| name.replace('_', " ")));
     for object in objects {
-        table.add_row(columns.iter().map(|name| object.get(*name).map(cell).unwrap_or_default()));
+        table.add_row(columns.iter().map(|name| object.get(*name).map(|value| cell(name, value)).unwrap_or_default()));
     }
     table.to_string()
 }
 
-fn cell(value: &Value) -> String {
+fn cell(name: &str, value: &Value) -> String {
     match value {
         Value::Object(fields) => fields
             .iter()
-            .map(|(name, value)| format!("{}: {}", name.replace('_', " "), cell(value)))
+            .map(|(name, value)| format!("{}: {}", name.replace('_', " "), cell(name, value)))
             .collect::<Vec<_>>()
             .join("\n"),
-        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join("\n"),
-        other => plain(other),
+        Value::Array(items) => items.iter().map(|item| cell(name, item)).collect::<Vec<_>>().join("\n"),
+        other => time(name, other).unwrap_or_else(|| plain(other)),
     }
+}
+
+/// Unix seconds as people write times; in JSON they stay numbers.
+fn time(name: &str, value: &Value) -> Option<String> {
+    let is_time = matches!(name, "at" | "now" | "expires") || name.ends_with("_until") || name.ends_with("_at");
+    let seconds = value.as_i64().or_else(|| value.as_str()?.parse().ok()).filter(|_| is_time)?;
+    let time = jiff::Timestamp::from_second(seconds).ok()?;
+    Some(time.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 fn plain(value: &Value) -> String {
@@ -183,5 +191,12 @@ mod tests {
         for part in ["balance", "1.00", "entries", "what", "pay", "2.00"] {
             assert!(text.contains(part), "{text}");
         }
+    }
+
+    #[test]
+    fn times_are_written_as_people_write_them() {
+        let text = render(&json!({"expires": "1795310836", "seconds": "1795310836"}));
+        assert!(text.contains("2026-11-22 01:27:16Z"), "{text}");
+        assert!(text.contains("1795310836"), "only times are: {text}");
     }
 }

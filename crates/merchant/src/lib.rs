@@ -9,11 +9,11 @@
 //! |---|---|
 //! | [`config`] | settings |
 //! | [`tables`] | what it remembers |
-//! | [`init`] | enrolment at its bank, and the home |
+//! | [`mod@init`] | enrolment at its bank, and the home |
 //! | [`keys`] | TLS and document-signing key |
 //! | [`service`] | the running merchant: calls, commands, background |
 //! | [`command`] | the operator's commands and their answers |
-//! | [`audit`] | recomputes everything from primary rows |
+//! | [`mod@audit`] | recomputes everything from primary rows |
 //!
 //! # Security
 //!

@@ -117,7 +117,7 @@ impl Merchant {
     }
 
     /// Brings the members' view up to date and keeps it. Who asks at the same time shares one question, and
-    /// questions are [`NEWS_PAUSE`] apart: calls of others can cause them.
+    /// questions are 200 ms apart: calls of others can cause them.
     ///
     /// # Errors
     /// `UNAVAILABLE` when the center cannot be reached; otherwise what is wrong with what it shows.

@@ -6,13 +6,13 @@
 //!
 //! | module | idea |
 //! |---|---|
-//! | [`config`], [`tables`], [`init`] | the home: settings, what the store keeps, how it is made and opened |
+//! | [`config`], [`tables`], [`mod@init`] | the home: settings, what the store keeps, how it is made and opened |
 //! | [`command`] | what the owner can ask, and the answers |
 //! | [`wallet`] | the running wallet and its view of the center's members |
 //! | `session` | one issuance from plan to coins, resumable at every commit |
 //! | `pledge` | what was signed away of each coin, and **the rule** that keeps an honest owner honest |
 //! | `withdraw`, `pay`, `deposit`, `request`, `receive`, `refresh` | one command each |
-//! | [`audit`] | recomputes everything from the store |
+//! | [`mod@audit`] | recomputes everything from the store |
 //!
 //! # The rule
 //!
