@@ -135,3 +135,17 @@ fn a_damaged_file_is_named() {
     audit.refused("BROKEN_INVARIANT");
     assert!(audit.value["findings"].to_string().contains("north"), "{}", audit.value);
 }
+
+#[test]
+fn a_missing_store_is_named() {
+    let mut world = World::banks();
+    world.stop_all();
+    let dir = world.home("north");
+    for name in ["store.db", "store.db-wal", "store.db-shm"] {
+        let path = dir.join(name);
+        assert!(!path.exists() || std::fs::remove_file(&path).is_ok());
+    }
+    let audit = world.audit(&["center", "north"]);
+    audit.refused("BROKEN_INVARIANT");
+    assert!(audit.value["findings"].to_string().contains("missing"), "{}", audit.value);
+}

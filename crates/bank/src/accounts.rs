@@ -89,8 +89,17 @@ pub(crate) fn count(tx: &mut dyn Tx, id: Id16, withdrawn: Minor, deposited: Mino
 pub(crate) struct Holder {
     pub(crate) account: Id16,
     pub(crate) token: Text<64>,
-    /// The document-signing key enrolled last.
+    /// The document-signing key enrolled together with the certificate's; enrolled last unless `barred`.
     pub(crate) signing_key: [u8; 32],
+    /// Why this certificate begins nothing new: the account is closed, or was enrolled with other keys since.
+    pub(crate) barred: Option<Fault>,
+}
+
+impl Holder {
+    /// Refuses whoever may only look after what was begun.
+    pub(crate) fn check_current(&self) -> Result<(), Fault> {
+        self.barred.clone().map_or(Ok(()), Err)
+    }
 }
 
 /// The digest under which a code is stored.
@@ -103,8 +112,16 @@ fn pki_fault(error: &PkiError) -> Fault {
 }
 
 impl Bank {
-    /// The account of a certified caller; its certificate must be of the keys enrolled last.
+    /// The account of a certified caller; it must be open, and the certificate of the keys enrolled last.
     pub(crate) async fn holder(&self, peer: &Peer) -> Result<Holder, Fault> {
+        let holder = self.owner(peer).await?;
+        holder.check_current()?;
+        Ok(holder)
+    }
+
+    /// The account of a certified caller, also when it is closed or the certificate is of keys enrolled earlier: what was
+    /// answered or paid to an account stays within its holder's reach.
+    pub(crate) async fn owner(&self, peer: &Peer) -> Result<Holder, Fault> {
         let verified = peer.certified()?;
         let subject = &verified.subject;
         if subject.bank_name() != Some(self.name()) {
@@ -114,21 +131,28 @@ impl Bank {
         let account: Id16 =
             token.parse().map_err(|_| Fault::new(Code::AccountUnknown, "no such account at this bank"))?;
         let transport_key = verified.public_key;
-        let signing_key = self
+        let (signing_key, barred) = self
             .seams
             .store
             .read(move |tx: &mut dyn Tx| {
-                open_account(tx, account)?;
-                let sql = "SELECT signing_key, transport_key FROM holder WHERE account = ?1 ORDER BY number DESC LIMIT 1";
-                let rows = tx.select(sql, &[account.into()])?;
-                let enrolled = rows.first().map(|row| Ok::<_, StoreError>((row.array(0)?, row.array::<32>(1)?))).transpose()?;
-                match enrolled {
-                    Some((signing_key, known)) if known == transport_key => Ok::<[u8; 32], Refusal>(signing_key),
-                    _ => Err(Fault::new(Code::Forbidden, "the account has been enrolled with other keys").into()),
+                let row = tx.find(&ACCOUNT, &[account.into()])?;
+                let row =
+                    row.ok_or_else(|| Fault::new(Code::AccountUnknown, "no such account at this bank"))?;
+                let closed = AccountRow::from_row(&row)?.check_open().err();
+                let superseded =
+                    || Fault::new(Code::Forbidden, "the account has been enrolled with other keys");
+                let sql =
+                    "SELECT signing_key, transport_key FROM holder WHERE account = ?1 ORDER BY number DESC";
+                for (age, row) in tx.select(sql, &[account.into()])?.iter().enumerate() {
+                    if row.array::<32>(1)? == transport_key {
+                        let barred = closed.or_else(|| (age > 0).then(superseded));
+                        return Ok::<([u8; 32], Option<Fault>), Refusal>((row.array(0)?, barred));
+                    }
                 }
+                Err(closed.unwrap_or_else(superseded).into())
             })
             .await?;
-        Ok(Holder { account, token: Text::new(token)?, signing_key })
+        Ok(Holder { account, token: Text::new(token)?, signing_key, barred })
     }
 
     /// `POST /v1/enrol`.

@@ -52,7 +52,7 @@ pub enum Command {
     },
     /// All accounts.
     AccountList,
-    /// Closes an account whose balance is zero.
+    /// Closes an account whose balance is zero and which has no pending presentment and no open session.
     AccountClose {
         /// The account's name.
         name: Name,
@@ -257,7 +257,7 @@ impl Bank {
     }
 
     async fn account_close(self: &Arc<Self>, name: Name) -> Result<AccountAnswer, Fault> {
-        let now = self.now().seconds();
+        let (now, instance) = (self.now().seconds(), self.instance);
         let work = move |tx: &mut dyn Tx| {
             let mut row = find_named(tx, name.as_str())?.ok_or_else(|| unknown(name.as_str()))?;
             if row.closed.is_none() {
@@ -267,6 +267,14 @@ impl Bank {
                     return Err(Fault::new(Code::Conflict, "the account is not empty")
                         .hint("pay its balance out first, and let what is pending end")
                         .into());
+                }
+                if in_use(tx, row.id, instance, now)? {
+                    return Err(Fault::new(
+                        Code::Conflict,
+                        "the account has items on their way or open sessions",
+                    )
+                    .hint("let what is pending end")
+                    .into());
                 }
                 row.closed = Some(now);
                 tx.update(&ACCOUNT, &row.values()?)?;
@@ -349,6 +357,15 @@ fn open_named(tx: &mut dyn Tx, name: &str) -> Result<AccountRow, Refusal> {
         None => Ok(row),
         Some(_) => Err(Fault::new(Code::AccountClosed, format!("account {name} is closed")).into()),
     }
+}
+
+/// Whether something on its way may still move the account's money.
+fn in_use(tx: &mut dyn Tx, account: Id16, instance: Id16, now: u64) -> Result<bool, StoreError> {
+    let presented = "SELECT 1 FROM presentment WHERE state = 0 AND account = ?1 LIMIT 1";
+    let session =
+        "SELECT 1 FROM session WHERE state = 0 AND expires > ?2 AND account = ?1 AND instance = ?3 LIMIT 1";
+    let open = [account.into(), Value::unsigned(now)?, instance.into()];
+    Ok(!tx.select(presented, &[account.into()])?.is_empty() || !tx.select(session, &open)?.is_empty())
 }
 
 fn state_of(tx: &mut dyn Tx, account: Id16) -> Result<AccountState, Refusal> {

@@ -19,7 +19,7 @@ use crate::Bank;
 use crate::accounts::{Holder, count, open_account};
 use crate::chart::{Event, Post, along, id};
 use crate::outbox::PresentmentRow;
-use crate::payments::{PaymentRow, outcome_of, refused};
+use crate::payments::{PaymentRow, keep_refusal, outcome_of, refused};
 use crate::refusal::{Refusal, to_blob};
 use crate::register::keep_evidence;
 
@@ -30,13 +30,18 @@ impl Bank {
         peer: Peer,
         item: CashItem,
     ) -> Result<DepositResponse, Fault> {
-        let holder = self.holder(&peer).await?;
+        let holder = self.owner(&peer).await?;
         let digest = item.payment.digest();
         let id = presentment_id(self.name(), holder.token.as_str(), ItemKind::Payment, &digest);
-        if let Some(answer) = self.known_deposit(&holder, id, digest).await? {
+        if let Some(answer) = self.known_deposit(id, digest).await? {
             return Ok(answer);
         }
-        let now = self.now();
+        holder.check_current()?;
+        let (now, expires) = (self.now(), item.request.request.expires);
+        if now >= expires {
+            let expired = Rejection::Expired { expired: expires.seconds(), now: now.seconds() };
+            return Ok(DepositResponse::Final(Outcome::Refused(expired.into())));
+        }
         let payment = self.verify_item(&item, now).await?;
         match &payment.request.request.route {
             Route::Account { bank, account } if *bank == self.config.name && *account == holder.token => {}
@@ -56,19 +61,17 @@ impl Bank {
         self.forwarded(id, expires).await
     }
 
-    /// The answer to a deposit that was made before; `None` for a new one.
+    /// The answer to a deposit that was made before; `None` for a new one. The id is made from the holder's account; whether
+    /// that is still open makes no difference to what was paid.
     async fn known_deposit(
         self: &Arc<Self>,
-        holder: &Holder,
         id: Digest,
         digest: Digest,
     ) -> Result<Option<DepositResponse>, Fault> {
-        let account = holder.account;
         let (presented, paid) = self
             .seams
             .store
             .read(move |tx: &mut dyn Tx| {
-                open_account(tx, account)?;
                 Ok::<_, Refusal>((PresentmentRow::find(tx, &id)?, PaymentRow::find(tx, &digest)?))
             })
             .await?;
@@ -173,6 +176,7 @@ impl Bank {
             state: crate::outbox::State::Pending,
             outcome: None,
             created: self.now().seconds(),
+            tried: 0,
         };
         let work = move |tx: &mut dyn Tx| {
             open_account(tx, row.account)?;
@@ -192,7 +196,36 @@ impl Bank {
             Ok(payment) => self.pay(&presentment, payment).await?,
             Err(refusal) => refused(refusal)?,
         };
+        let outcome = match outcome {
+            Outcome::Refused(fault) => self.refuse_payment(&presentment, fault).await?,
+            outcome => outcome,
+        };
         Ok(Presented { id, outcome })
+    }
+
+    /// Makes a refusal final before it is told: a call made earlier may still wait to be written, and must then find it.
+    async fn refuse_payment(
+        self: &Arc<Self>,
+        presentment: &Presentment<CashItem>,
+        fault: Fault,
+    ) -> Result<Outcome, Fault> {
+        let (id, digest) = (presentment.id, presentment.item.payment.digest());
+        if !presentment.is_consistent(ItemKind::Payment, &digest) {
+            // The id is another item's, which must not suffer.
+            return Ok(Outcome::Refused(fault));
+        }
+        let work = move |tx: &mut dyn Tx| {
+            if let Some(known) = PaymentRow::find(tx, &digest)? {
+                let same = known.presentment == id;
+                return Ok(if same {
+                    Outcome::Paid(known.receipt)
+                } else {
+                    Outcome::AlreadyPaid(known.receipt)
+                });
+            }
+            Ok::<_, Refusal>(Outcome::Refused(keep_refusal(tx, &id, &fault)?))
+        };
+        Ok(self.seams.store.commit("bank.pay.refused", work).await?)
     }
 
     /// Full verification again: neither the center nor the collecting bank is believed. `None` for a payment redeemed before,

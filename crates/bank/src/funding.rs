@@ -302,7 +302,7 @@ fn book_release(tx: &mut dyn Tx, release: &Release) -> Result<(), Refusal> {
 }
 
 /// Marks a payment as never to be redeemed.
-pub(crate) fn release_payment(tx: &mut dyn Tx, digest: &Digest, expires: Timestamp) -> Result<(), Refusal> {
+fn release_payment(tx: &mut dyn Tx, digest: &Digest, expires: Timestamp) -> Result<(), Refusal> {
     if tx.find(&RELEASED, &[(*digest).into()])?.is_none() {
         // Whoever names a time beyond the database's integers means the end of time.
         let expires = i64::try_from(expires.seconds()).unwrap_or(i64::MAX);

@@ -77,7 +77,7 @@ impl Bank {
         peer: Peer,
         request: RecoverRequest,
     ) -> Result<BeginResponse, Fault> {
-        let holder = self.holder(&peer).await?;
+        let holder = self.owner(&peer).await?;
         self.resume(Some(holder.account), request.request, None).await?.ok_or_else(unknown)
     }
 
@@ -96,7 +96,7 @@ impl Bank {
         peer: Peer,
         request: FinishRequest,
     ) -> Result<FinishResponse, Fault> {
-        let holder = self.holder(&peer).await?;
+        let holder = self.owner(&peer).await?;
         self.finish(Some(holder), request).await
     }
 
@@ -120,7 +120,7 @@ impl Bank {
         let (row, secrets) = self.draw_session(account, &request)?;
         // Known to memory before it is durable: whoever reads the row finds its secrets.
         let most = self.config.max_open_sessions;
-        self.sessions().add(row.session, secrets, row.expires, self.now(), most)?;
+        self.sessions().add(row.session, secrets, row.expires, account.is_none(), self.now(), most)?;
         let (session, response) = (row.session, row.response());
         let written = self
             .seams
@@ -251,6 +251,9 @@ impl Bank {
         row.check_caller(holder.as_ref().map(|holder| holder.account))?;
         if row.state != State::Open {
             return repeated(&row, &request);
+        }
+        if let Some(holder) = &holder {
+            holder.check_current()?;
         }
         if request.challenges.len() != row.commitments.len() {
             return Err(Fault::new(Code::AmountMismatch, "one challenge for each commitment"));

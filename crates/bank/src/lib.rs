@@ -25,8 +25,10 @@
 //! | `bank.issue.begin`, `.finish`, `.void` | a session; funding and answers; its end without answers |
 //! | `bank.deposit.own`, `bank.deposit.present`, `bank.deposit.outcome` | an own deposit; an item before it is sent; its outcome and credit |
 //! | `bank.pay.payment`, `bank.pay.evidence`, `bank.pay.refund` | the issuing side |
+//! | `bank.pay.refused` | a final refusal of a presentment, before it is told |
+//! | `bank.outbox.try` | when an item was last tried |
 //! | `bank.refund.own`, `bank.refund.present`, `bank.refund.outcome` | the payee's side of refunds |
-//! | `bank.outcome.release` | an expired payment refused for ever |
+//! | `bank.outcome.release` | the time until which expired payments are refused for ever |
 //! | `bank.drop.put`, `.delete`, `.prune` | drop boxes |
 //!
 //! # Enrolment codes

@@ -23,8 +23,10 @@ use crate::tables::PRESENTMENT;
 
 /// How long one attempt waits for the center.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How many pending items one round takes.
+/// How many pending items of one issuing bank one round takes.
 const ROUND: u32 = 256;
+/// After how many failures a round gives an issuing bank up: a bank that hangs costs [`PATIENCE`] each time.
+const FAILURES: u32 = 3;
 
 /// Where a presentment stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub(crate) struct PresentmentRow {
     pub(crate) state: State,
     pub(crate) outcome: Option<Vec<u8>>,
     pub(crate) created: u64,
+    /// When the outbox last tried it; 0 before.
+    pub(crate) tried: u64,
 }
 
 fn kind_number(kind: ItemKind) -> i64 {
@@ -77,10 +81,11 @@ impl PresentmentRow {
             },
             outcome: row.optional_blob(9)?.map(<[u8]>::to_vec),
             created: row.unsigned(10)?,
+            tried: row.unsigned(11)?,
         })
     }
 
-    fn values(&self) -> Result<[Value; 11], StoreError> {
+    fn values(&self) -> Result<[Value; 12], StoreError> {
         Ok([
             self.id.into(),
             kind_number(self.kind).into(),
@@ -93,6 +98,7 @@ impl PresentmentRow {
             Value::Integer(self.state as i64),
             self.outcome.clone().into(),
             Value::unsigned(self.created)?,
+            Value::unsigned(self.tried)?,
         ])
     }
 
@@ -180,7 +186,11 @@ impl Bank {
                 }
             }
             Outcome::DoubleSpent(evidence) => {
-                evidence.verify(&self.root)?;
+                let finding = evidence.verify(&self.root)?;
+                // True evidence about other coins is no answer.
+                if finding.bank != row.bank || !finding.statements.contains(&row.reference) {
+                    return Err(Fault::new(Code::SignatureInvalid, "the evidence is about another payment"));
+                }
                 Outcome::DoubleSpent(evidence)
             }
             Outcome::Refused(fault) => Outcome::Refused(fault),
@@ -212,7 +222,8 @@ impl Bank {
             if receipt.bank == bank.config.name {
                 return Ok(receipt.verify(&bank.signing_key())?);
             }
-            let key = bank.members.snapshot().signer(receipt.bank.as_str(), bank.now())?;
+            let key =
+                bank.members.snapshot().receipt_signer(receipt.bank.as_str(), receipt.paid_at, bank.now())?;
             Ok::<(), Fault>(receipt.verify(&key)?)
         };
         match check(self) {
@@ -296,33 +307,77 @@ impl Bank {
         }
     }
 
-    /// Presents every pending item once; answers whether none is left.
+    /// Presents pending items once, those not tried for longest first, the issuing banks side by side: one that hangs keeps
+    /// no other waiting for more than a round. Answers whether none is left.
     ///
     /// # Errors
     /// The store's.
     pub async fn drain_outbox(self: &Arc<Self>, shutdown: &Shutdown) -> Result<bool, Fault> {
-        let pending = self
+        let banks = self
             .seams
             .store
             .read(|tx: &mut dyn Tx| {
+                let rows =
+                    tx.select("SELECT DISTINCT bank FROM presentment WHERE state = 0 ORDER BY bank", &[])?;
+                rows.iter().map(|row| Ok(row.text(0)?.to_owned())).collect::<Result<Vec<String>, Refusal>>()
+            })
+            .await?;
+        let mut tasks = tokio::task::JoinSet::new();
+        for bank in banks {
+            let (this, shutdown) = (Arc::clone(self), shutdown.clone());
+            tasks.spawn(async move { this.drain_bank(bank, &shutdown).await });
+        }
+        let mut all = true;
+        while let Some(done) = tasks.join_next().await {
+            let done = done.map_err(|error| Fault::new(Code::Internal, format!("outbox: {error}")))?;
+            all &= done?;
+        }
+        Ok(all)
+    }
+
+    /// The part of one issuing bank.
+    async fn drain_bank(self: &Arc<Self>, bank: String, shutdown: &Shutdown) -> Result<bool, Fault> {
+        let pending = self
+            .seams
+            .store
+            .read(move |tx: &mut dyn Tx| {
                 let rows = tx.select(
-                    "SELECT id FROM presentment WHERE state = 0 ORDER BY created, id LIMIT ?1",
-                    &[ROUND.into()],
+                    "SELECT id FROM presentment WHERE state = 0 AND bank = ?1 ORDER BY tried, created, id LIMIT ?2",
+                    &[bank.as_str().into(), ROUND.into()],
                 )?;
                 rows.iter().map(|row| Ok(row.digest(0)?)).collect::<Result<Vec<Digest>, Refusal>>()
             })
             .await?;
-        let mut all = true;
+        let mut failures = 0_u32;
         for id in pending {
             if shutdown.is_triggered() {
                 return Ok(true);
             }
+            self.note_try(id).await?;
             if let Err(fault) = self.forward(id).await {
                 tracing::debug!(%fault, presentment = %id, "still pending");
-                all = false;
+                failures = failures.saturating_add(1);
+                if failures >= FAILURES {
+                    break;
+                }
             }
         }
-        Ok(all)
+        Ok(failures == 0)
+    }
+
+    /// Puts an item behind those that were tried less recently.
+    async fn note_try(&self, id: Digest) -> Result<(), Fault> {
+        let now = self.now().seconds();
+        let work = move |tx: &mut dyn Tx| {
+            if let Some(mut row) = PresentmentRow::find(tx, &id)?
+                && row.state == State::Pending
+            {
+                row.tried = row.tried.max(now);
+                tx.update(&PRESENTMENT, &row.values()?)?;
+            }
+            Ok::<_, Refusal>(())
+        };
+        Ok(self.seams.store.commit("bank.outbox.try", work).await?)
     }
 }
 

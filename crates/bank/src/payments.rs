@@ -17,7 +17,7 @@ use feiqian_wire::error::{Code, Fault};
 use crate::Bank;
 use crate::refusal::{Refusal, from_blob, to_blob};
 use crate::register::{Spending, Taking};
-use crate::tables::{PAYMENT, RELEASED};
+use crate::tables::{PAYMENT, REFUSED, RELEASE_MARK, RELEASED};
 
 /// A redeemed payment as stored.
 #[derive(Debug, Clone)]
@@ -88,8 +88,9 @@ impl Redemption {
         if let Some(known) = PaymentRow::find(tx, &digest)? {
             return Ok(Some(known.receipt));
         }
+        check_refused(tx, &self.receipt.presentment)?;
         let expired = Rejection::Expired { expired: self.expires.seconds(), now: now.seconds() };
-        if now >= self.expires || tx.find(&RELEASED, &[digest.into()])?.is_some() {
+        if now.max(released_until(tx)?) >= self.expires || tx.find(&RELEASED, &[digest.into()])?.is_some() {
             return Err(expired.into());
         }
         let other =
@@ -114,6 +115,40 @@ impl Redemption {
         };
         tx.insert(&PAYMENT, &row.values()?)?;
         Ok(None)
+    }
+}
+
+/// The refusal that a presentment was answered with, as an error.
+pub(crate) fn check_refused(tx: &mut dyn Tx, presentment: &Digest) -> Result<(), Refusal> {
+    match tx.find(&REFUSED, &[(*presentment).into()])? {
+        None => Ok(()),
+        Some(row) => Err(Refusal::Fault(from_blob(row.blob(1)?)?)),
+    }
+}
+
+/// Refuses a presentment for ever; gives the refusal that counts, which is the first.
+pub(crate) fn keep_refusal(tx: &mut dyn Tx, presentment: &Digest, fault: &Fault) -> Result<Fault, Refusal> {
+    if let Some(row) = tx.find(&REFUSED, &[(*presentment).into()])? {
+        return Ok(from_blob(row.blob(1)?)?);
+    }
+    tx.insert(&REFUSED, &[(*presentment).into(), to_blob(fault)?.into()])?;
+    Ok(fault.clone())
+}
+
+/// The latest time of this bank's clock at which a payment was called expired. What expires by then is never redeemed,
+/// also when the clock turns back.
+pub(crate) fn released_until(tx: &mut dyn Tx) -> Result<Timestamp, StoreError> {
+    let row = tx.find(&RELEASE_MARK, &[0_i64.into()])?;
+    Ok(Timestamp::new(row.map_or(Ok(0), |row| row.unsigned(1))?))
+}
+
+/// Moves the mark of [`released_until`] on to `now`, never back.
+pub(crate) fn release_until(tx: &mut dyn Tx, now: Timestamp) -> Result<(), StoreError> {
+    let values = [0_i64.into(), Value::unsigned(now.seconds())?];
+    match tx.find(&RELEASE_MARK, &[0_i64.into()])? {
+        None => tx.insert(&RELEASE_MARK, &values),
+        Some(row) if row.unsigned(1)? < now.seconds() => tx.update(&RELEASE_MARK, &values),
+        Some(_) => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use feiqian_clearing::presentment::{ItemKind, Presented, Presentment, presentment_id};
 use feiqian_crypto::{Digest, Id16};
 use feiqian_ledger::book;
-use feiqian_ledger::store::{StoreError, StoreExt, Tx};
+use feiqian_ledger::store::{StoreError, StoreExt, Tx, Value};
 use feiqian_node::Peer;
 use feiqian_online_cash::Rejection;
 use feiqian_online_cash::refund::{RefundItem, RefundOutcome};
@@ -18,7 +18,7 @@ use crate::Bank;
 use crate::accounts::{Holder, open_account};
 use crate::chart::{Event, Post, along, id};
 use crate::outbox::{PresentmentRow, State};
-use crate::payments::PaymentRow;
+use crate::payments::{PaymentRow, check_refused, keep_refusal};
 use crate::refusal::{Refusal, to_blob};
 use crate::tables::{PAYMENT, REFUND};
 
@@ -112,6 +112,7 @@ impl Bank {
             state: State::Pending,
             outcome: None,
             created: now,
+            tried: 0,
         };
         let work = move |tx: &mut dyn Tx| {
             open_account(tx, row.account)?;
@@ -148,6 +149,7 @@ impl Bank {
             // Booked before: the payee's certificate may have ended since.
             return Ok(Presented { id, outcome: RefundOutcome::Booked });
         }
+        let consistent = presentment.is_consistent(ItemKind::Refund, &order);
         let booked = match self.check_refund(&presentment).await {
             Ok(()) => self.book_refund(presentment.item, id, Payer::Clearing).await,
             Err(fault) => Err(fault.into()),
@@ -159,10 +161,35 @@ impl Bank {
                 if !fault.is_definitive() {
                     return Err(fault);
                 }
-                RefundOutcome::Refused(fault)
+                let key = [payment.into(), refund.into()];
+                // As with payments: final before it is told, unless the id is another order's.
+                if consistent {
+                    self.refuse_refund(key, order, id, fault).await?
+                } else {
+                    RefundOutcome::Refused(fault)
+                }
             }
         };
         Ok(Presented { id, outcome })
+    }
+
+    async fn refuse_refund(
+        self: &Arc<Self>,
+        key: [Value; 2],
+        order: Digest,
+        id: Digest,
+        fault: Fault,
+    ) -> Result<RefundOutcome, Fault> {
+        let work = move |tx: &mut dyn Tx| {
+            if let Some(known) = tx.find(&REFUND, &key)?
+                && known.digest(2)? == order
+                && known.digest(4)? == id
+            {
+                return Ok(RefundOutcome::Booked);
+            }
+            Ok::<_, Refusal>(RefundOutcome::Refused(keep_refusal(tx, &id, &fault)?))
+        };
+        Ok(self.seams.store.commit("bank.pay.refused", work).await?)
     }
 
     async fn check_refund(self: &Arc<Self>, presentment: &Presentment<RefundItem>) -> Result<(), Fault> {
@@ -219,6 +246,7 @@ impl Bank {
                     Err(Fault::new(Code::Conflict, "the refund id was used for another order").into())
                 };
             }
+            check_refused(tx, &presentment)?;
             let unknown = || Fault::new(Code::NotFound, "no such payment was redeemed here");
             let mut payment = PaymentRow::find(tx, &order.payment)?.ok_or_else(unknown)?;
             // The receipt shown must be the one given: its presentment and route are what the refund goes back along.

@@ -10,10 +10,13 @@ use feiqian_node::MemberView;
 use feiqian_online_cash::coin::CoinId;
 use feiqian_online_cash::evidence::{Evidence, MAX_STATEMENTS, Statement};
 use feiqian_wire::error::{Code, Fault};
-use feiqian_wire::{Bounded, Timestamp};
+use feiqian_wire::{Bounded, Limit, Timestamp, codec};
 
 use crate::refusal::{Refusal, from_blob, to_blob};
 use crate::tables::{COIN, EVIDENCE, SPEND, STATEMENT, TOTAL};
+
+/// What the messages around an evidence may add to it: every hop wraps it, and its readers see JSON.
+const WRAPPING: usize = 8192;
 
 /// One coin and what a statement takes from it; everything about it was checked.
 #[derive(Debug, Clone)]
@@ -114,28 +117,34 @@ impl Spending {
                 && entry.keyset.keys.iter().any(|key| key.id() == taking.coin.denomination)
         });
         let entry = entry.ok_or_else(|| unprovable("its keyset is not in the center's log as known here"))?;
-        Ok(Evidence {
+        let evidence = Evidence {
             coin: taking.coin,
             signature: taking.signature,
             statements,
             keyset: entry.keyset.clone(),
             pinned_at: entry.pinned_at,
             signer: entry.signer.clone(),
-        })
+        };
+        match codec::encode_json(&evidence) {
+            Ok(text) if text.len() <= Limit::Large.bytes().saturating_sub(WRAPPING) => Ok(evidence),
+            _ => Err(unprovable("the evidence is larger than a message")),
+        }
     }
 }
 
-/// Keeps the evidence of a refused statement for the operator.
+/// Keeps the evidence of a refused statement for the operator: the first of each coin, so that repeats add nothing.
 pub(crate) fn keep_evidence(
     tx: &mut dyn Tx,
     statement: &Digest,
     evidence: &Evidence,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    if tx.find(&EVIDENCE, &[(*statement).into()])?.is_some() {
+    let [denomination, key] = key_of(&evidence.coin);
+    if tx.find(&EVIDENCE, &[denomination.clone(), key.clone()])?.is_some() {
         return Ok(());
     }
-    tx.insert(&EVIDENCE, &[(*statement).into(), to_blob(evidence)?.into(), Value::unsigned(now.seconds())?])
+    let at = Value::unsigned(now.seconds())?;
+    tx.insert(&EVIDENCE, &[denomination, key, (*statement).into(), to_blob(evidence)?.into(), at])
 }
 
 /// A stored statement.

@@ -174,13 +174,20 @@ pub(crate) fn void(tx: &mut dyn Tx, session: &Digest) -> Result<Option<SessionRo
     let Some(mut row) = find(tx, session)? else { return Ok(None) };
     if row.state == State::Open {
         row.state = State::Void;
+        // Nobody asks for them any more; the row stays, so that the request id is never used again.
+        row.commitments = Bounded::default();
         tx.update(&SESSION, &row.values()?)?;
     }
     Ok(Some(row))
 }
 
 enum Slot {
-    Waiting { secrets: OpenSession, expires: Timestamp },
+    /// `turn` is the place in the queue of anonymous sessions.
+    Waiting {
+        secrets: OpenSession,
+        expires: Timestamp,
+        turn: Option<u64>,
+    },
     Answering,
 }
 
@@ -198,29 +205,64 @@ pub(crate) struct Sessions {
     slots: BTreeMap<Digest, Slot>,
     by_expiry: BTreeSet<(Timestamp, Digest)>,
     coins: usize,
+    /// Anonymous sessions, the oldest first.
+    anonymous: BTreeMap<u64, Digest>,
+    anonymous_coins: usize,
+    turns: u64,
 }
 
 impl Sessions {
     /// Takes up a session, after dropping those that expired.
+    ///
+    /// Anonymous sessions have at most half of the room, so that they cannot keep account holders out; where that is full,
+    /// the oldest of them make way: their secrets are destroyed, which makes them void.
     pub(crate) fn add(
         &mut self,
         session: Digest,
         secrets: OpenSession,
         expires: Timestamp,
+        anonymous: bool,
         now: Timestamp,
         most: usize,
     ) -> Result<(), Fault> {
         self.drop_expired(now);
-        let coins = self.coins.saturating_add(secrets.len());
-        if coins > most {
+        let fresh = secrets.len();
+        let half = most / 2;
+        let evictable = if anonymous { self.anonymous_coins } else { 0 };
+        let settled = self.coins.saturating_sub(evictable).saturating_add(fresh);
+        if settled > most || (anonymous && fresh > half) {
             return Err(
                 Fault::new(Code::Busy, "too many coins in open sessions").hint("try again in a moment")
             );
         }
-        self.coins = coins;
+        let full = |sessions: &Self| {
+            sessions.coins.saturating_add(fresh) > most
+                || sessions.anonymous_coins.saturating_add(fresh) > half
+        };
+        while anonymous && full(self) {
+            let Some(oldest) = self.anonymous.first_key_value().map(|(_, session)| *session) else { break };
+            self.remove(&oldest);
+        }
+        let turn = anonymous.then_some(self.turns);
+        if let Some(turn) = turn {
+            self.turns = turn.saturating_add(1);
+            self.anonymous.insert(turn, session);
+            self.anonymous_coins = self.anonymous_coins.saturating_add(fresh);
+        }
+        self.coins = self.coins.saturating_add(fresh);
         self.by_expiry.insert((expires, session));
-        self.slots.insert(session, Slot::Waiting { secrets, expires });
+        self.slots.insert(session, Slot::Waiting { secrets, expires, turn });
         Ok(())
+    }
+
+    /// Takes a waiting session out of the queues and counts.
+    fn forget(&mut self, session: &Digest, coins: usize, expires: Timestamp, turn: Option<u64>) {
+        self.by_expiry.remove(&(expires, *session));
+        self.coins = self.coins.saturating_sub(coins);
+        if let Some(turn) = turn {
+            self.anonymous.remove(&turn);
+            self.anonymous_coins = self.anonymous_coins.saturating_sub(coins);
+        }
     }
 
     /// Destroys the secrets of sessions whose time is over.
@@ -236,9 +278,8 @@ impl Sessions {
 
     /// Destroys a session's secrets.
     pub(crate) fn remove(&mut self, session: &Digest) {
-        if let Some(Slot::Waiting { secrets, expires }) = self.slots.remove(session) {
-            self.coins = self.coins.saturating_sub(secrets.len());
-            self.by_expiry.remove(&(expires, *session));
+        if let Some(Slot::Waiting { secrets, expires, turn }) = self.slots.remove(session) {
+            self.forget(session, secrets.len(), expires, turn);
         }
     }
 
@@ -250,9 +291,8 @@ impl Sessions {
                 self.slots.insert(*session, Slot::Answering);
                 Err(Presence::Answering)
             }
-            Some(Slot::Waiting { secrets, expires }) => {
-                self.by_expiry.remove(&(expires, *session));
-                self.coins = self.coins.saturating_sub(secrets.len());
+            Some(Slot::Waiting { secrets, expires, turn }) => {
+                self.forget(session, secrets.len(), expires, turn);
                 self.slots.insert(*session, Slot::Answering);
                 Ok(secrets)
             }

@@ -184,10 +184,28 @@ pub static PAYMENT: Table = Table {
     indexes: &[],
 };
 
-/// Payments that expired undeposited: refused for ever.
+/// Expired payments that a refresh released: refused for ever.
 pub static RELEASED: Table = Table {
     name: "released",
     columns: &[Column::blob("digest"), Column::integer("expires")],
+    key: 1,
+    constraints: &[],
+    indexes: &[],
+};
+
+/// One row: until when payments that expire are refused for ever, because one was called expired then.
+pub static RELEASE_MARK: Table = Table {
+    name: "release_mark",
+    columns: &[Column::integer("id"), Column::integer("until")],
+    key: 1,
+    constraints: &["CHECK (id = 0)"],
+    indexes: &[],
+};
+
+/// Presentments of other banks that were refused for ever, with the fault they were answered with.
+pub static REFUSED: Table = Table {
+    name: "refused",
+    columns: &[Column::blob("presentment"), Column::blob("body")],
     key: 1,
     constraints: &[],
     indexes: &[],
@@ -224,10 +242,11 @@ pub static PRESENTMENT: Table = Table {
         Column::integer("state"),
         Column::blob("outcome").optional(),
         Column::integer("created"),
+        Column::integer("tried"),
     ],
     key: 1,
     constraints: &["UNIQUE (kind, account, reference)", "CHECK (state IN (0, 1, 2))"],
-    indexes: &["(state, created)"],
+    indexes: &["(state, bank, tried)"],
 };
 
 /// Sealed messages in drop boxes.
@@ -255,11 +274,17 @@ pub static DROP_USAGE: Table = Table {
     indexes: &[],
 };
 
-/// Double spends that were refused, with the evidence: the key is the refused statement's digest.
+/// Double spends that were refused, with the evidence and the refused statement's digest: the first of each coin.
 pub static EVIDENCE: Table = Table {
     name: "evidence",
-    columns: &[Column::blob("statement"), Column::blob("body"), Column::integer("at")],
-    key: 1,
+    columns: &[
+        Column::blob("denomination"),
+        Column::blob("coin_key"),
+        Column::blob("statement"),
+        Column::blob("body"),
+        Column::integer("at"),
+    ],
+    key: 2,
     constraints: &[],
     indexes: &[],
 };
@@ -281,6 +306,8 @@ pub const OWN_TABLES: &[&Table] = &[
     &TOTAL,
     &PAYMENT,
     &RELEASED,
+    &RELEASE_MARK,
+    &REFUSED,
     &REFUND,
     &PRESENTMENT,
     &DROP_MESSAGE,

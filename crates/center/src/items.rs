@@ -130,9 +130,15 @@ impl Item for CashItem {
             }
             Outcome::DoubleSpent(evidence) => {
                 let finding = evidence.verify(view.root()).map_err(|error| unsound(error.to_string()))?;
-                let coins = &presentment.item.payment.coins;
-                if finding.bank != issuing || !coins.iter().any(|coin| coin.share.coin == finding.coin) {
+                let payment = &presentment.item.payment;
+                if finding.bank != issuing
+                    || !payment.coins.iter().any(|coin| coin.share.coin == finding.coin)
+                {
                     return Err(unsound("the evidence is about another coin"));
+                }
+                // True evidence of what others gave of the coin says nothing about this payment.
+                if !finding.statements.contains(&payment.digest()) {
+                    return Err(unsound("the evidence is about other payments"));
                 }
             }
             Outcome::Refused(_) => {}
@@ -163,7 +169,8 @@ fn check_receipt(
     view: &MemberView,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    receipt.verify(&view.signer(issuing, now)?).map_err(|error| unsound(error.to_string()))?;
+    let key = view.receipt_signer(issuing, receipt.paid_at, now)?;
+    receipt.verify(&key).map_err(|error| unsound(error.to_string()))?;
     let same = receipt.bank.as_str() == issuing
         && receipt.payment == presentment.item.payment.digest()
         && receipt.request == presentment.item.payment.request
@@ -194,7 +201,7 @@ impl Item for RefundItem {
     ) -> Result<String, Fault> {
         let RefundItem { order, receipt, payee } = &presentment.item;
         let issuing = order.issuing_bank.as_str();
-        receipt.verify(&view.signer(issuing, now)?)?;
+        receipt.verify(&view.receipt_signer(issuing, receipt.paid_at, now)?)?;
         if receipt.bank != order.issuing_bank || receipt.payment != order.payment {
             return Err(Fault::new(Code::RequestMismatch, "the receipt is of another payment"));
         }

@@ -3,7 +3,6 @@
 //! Each step is durable before the next begins, and each is idempotent by the presentment's id. A forwarded
 //! presentment is asked about until its issuing bank answers, also after a restart.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -27,8 +26,8 @@ use crate::service::Center;
 use crate::settlement::Owed;
 use crate::tables::{OBLIGATION, PRESENTMENT};
 
-/// How long an issuing bank may take: less than a collecting bank waits for us.
-const FORWARD_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long an issuing bank may take: a collecting bank waits 15 s for us, and our own steps come on top.
+const FORWARD_TIMEOUT: Duration = Duration::from_secs(12);
 /// The most presentments of one bank resumed in one round.
 const ROUND: u32 = 64;
 
@@ -137,9 +136,47 @@ fn put(tx: &mut dyn Tx, known: bool, stored: &Stored, now: u64) -> Result<(), Fa
 /// Removes its id from those being forwarded, also when the caller hangs up.
 struct Forwarding<'a>(&'a Center, Digest);
 
+impl<'a> Forwarding<'a> {
+    /// Marks a presentment as being forwarded; `BUSY` when somebody forwards it now.
+    fn start(center: &'a Center, id: Digest) -> Result<Self, Fault> {
+        if !center.forwarding.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
+            return Err(Fault::new(Code::Busy, "the presentment is being forwarded")
+                .hint("present it again in a moment to learn its outcome"));
+        }
+        Ok(Self(center, id))
+    }
+}
+
 impl Drop for Forwarding<'_> {
     fn drop(&mut self) {
         self.0.forwarding.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
+}
+
+/// Why a presentment stays forwarded.
+enum Waits {
+    /// Its issuing bank does not answer: nor would it for the next.
+    Bank(Fault),
+    /// For a reason of its own.
+    Item(Fault),
+}
+
+impl From<Waits> for Fault {
+    fn from(waits: Waits) -> Self {
+        let (Waits::Bank(fault) | Waits::Item(fault)) = waits;
+        fault
+    }
+}
+
+impl From<Fault> for Waits {
+    fn from(fault: Fault) -> Self {
+        Self::Item(fault)
+    }
+}
+
+impl From<Failure> for Waits {
+    fn from(failure: Failure) -> Self {
+        Self::Item(failure.0)
     }
 }
 
@@ -178,7 +215,7 @@ impl Center {
                 return Ok(answer);
             }
             if known.state == State::Forwarded {
-                return self.forward(known.clone(), presentment).await;
+                return Ok(self.forward(known.clone(), presentment).await?);
             }
         }
         let now = self.seams.clock.now();
@@ -195,7 +232,7 @@ impl Center {
         match stored.answer::<I>()? {
             Some(answer) => Ok(answer),
             None if stored.state == State::Received => Err(no_cover(&stored)),
-            None => self.forward(stored, presentment).await,
+            None => Ok(self.forward(stored, presentment).await?),
         }
     }
 
@@ -232,25 +269,24 @@ impl Center {
         &self,
         stored: Stored,
         presentment: Presentment<I>,
-    ) -> Result<Presented<I::Outcome>, Fault> {
+    ) -> Result<Presented<I::Outcome>, Waits> {
         let issuing = stored.issuing.clone().unwrap_or_default();
-        self.forwarding.lock().unwrap_or_else(PoisonError::into_inner).insert(stored.id);
-        let _forwarding = Forwarding(self, stored.id);
+        let _forwarding = Forwarding::start(self, stored.id)?;
         let outcome = self.ask(&issuing, &presentment).await?;
         let view = self.members.snapshot();
         let verdict = I::judge(&presentment, &issuing, &outcome, &view, self.seams.clock.now()).inspect_err(
             |fault| tracing::error!(bank = %issuing, presentment = %stored.id, %fault, "an outcome does not hold"),
         )?;
         let owed = I::owed(&presentment, &issuing);
-        let (id, encoded) = (stored.id, codec::encode(&outcome)?);
+        let (id, encoded) = (stored.id, codec::encode(&outcome).map_err(Failure::from)?);
         let now = self.seams.clock.now().seconds();
         let work = move |tx: &mut dyn Tx| conclude(tx, &id, &owed, verdict, &encoded, now);
         let done = self.seams.store.commit("center.present.outcome", work).await?;
-        done.answer::<I>()?.ok_or_else(|| corrupt("no outcome").0)
+        done.answer::<I>()?.ok_or_else(|| corrupt("no outcome").into())
     }
 
-    async fn ask<I: Item>(&self, issuing: &str, presentment: &Presentment<I>) -> Result<I::Outcome, Fault> {
-        let bank = self.members.snapshot().target(issuing)?;
+    async fn ask<I: Item>(&self, issuing: &str, presentment: &Presentment<I>) -> Result<I::Outcome, Waits> {
+        let bank = self.members.snapshot().target(issuing).map_err(Waits::Bank)?;
         let network = &*self.seams.network;
         let called =
             call_within(network, &bank, Caller::Certified, I::FORWARD, presentment, FORWARD_TIMEOUT).await;
@@ -261,10 +297,11 @@ impl Center {
         let presented: Presented<I::Outcome> = match called {
             Ok(presented) => presented,
             Err(CallError::Fault(fault)) if is_verdict(fault.code) => return Ok(I::refused(fault)),
-            Err(error) => return Err(later(error.to_string())),
+            Err(error @ CallError::Fault(_)) => return Err(later(error.to_string()).into()),
+            Err(error) => return Err(Waits::Bank(later(error.to_string()))),
         };
         if presented.id != presentment.id {
-            return Err(later("its answer is about another presentment".to_owned()));
+            return Err(later("its answer is about another presentment".to_owned()).into());
         }
         Ok(presented.outcome)
     }
@@ -313,7 +350,8 @@ impl Center {
         Ok(progress)
     }
 
-    /// The oldest presentments of one bank, until it does not answer.
+    /// The oldest presentments of one bank, until it does not answer. One that waits for a reason of its own holds up
+    /// no other.
     async fn resume_bank(&self, bank: String) -> bool {
         let sql = format!(
             "SELECT {} FROM {} WHERE state = 1 AND issuing = ?1 ORDER BY received, id LIMIT ?2",
@@ -333,15 +371,11 @@ impl Center {
         };
         let mut progress = false;
         for stored in waiting {
-            let busy: BTreeSet<Digest> =
-                self.forwarding.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if busy.contains(&stored.id) {
-                continue;
-            }
             match self.resume_one(stored).await {
                 Ok(()) => progress = true,
-                Err(fault) => {
-                    tracing::debug!(%bank, %fault, "a presentment waits");
+                Err(Waits::Item(fault)) => tracing::debug!(%bank, %fault, "a presentment waits"),
+                Err(Waits::Bank(fault)) => {
+                    tracing::debug!(%bank, %fault, "presentments wait");
                     break;
                 }
             }
@@ -349,7 +383,7 @@ impl Center {
         progress
     }
 
-    async fn resume_one(&self, stored: Stored) -> Result<(), Fault> {
+    async fn resume_one(&self, stored: Stored) -> Result<(), Waits> {
         match stored.kind {
             ItemKind::Refund => {
                 let presentment = stored.presentment::<RefundItem>()?;

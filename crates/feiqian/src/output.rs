@@ -129,7 +129,9 @@ fn list(items: &[Value]) -> String {
     let mut table = table();
     table.set_header(columns.iter().map(|name| name.replace('_', " ")));
     for object in objects {
-        table.add_row(columns.iter().map(|name| object.get(*name).map(|value| cell(name, value)).unwrap_or_default()));
+        table.add_row(
+            columns.iter().map(|name| object.get(*name).map(|value| cell(name, value)).unwrap_or_default()),
+        );
     }
     table.to_string()
 }
@@ -148,7 +150,8 @@ fn cell(name: &str, value: &Value) -> String {
 
 /// Unix seconds as people write times; in JSON they stay numbers.
 fn time(name: &str, value: &Value) -> Option<String> {
-    let is_time = matches!(name, "at" | "now" | "expires") || name.ends_with("_until") || name.ends_with("_at");
+    let is_time =
+        matches!(name, "at" | "now" | "expires") || name.ends_with("_until") || name.ends_with("_at");
     let seconds = value.as_i64().or_else(|| value.as_str()?.parse().ok()).filter(|_| is_time)?;
     let time = jiff::Timestamp::from_second(seconds).ok()?;
     Some(time.strftime("%Y-%m-%d %H:%M:%SZ").to_string())

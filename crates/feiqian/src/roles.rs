@@ -72,6 +72,9 @@ pub(crate) struct Opened {
     pub(crate) root: Digest,
 }
 
+/// Marks a home whose store was made: from then on a missing store is a loss, not a home that was never used.
+pub(crate) const OPENED: &str = "opened";
+
 fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
@@ -82,6 +85,9 @@ fn entropy() -> Arc<dyn Entropy> {
 
 fn store(role: Role, home: &Home) -> Result<Arc<dyn Store>, Fault> {
     let opened = SqliteStore::open(home.path("store.db"), &role.tables(), Options::new(role.name()));
+    if opened.is_ok() && !home.path(OPENED).exists() {
+        home.write(OPENED, b"")?;
+    }
     opened.map(|store| Arc::new(store) as Arc<dyn Store>).map_err(|error| match &error {
         OpenError::WrongRole { .. } => Fault::new(Code::WrongHome, error.to_string()),
         OpenError::Newer { .. } => Fault::new(Code::UnsupportedVersion, error.to_string()),

@@ -16,7 +16,7 @@ use feiqian_online_cash::deposit::{CashItem, Outcome, PayResponse, PayeeReceipt,
 use feiqian_online_cash::payment::{Checker, Payment};
 use feiqian_online_cash::signed::DocumentSignature;
 use feiqian_wire::error::{Code, Fault};
-use feiqian_wire::{Limit, codec};
+use feiqian_wire::{Limit, Name, codec};
 use std::time::Duration;
 
 use crate::failure::Failure;
@@ -59,6 +59,7 @@ pub(crate) struct Taken {
     pub(crate) outcome: Option<Outcome>,
     pub(crate) receipt: Option<PayeeReceipt>,
     accepted: u64,
+    tried: u64,
 }
 
 pub(crate) fn corrupt(what: &str) -> Failure {
@@ -78,10 +79,11 @@ impl Taken {
             outcome,
             receipt,
             accepted: row.unsigned(8)?,
+            tried: row.unsigned(9)?,
         })
     }
 
-    fn values(&self) -> Result<[Value; 9], Failure> {
+    fn values(&self) -> Result<[Value; 10], Failure> {
         Ok([
             self.payment.into(),
             self.request.into(),
@@ -92,6 +94,7 @@ impl Taken {
             self.outcome.as_ref().map(codec::encode).transpose()?.into(),
             self.receipt.as_ref().map(codec::encode).transpose()?.into(),
             Value::unsigned(self.accepted)?,
+            Value::unsigned(self.tried)?,
         ])
     }
 
@@ -138,14 +141,19 @@ fn unsound(what: impl AsRef<str>) -> Fault {
     Fault::new(Code::Unavailable, what)
 }
 
+/// The bank whose coins a payment gives.
+fn issuing_bank<'a>(taken: &Taken, view: &'a MemberView) -> Result<&'a Name, Fault> {
+    let coin = taken.item.payment.coins.first().ok_or_else(|| unsound("a payment without coins"))?;
+    Ok(&view.pins.key(&coin.share.coin.denomination)?.key.bank)
+}
+
 /// Does this code say for ever that the item was not taken? The bank answers what it took before from its store, so
-/// a verdict about the item means that it was not; codes of transport, access and load say nothing about it.
+/// a verdict about the item means that it was not; codes of transport, access, load and of the account's own state say
+/// nothing about it.
 pub(crate) fn is_verdict(code: Code) -> bool {
     matches!(
         code,
         Code::Expired
-            | Code::AccountUnknown
-            | Code::AccountClosed
             | Code::InsufficientFunds
             | Code::WrongBank
             | Code::WrongCurrency
@@ -210,7 +218,17 @@ impl Merchant {
         let accepted = self.seams.clock.now().seconds();
         let request = item.payment.request;
         let state = State::Pending;
-        let fresh = Taken { payment, request, amount, item, state, outcome: None, receipt: None, accepted };
+        let fresh = Taken {
+            payment,
+            request,
+            amount,
+            item,
+            state,
+            outcome: None,
+            receipt: None,
+            accepted,
+            tried: accepted,
+        };
         let work = move |tx: &mut dyn Tx| claim(tx, &fresh);
         Ok(self.seams.store.commit("merchant.pay.accept", work).await?)
     }
@@ -288,8 +306,15 @@ impl Merchant {
             Outcome::DoubleSpent(evidence) => {
                 let finding = evidence.verify(view.root()).map_err(|error| unsound(error.to_string()))?;
                 let coins = &taken.item.payment.coins;
-                if !coins.iter().any(|coin| coin.share.coin == finding.coin) {
+                let issuing = issuing_bank(taken, view)?;
+                if finding.bank != issuing.as_str()
+                    || !coins.iter().any(|coin| coin.share.coin == finding.coin)
+                {
                     return Err(unsound("the evidence is about another coin"));
+                }
+                // True evidence of what others gave of the coin says nothing about this payment.
+                if !finding.statements.contains(&taken.payment) {
+                    return Err(unsound("the evidence is about other payments"));
                 }
                 Ok(State::Refused)
             }
@@ -303,9 +328,8 @@ impl Merchant {
     }
 
     fn check_receipt(&self, taken: &Taken, receipt: &Receipt, view: &MemberView) -> Result<(), Fault> {
-        let coin = taken.item.payment.coins.first().ok_or_else(|| unsound("a payment without coins"))?;
-        let issuing = &view.pins.key(&coin.share.coin.denomination)?.key.bank;
-        let key = view.signer(issuing, self.seams.clock.now())?;
+        let issuing = issuing_bank(taken, view)?;
+        let key = view.receipt_signer(issuing, receipt.paid_at, self.seams.clock.now())?;
         receipt.verify(&key).map_err(|error| unsound(error.to_string()))?;
         let same = receipt.bank == *issuing
             && receipt.payment == taken.payment
@@ -314,10 +338,11 @@ impl Merchant {
         if same { Ok(()) } else { Err(unsound("a receipt of another payment")) }
     }
 
-    /// Goes on with pending deposits. Answers whether one became final or none is left.
+    /// Goes on with pending deposits, those first that were not tried for longest: deposits that stay pending keep no
+    /// others waiting. Answers whether one became final or none is left.
     pub(crate) async fn resume_deposits(&self) -> Result<bool, Fault> {
         let sql = format!(
-            "SELECT {} FROM {} WHERE state = 0 ORDER BY accepted, payment LIMIT ?1",
+            "SELECT {} FROM {} WHERE state = 0 ORDER BY tried, accepted, payment LIMIT ?1",
             PAYMENT.column_list(),
             PAYMENT.name
         );
@@ -328,6 +353,7 @@ impl Merchant {
         let mut progress = waiting.is_empty();
         for taken in waiting {
             let payment = taken.payment;
+            self.note_try(payment).await?;
             match self.deposit(taken).await {
                 Ok(_) => progress = true,
                 Err(fault) if fault.code == Code::NodeUnreachable => break,
@@ -335,6 +361,16 @@ impl Merchant {
             }
         }
         Ok(progress)
+    }
+
+    async fn note_try(&self, payment: Digest) -> Result<(), Fault> {
+        let now = self.seams.clock.now().seconds();
+        let work = move |tx: &mut dyn Tx| -> Result<(), Failure> {
+            let mut taken = find_payment(tx, &payment)?.ok_or_else(|| corrupt("it is gone"))?;
+            taken.tried = now;
+            Ok(tx.update(&PAYMENT, &taken.values()?)?)
+        };
+        Ok(self.seams.store.commit("merchant.pay.try", work).await?)
     }
 
     /// Writes the evidence of a double spend beside the settings.

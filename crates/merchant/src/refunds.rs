@@ -32,6 +32,7 @@ pub(crate) struct Ordered {
     pub(crate) state: State,
     pub(crate) outcome: Option<RefundOutcome>,
     created: u64,
+    tried: u64,
 }
 
 impl Ordered {
@@ -45,10 +46,11 @@ impl Ordered {
             state: State::from_number(row.integer(5)?)?,
             outcome,
             created: row.unsigned(7)?,
+            tried: row.unsigned(8)?,
         })
     }
 
-    fn values(&self) -> Result<[Value; 8], Failure> {
+    fn values(&self) -> Result<[Value; 9], Failure> {
         Ok([
             self.refund.into(),
             self.payment.into(),
@@ -58,6 +60,7 @@ impl Ordered {
             Value::Integer(self.state as i64),
             self.outcome.as_ref().map(codec::encode).transpose()?.into(),
             Value::unsigned(self.created)?,
+            Value::unsigned(self.tried)?,
         ])
     }
 }
@@ -130,7 +133,9 @@ impl Merchant {
                 let item = RefundItem { order: signed, receipt, payee };
                 let created = self.seams.clock.now().seconds();
                 let (payment, state) = (taken.payment, State::Pending);
-                let fresh = Ordered { refund: id, payment, amount, item, state, outcome: None, created };
+                let tried = created;
+                let fresh =
+                    Ordered { refund: id, payment, amount, item, state, outcome: None, created, tried };
                 let paid = taken.amount.minor;
                 let work = move |tx: &mut dyn Tx| remember(tx, &fresh, paid);
                 self.seams.store.commit("merchant.refund.order", work).await?
@@ -182,10 +187,10 @@ impl Merchant {
         Ok(self.seams.store.commit("merchant.refund.outcome", work).await?)
     }
 
-    /// Goes on with pending refunds. Answers whether one became final or none is left.
+    /// Goes on with pending refunds, those first that were not tried for longest. Answers whether one became final or none is left.
     pub(crate) async fn resume_refunds(&self) -> Result<bool, Fault> {
         let sql = format!(
-            "SELECT {} FROM {} WHERE state = 0 ORDER BY created, refund LIMIT ?1",
+            "SELECT {} FROM {} WHERE state = 0 ORDER BY tried, created, refund LIMIT ?1",
             REFUND.column_list(),
             REFUND.name
         );
@@ -195,6 +200,7 @@ impl Merchant {
         let waiting: Vec<Ordered> = self.seams.store.read(read).await?;
         let mut progress = waiting.is_empty();
         for ordered in waiting {
+            self.note_refund_try(ordered.refund).await?;
             match self.ask_refund(ordered).await {
                 Ok(_) => progress = true,
                 Err(fault) if fault.code == Code::NodeUnreachable => break,
@@ -202,6 +208,16 @@ impl Merchant {
             }
         }
         Ok(progress)
+    }
+
+    async fn note_refund_try(&self, refund: Digest) -> Result<(), Fault> {
+        let now = self.seams.clock.now().seconds();
+        let work = move |tx: &mut dyn Tx| -> Result<(), Failure> {
+            let mut ordered = find_refund(tx, &refund)?.ok_or_else(|| corrupt("it is gone"))?;
+            ordered.tried = now;
+            Ok(tx.update(&REFUND, &ordered.values()?)?)
+        };
+        Ok(self.seams.store.commit("merchant.refund.try", work).await?)
     }
 }
 

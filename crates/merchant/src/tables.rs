@@ -31,7 +31,8 @@ pub static CLAIM: Table = Table {
     indexes: &[],
 };
 
-/// Payments taken. `state`: 0 pending, 1 paid, 2 refused. `receipt`: ours, for a paid one.
+/// Payments taken. `state`: 0 pending, 1 paid, 2 refused. `receipt`: ours, for a paid one. `tried`: when the bank was
+/// last asked.
 pub static PAYMENT: Table = Table {
     name: "merchant_payment",
     columns: &[
@@ -44,6 +45,7 @@ pub static PAYMENT: Table = Table {
         Column::blob("outcome").optional(),
         Column::blob("receipt").optional(),
         Column::integer("accepted"),
+        Column::integer("tried"),
     ],
     key: 1,
     constraints: &[
@@ -53,10 +55,11 @@ pub static PAYMENT: Table = Table {
         "CHECK ((state >= 1) = (outcome IS NOT NULL))",
         "CHECK ((state = 1) = (receipt IS NOT NULL))",
     ],
-    indexes: &["(accepted) WHERE state = 0"],
+    indexes: &["(tried) WHERE state = 0"],
 };
 
-/// Refunds ordered. `state`: 0 pending, 1 booked, 2 refused. `body`: what is sent to the bank.
+/// Refunds ordered. `state`: 0 pending, 1 booked, 2 refused. `body`: what is sent to the bank. `tried`: when it was
+/// last asked.
 pub static REFUND: Table = Table {
     name: "merchant_refund",
     columns: &[
@@ -68,6 +71,7 @@ pub static REFUND: Table = Table {
         Column::integer("state"),
         Column::blob("outcome").optional(),
         Column::integer("created"),
+        Column::integer("tried"),
     ],
     key: 1,
     constraints: &[
@@ -76,7 +80,7 @@ pub static REFUND: Table = Table {
         "CHECK (state BETWEEN 0 AND 2)",
         "CHECK ((state >= 1) = (outcome IS NOT NULL))",
     ],
-    indexes: &["(payment)", "(created) WHERE state = 0"],
+    indexes: &["(payment)", "(tried) WHERE state = 0"],
 };
 
 /// The center's log of pinned keysets as far as it was seen.

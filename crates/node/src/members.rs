@@ -21,6 +21,8 @@ use crate::network::{CallError, Caller, Network, Target, call};
 
 /// The most payee certificates whose validation is remembered.
 const REMEMBERED_PAYEES: usize = 4096;
+/// How far another node's clock may be ahead of ours, seconds.
+pub const CLOCK_SKEW: u64 = 300;
 
 /// A checked bank of the directory.
 #[derive(Debug, Clone)]
@@ -153,6 +155,21 @@ impl MemberView {
         Ok(verified.public_key)
     }
 
+    /// The key that a receipt of `bank` said to be signed at `signed_at` is judged by: a receipt outlives the
+    /// certificate it was signed under. The claimed time counts to at most [`CLOCK_SKEW`] seconds past `now`; where
+    /// the certificate was renewed since then for the same key, it counts as valid now.
+    ///
+    /// # Errors
+    /// As [`MemberView::signer`].
+    pub fn receipt_signer(
+        &self,
+        bank: &str,
+        signed_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<[u8; 32], Fault> {
+        self.signer(bank, signed_at.min(now.saturating_add(CLOCK_SKEW))).or_else(|_| self.signer(bank, now))
+    }
+
     fn validate_payee(&self, leaf: &[u8], issuer: &Digest, now: Timestamp) -> Result<Verified, Rejection> {
         let invalid = |error: String| Rejection::CertificateInvalid(error);
         let member = self
@@ -211,8 +228,11 @@ pub struct Members {
 
 impl Members {
     /// Starts from a view (empty or restored) and the center's URL.
+    ///
+    /// # Security
+    /// Only the root's own center is listened to: another node of the same root could show a log of its own.
     pub fn new(view: MemberView, center_url: &str) -> Self {
-        let center = Target { url: center_url.to_owned(), expect: None };
+        let center = Target::named(center_url, Role::Center, view.root().name());
         Self { center, view: ArcSwap::from_pointee(view) }
     }
 

@@ -1,6 +1,6 @@
 //! Typed routes: what every handler of every role shares is done here, once.
 //!
-//! For each request, in this order: who may call; how many at a time; how long and how large the body may be; its
+//! For each request, in this order: who may call; how long and how large the body may be; how many at a time; its
 //! decoding; the handler, whose panic is an `INTERNAL` fault; the answer's encoding; counting.
 //!
 //! | answer | status | body |
@@ -40,6 +40,8 @@ use tower::ServiceExt;
 use crate::metrics;
 use crate::network::{Format, NetworkError, Outgoing, REPLY_LIMIT, Reply, Target, is_unit};
 
+/// How long a body may take to arrive, whatever its route allows for the whole.
+const BODY_TIME: Duration = Duration::from_secs(5);
 /// Most bytes of a refused body that are read and thrown away, so that the caller gets to read the refusal.
 const DISCARD: usize = 4 << 20;
 /// How long that may take.
@@ -269,17 +271,19 @@ where
     let (head, body) = request.into_parts();
     let peer = head.extensions.get::<PeerCertificate>().cloned().unwrap_or_default().0;
     route.access.check(peer.as_deref())?;
+    // Read before a place is taken: bodies that trickle in must not keep the whole ones out.
+    let body = if is_unit::<Req>() { Bytes::new() } else { read_in_time(route, &head.headers, body).await? };
     let _place = places.try_acquire().map_err(|_| {
         Fault::new(Code::Busy, "too many such requests at a time").hint("try again in a moment")
     })?;
-    let request = read_request(route, &head.headers, body).await?;
+    let request = decode_request(route, &head.headers, &body)?;
     caught(route.path, handler(Peer(peer), request)).await
 }
 
-async fn read_request<Req: DeserializeOwned + 'static>(
+fn decode_request<Req: DeserializeOwned + 'static>(
     route: Route,
     headers: &HeaderMap,
-    body: Body,
+    body: &[u8],
 ) -> Result<Req, Fault> {
     if is_unit::<Req>() {
         // `null` is the JSON of `()`: the one way to make a unit of a type parameter.
@@ -292,7 +296,14 @@ async fn read_request<Req: DeserializeOwned + 'static>(
                 .hint(format!("use {} or {}", Format::Bincode.media_type(), Format::Json.media_type()))
         })?,
     };
-    format.decode(&read_body(route.limit, headers, body).await?, route.limit)
+    format.decode(body, route.limit)
+}
+
+async fn read_in_time(route: Route, headers: &HeaderMap, body: Body) -> Result<Bytes, Fault> {
+    tokio::time::timeout(BODY_TIME, read_body(route.limit, headers, body)).await.unwrap_or_else(|_| {
+        Err(Fault::new(Code::Unavailable, "the body took too long to arrive")
+            .hint("repeat it: a repeat has no second effect"))
+    })
 }
 
 async fn read_body(limit: Limit, headers: &HeaderMap, body: Body) -> Result<Bytes, Fault> {

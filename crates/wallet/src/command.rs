@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::failure::{Failure, Result};
+use crate::resume::Scope;
 use crate::wallet::Wallet;
 
 /// A command. Amounts are major units in the wallet's currency: `"12.50"`.
@@ -28,7 +29,7 @@ pub enum Command {
     Balance,
     /// `{"history":[{"at","kind","amount","currency","bank","reference"}]}`.
     History,
-    /// Makes change, renews, takes back and claims what is due: `{"refreshed","refunded","coins","currency"}`.
+    /// Makes change, renews, takes back and claims what is due, asking about the payments of the last week: `{"refreshed","refunded","coins","currency"}`.
     Refresh,
     /// Pays a request: `{"payment","outcome","amount","currency"}`; outcome `paid`, `delivered` or `pending`.
     Pay {
@@ -64,7 +65,7 @@ pub enum Command {
 }
 
 impl Wallet {
-    /// Goes on with everything unfinished, then carries out a command.
+    /// Goes on with what is unfinished, as far as it does not point at the owner, then carries out a command.
     ///
     /// # Errors
     /// The command's fault. After `UNAVAILABLE` or `NODE_UNREACHABLE` the wallet goes on from where it stands with its
@@ -75,7 +76,7 @@ impl Wallet {
     }
 
     async fn carry_out(&self, command: Command) -> Result<Value> {
-        self.resume().await?;
+        self.resume(Scope::before(&command)).await?;
         match command {
             Command::Withdraw { amount } => self.withdraw(self.read_amount(&amount)?).await,
             Command::Deposit { amount } => self.deposit(self.read_amount(&amount)?).await,

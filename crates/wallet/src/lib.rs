@@ -24,7 +24,8 @@
 //! # Resuming
 //!
 //! Every step is written before the next begins: plan, the bank's offer (before any challenge is computed), the signed
-//! request (before it is sent), the coins. Whatever was left unfinished is taken up before every command. A withdrawal
+//! request (before it is sent), the coins. Whatever was left unfinished is taken up before every command, as far
+//! as that does not put anonymous calls next to those under the owner's name (see `resume`). A withdrawal
 //! or deposit whose answer never reached the owner is *adopted* by the next command with the same words instead of being
 //! made again.
 

@@ -7,6 +7,7 @@ use feiqian_ledger::store::StoreExt;
 use feiqian_node::{CallError, Caller, Endpoint, Target};
 use feiqian_online_cash::deposit::{CashItem, Outcome, PayResponse, PayeeReceipt, Receipt};
 use feiqian_online_cash::drop_box::{PutRequest, Sealed};
+use feiqian_online_cash::evidence::Evidence;
 use feiqian_online_cash::request::{Delivery, Payee, Route, SignedRequest, VerifiedRequest};
 use feiqian_pki::Role;
 use feiqian_wire::codec;
@@ -230,6 +231,9 @@ impl Wallet {
         receipt: &Receipt,
         point: &'static str,
     ) -> Result<PaymentRow> {
+        if row.state == "paid" {
+            return Ok(row);
+        }
         let (mut row, now) = (row, self.now());
         (row.state, row.receipt) = ("paid".to_owned(), Some(encode(receipt)?));
         let kept = row.clone();
@@ -256,11 +260,9 @@ impl Wallet {
                 return self.settle_paid(row, &receipt, "wallet.pay.paid").await;
             }
             Outcome::DoubleSpent(evidence) => {
+                self.check_evidence(&row, &evidence)?;
                 let place = self.keep_evidence(row.payment, &evidence).await?;
-                let verdict = match evidence.verify(self.view().root()) {
-                    Ok(_) => "a coin of this payment was signed away beyond its value",
-                    Err(_) => "the bank claims a double spend, but its evidence does not hold",
-                };
+                let verdict = "a coin of this payment was signed away beyond its value";
                 let hint = place.map_or_else(
                     || "the evidence is in the wallet's store".to_owned(),
                     |path| format!("the evidence is in {}", path.display()),
@@ -277,6 +279,24 @@ impl Wallet {
         };
         self.mark(row, "refused", "wallet.pay.refused").await?;
         Err(fault.into())
+    }
+
+    /// Whether evidence is about this very payment: true evidence about other coins is no answer, or one double spend
+    /// of anybody would refuse every payment.
+    ///
+    /// # Errors
+    /// `EVIDENCE_INVALID`: the answer is unsound and decides nothing, the payment stays as it is.
+    fn check_evidence(&self, row: &PaymentRow, evidence: &Evidence) -> Result<()> {
+        let fits = evidence
+            .verify(self.view().root())
+            .is_ok_and(|finding| finding.bank == row.bank && finding.statements.contains(&row.payment));
+        if fits {
+            return Ok(());
+        }
+        Err(Failure::new(Code::EvidenceInvalid, "a double spend is claimed, but not shown for this payment")
+            .hint(
+                "the payment stands as it was sent: repeat it later, or wait until its request has expired",
+            ))
     }
 
     async fn mark(&self, row: PaymentRow, state: &str, point: &'static str) -> Result<PaymentRow> {

@@ -47,7 +47,7 @@ impl Wallet {
     /// The owner's command: everything that is due, and refunds.
     pub(crate) async fn refresh(&self) -> Result<Value> {
         let mut trouble = self.settle_expired().await.err();
-        let refunded = match self.claim_refunds().await {
+        let refunded = match self.claim_recent().await {
             Ok(refunded) => refunded,
             Err(failure) => {
                 trouble.get_or_insert(failure);

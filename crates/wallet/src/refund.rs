@@ -1,23 +1,55 @@
 //! Refunds: claims on payments, taken as new coins, still anonymous.
+//!
+//! Asking what became of a payment names the payment. Whoever sees the questions for several payments arrive together,
+//! each over its own anonymous connection, knows that one wallet made them all; asked in the order of paying, or every
+//! half minute, they would even tell when the wallet runs. So the background asks about **one** payment a round, chosen
+//! at random, ever more rarely the longer it has heard nothing, and not at all once its payee can refund no more. Only
+//! the owner's own `refresh` asks at once for all payments of the last week, in random order: whoever was just told of
+//! a refund wants it now.
 
+use std::collections::BTreeMap;
+
+use feiqian_crypto::Digest;
 use feiqian_ledger::store::StoreExt;
 use feiqian_money::Minor;
 use feiqian_node::CallError;
 use feiqian_wire::error::{Code, Fault};
+use rand::seq::{IteratorRandom as _, SliceRandom as _};
 
 use crate::failure::{Failure, Result};
 use crate::record::{PaymentRow, Purpose};
 use crate::session::Ended;
 use crate::wallet::Wallet;
 
-/// How long after a payment its refunds are asked for, seconds: a key's life and grace in the default schedule.
-const ASKED_FOR: u64 = (30 + 90 + 365) * 86_400;
+/// How old the payments are that the owner's refresh asks about, seconds.
+const RECENT: u64 = 7 * 86_400;
+
+/// Pause between the background's first two questions about a payment, seconds; it doubles with each.
+const FIRST_PAUSE: u64 = 60;
+
+/// Longest pause between the background's questions about a payment, seconds.
+const LONGEST_PAUSE: u64 = 86_400;
+
+/// When the background may ask about each payment again. Forgotten when the wallet stops: the first question after
+/// a start is as harmless as any.
+pub(crate) type Schedule = BTreeMap<Digest, Turn>;
+
+/// A payment's next turn, Unix seconds, and the pause before it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    next: u64,
+    pause: u64,
+}
 
 impl Wallet {
-    /// Asks for the refunds of paid payments, each over its own connection, and takes what stands open.
-    pub(crate) async fn claim_refunds(&self) -> Result<Minor> {
-        let since = self.now().seconds().saturating_sub(ASKED_FOR);
-        let paid = self.seams.store.read(move |tx| PaymentRow::paid_since(tx, since)).await?;
+    /// The owner asks: the refunds of the payments of the last week, in random order, and of one older payment that
+    /// can still be refunded.
+    pub(crate) async fn claim_recent(&self) -> Result<Minor> {
+        let since = self.now().seconds().saturating_sub(RECENT);
+        let mut paid = self.seams.store.read(move |tx| PaymentRow::paid_since(tx, since)).await?;
+        paid.shuffle(&mut self.rng());
+        let older = self.refundable().await?.into_iter().filter(|row| row.created < since).collect();
+        paid.extend(self.pick(older));
         let mut total = Minor::ZERO;
         let mut trouble: Option<Fault> = None;
         for row in paid {
@@ -39,6 +71,38 @@ impl Wallet {
         }
     }
 
+    /// A round of the background: what became of one payment, chosen at random among those that have expired unsettled
+    /// and those that can still be refunded, and whose turn has come.
+    pub(crate) async fn ask_one(&self) -> Result<()> {
+        let now = self.now();
+        let unsettled = self.seams.store.read(PaymentRow::unsettled).await?;
+        let mut candidates: Vec<PaymentRow> = unsettled.into_iter().filter(|row| row.expires < now).collect();
+        candidates.extend(self.refundable().await?);
+        match self.pick(candidates) {
+            Some(row) => self.claim_refund(row).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Paid payments that their payee can still refund.
+    async fn refundable(&self) -> Result<Vec<PaymentRow>> {
+        let now = self.now();
+        let paid = self.seams.store.read(|tx| PaymentRow::paid_since(tx, 0)).await?;
+        Ok(paid.into_iter().filter(|row| row.item.request.request.refund_until > now).collect())
+    }
+
+    /// One of them at random whose turn has come, and puts off its next turn.
+    fn pick(&self, candidates: Vec<PaymentRow>) -> Option<PaymentRow> {
+        let now = self.now().seconds();
+        let mut asked = self.asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let due = |row: &PaymentRow| asked.get(&row.payment).is_none_or(|turn| turn.next <= now);
+        let chosen = candidates.into_iter().filter(due).choose(&mut self.rng())?;
+        let pause = asked.get(&chosen.payment).map_or(FIRST_PAUSE, |turn| turn.pause.saturating_mul(2));
+        let pause = pause.min(LONGEST_PAUSE);
+        asked.insert(chosen.payment, Turn { next: now.saturating_add(pause), pause });
+        Some(chosen)
+    }
+
     async fn claim_refund(&self, row: PaymentRow) -> Result<Minor> {
         let (payment, bank) = (row.payment, row.bank.clone());
         let amount = self.settle(row).await?;
@@ -57,7 +121,9 @@ impl Wallet {
         let now = self.now();
         let rows = self.seams.store.read(PaymentRow::unsettled).await?;
         let mut trouble = None;
-        for row in rows.into_iter().filter(|row| row.expires < now) {
+        let mut expired: Vec<PaymentRow> = rows.into_iter().filter(|row| row.expires < now).collect();
+        expired.shuffle(&mut self.rng());
+        for row in expired {
             if let Err(failure) = self.settle(row).await {
                 let fault = Fault::from(failure);
                 let unreachable = fault.code == Code::NodeUnreachable;

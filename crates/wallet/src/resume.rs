@@ -1,25 +1,60 @@
 //! Taking up whatever was left unfinished, before every command.
+//!
+//! What the bank is told anonymously must not stand next to what it is told under the owner's name: change that is
+//! refreshed over one connection and a withdrawal that follows on the next within a moment are of one person, however
+//! anonymous the first connection was. So commands that call the bank with the account's certificate take up only what
+//! is the account's own, and change and expired payments wait for commands that are anonymous themselves, or for the
+//! background.
 
 use std::collections::BTreeSet;
 
 use feiqian_ledger::store::StoreExt;
+use feiqian_online_cash::seed::CallerKind;
 use feiqian_wire::error::{Code, Fault};
 
 use crate::RefreshPolicy;
+use crate::command::Command;
 use crate::failure::{Failure, Result};
 use crate::record::{PaymentRow, Purpose, ReceivedRow, SessionRow};
 use crate::wallet::Wallet;
 
+/// How much is taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Withdrawals and deposits: what the bank knows to be the account's.
+    Account,
+    /// Everything that was begun.
+    Begun,
+    /// What was begun, the fate of expired payments, and change.
+    All,
+}
+
+impl Scope {
+    /// What a command allows before it.
+    pub(crate) fn before(command: &Command) -> Self {
+        match command {
+            Command::Withdraw { .. } | Command::Deposit { .. } => Self::Account,
+            Command::Refresh | Command::Pay { .. } | Command::Receive { .. } => Self::All,
+            Command::Balance | Command::History | Command::Request { .. } | Command::Status => Self::Begun,
+        }
+    }
+}
+
 impl Wallet {
-    /// Goes on with every unfinished session, payment and receipt. What does not succeed stays for the next time and is
+    /// Goes on with unfinished sessions, payments and receipts. What does not succeed stays for the next time and is
     /// told in the answer; only a store that fails is an error.
-    pub(crate) async fn resume(&self) -> Result<Vec<Fault>> {
+    pub(crate) async fn resume(&self, scope: Scope) -> Result<Vec<Fault>> {
         let mut trouble = Vec::new();
-        self.resume_sessions(&mut trouble).await?;
-        self.resume_payments(&mut trouble).await?;
-        self.resume_receipts(&mut trouble).await?;
-        if self.config.refresh == RefreshPolicy::AtOnce && trouble.is_empty() {
-            collect(self.refresh_coins().await, &mut trouble)?;
+        self.resume_sessions(scope, &mut trouble).await?;
+        self.resume_payments(scope, &mut trouble).await?;
+        if scope != Scope::Account {
+            self.resume_receipts(&mut trouble).await?;
+        }
+        if scope == Scope::All {
+            collect(self.settle_expired().await, &mut trouble)?;
+            if self.config.refresh == RefreshPolicy::AtOnce && trouble.is_empty() {
+                collect(self.refresh_coins().await, &mut trouble)?;
+            }
         }
         for fault in &trouble {
             tracing::info!(%fault, "left for later");
@@ -27,9 +62,12 @@ impl Wallet {
         Ok(trouble)
     }
 
-    async fn resume_sessions(&self, trouble: &mut Vec<Fault>) -> Result<()> {
+    async fn resume_sessions(&self, scope: Scope, trouble: &mut Vec<Fault>) -> Result<()> {
         let mut silent: BTreeSet<String> = BTreeSet::new();
         for session in self.seams.store.read(SessionRow::unfinished).await? {
+            if scope == Scope::Account && session.design.purpose.caller() != CallerKind::Account {
+                continue;
+            }
             // A receipt's session belongs to its receipt, which knows what to do when it is void.
             if silent.contains(&session.bank) || matches!(session.design.purpose, Purpose::Receive(_)) {
                 continue;
@@ -42,15 +80,15 @@ impl Wallet {
         Ok(())
     }
 
-    async fn resume_payments(&self, trouble: &mut Vec<Fault>) -> Result<()> {
+    async fn resume_payments(&self, scope: Scope, trouble: &mut Vec<Fault>) -> Result<()> {
         let now = self.now();
         for payment in self.seams.store.read(PaymentRow::unsettled).await? {
             let waits = matches!(payment.state.as_str(), "signed" | "taken");
-            if payment.expires >= now && waits {
+            let allowed = scope != Scope::Account || payment.kind == "deposit";
+            if payment.expires >= now && waits && allowed {
                 collect(self.deliver(payment).await, trouble)?;
             }
         }
-        collect(self.settle_expired().await, trouble)?;
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::command::Command;
 use crate::failure::Result;
+use crate::resume::Scope;
 use crate::wallet::Wallet;
 
 #[async_trait]
@@ -32,7 +33,7 @@ impl Service for Wallet {
         self.execute(command).await
     }
 
-    /// Every round: news of the center, what is unfinished, drop boxes, what is due.
+    /// Every round: news of the center, what is unfinished, drop boxes, what is due, and what became of one payment.
     async fn background(self: Arc<Self>, shutdown: Shutdown) {
         let pause = Duration::from_secs(self.config.poll_seconds.max(1));
         while !shutdown.is_triggered() {
@@ -61,11 +62,10 @@ impl Service for Wallet {
 impl Wallet {
     async fn round(&self) -> Result<()> {
         self.sync().await?;
-        self.resume().await?;
+        self.resume(Scope::Begun).await?;
         self.collect_all().await?;
         self.refresh_coins().await?;
-        self.claim_refunds().await?;
-        Ok(())
+        self.ask_one().await
     }
 
     fn about(&self) -> Result<About> {

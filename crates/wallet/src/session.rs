@@ -420,13 +420,18 @@ impl Wallet {
         let answers = match self.call_finish(&to, kind, &request).await {
             Ok(response) => response.answers.into_vec(),
             Err(CallError::Fault(fault)) if fault.is_definitive() => {
-                // The bank may have answered before, to a request whose answer was lost.
+                // The bank may have answered before, to a request whose answer was lost. What was signed is given up
+                // only on the bank's clear word about this session: a refusal to speak (account closed, busy, not
+                // allowed) says nothing about it, and the coins may already be signed.
                 match self.call_recover(&to, kind, row.request).await {
                     Ok(BeginResponse::Answered(answered)) if answered.challenges == request.challenges => {
                         answered.answers.into_vec()
                     }
                     Ok(BeginResponse::Open(_)) if fault.code == Code::Conflict => return Err(fault.into()),
-                    Ok(_) | Err(CallError::Fault(_)) => return self.void(row, fault).await,
+                    Ok(_) => return self.void(row, fault).await,
+                    Err(CallError::Fault(unknown)) if unknown.code == Code::SessionUnknown => {
+                        return self.void(row, fault).await;
+                    }
                     Err(error) => return Err(error.into()),
                 }
             }

@@ -21,6 +21,7 @@ use tokio::sync::Mutex;
 use crate::Config;
 use crate::failure::{Failure, Result};
 use crate::record::{decode, encode};
+use crate::refund::Schedule;
 use crate::tables::{EVIDENCE, PIN, SETTING};
 
 /// What a wallet is made of, wherever it comes from: the files of a home, or a simulated world.
@@ -55,6 +56,8 @@ pub struct Wallet {
     pub(crate) generation: [u8; 16],
     pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) evidence_dir: Option<PathBuf>,
+    /// When the background asks next about a payment, see [`mod@crate::refund`].
+    pub(crate) asked: std::sync::Mutex<Schedule>,
     /// One command or round at a time: what a command has read must not change under it.
     pub(crate) gate: Mutex<()>,
 }
@@ -109,6 +112,7 @@ impl Wallet {
             generation,
             identity: parts.identity,
             evidence_dir: parts.evidence_dir,
+            asked: std::sync::Mutex::default(),
             gate: Mutex::new(()),
         }))
     }

@@ -338,8 +338,10 @@ impl PinLog {
 
     /// Was `view` the view of this log at some time? Two parties whose logs are prefixes of one another see the
     /// same keys; any other relation means that the center shows different keys to different people.
+    ///
+    /// [`EMPTY_VIEW`] says nothing about any key, so it is agreed with only while this log is empty too.
     pub fn has_seen(&self, view: &View) -> bool {
-        *view == EMPTY_VIEW || self.views.contains(view)
+        if self.views.is_empty() { *view == EMPTY_VIEW } else { self.views.contains(view) }
     }
 
     /// The key of a denomination.

@@ -13,7 +13,7 @@ use crate::chart::{Post, id};
 use crate::outbox::{PresentmentRow, State};
 use crate::payments::PaymentRow;
 use crate::refund::stored_item;
-use crate::tables::{ACCOUNT, PAYMENT, PRESENTMENT, REFUND, RELEASED, TOTAL};
+use crate::tables::{ACCOUNT, PAYMENT, PRESENTMENT, REFUND, REFUSED, RELEASED, TOTAL};
 
 impl Auditor<'_> {
     pub(super) fn payments(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
@@ -83,6 +83,9 @@ impl Auditor<'_> {
             self.find(3, at, "its statement is missing or takes another amount");
         }
         self.accounted.insert(payment.digest);
+        if tx.find(&REFUSED, &[payment.presentment.into()])?.is_some() {
+            self.find(2, at, "redeemed though it was refused");
+        }
         if tx.find(&RELEASED, &[payment.digest.into()])?.is_some() {
             self.find(2, at, "redeemed though it was released");
         }

@@ -1,10 +1,13 @@
 //! Accounts, enrolment and the operator's commands.
 
-use feiqian_online_cash::account::{AccountStatus, EnrolResponse};
+use feiqian_online_cash::account::{AccountStatus, DepositResponse, EnrolResponse};
+use feiqian_online_cash::deposit::Outcome;
+use feiqian_online_cash::issue::{BeginResponse, FinishResponse, RecoverRequest};
 use feiqian_wire::error::Code;
 use serde_json::json;
 
-use crate::world::{World, code, enrolment};
+use crate::clearing::two_banks;
+use crate::world::{Begun, Holder, World, code, digest, enrolment, pay};
 
 #[tokio::test]
 async fn an_enrolment_code_is_good_once() {
@@ -84,4 +87,93 @@ async fn base_money_goes_in_and_out_and_closed_accounts_stay_closed() {
     let listed = node.command(json!({"command": "account_list"})).await.unwrap();
     assert_eq!(listed["accounts"][0]["name"], "alice");
     node.assert_sound().await;
+}
+
+#[tokio::test]
+async fn what_was_answered_and_paid_outlives_certificates_and_accounts() {
+    let world = World::new();
+    let (node, alice) = world.with_customer().await;
+    let bobby = world.customer(&node, "bobby12", "0").await;
+    let begun = node.begin(Some(&alice), 1, &[64]).await;
+    let finish = begun.finish(node.account_funding(&alice, &begun));
+    let path = "/v1/account/issue/finish";
+    let answer: FinishResponse = node.ask(Some(&alice.peer), path, &finish).await.unwrap();
+    let coins = begun.pending.finish(&answer.answers).unwrap();
+    let item = pay(&node.request(&alice, 1, 64, 3600), &[(&coins[0], 64)]);
+    let paid: DepositResponse = node.ask(Some(&alice.peer), "/v1/deposit", &item).await.unwrap();
+    assert!(matches!(paid, DepositResponse::Final(Outcome::Paid(_))));
+
+    let still_there = async |holder: &Holder| {
+        let recover = RecoverRequest { request: digest(1) };
+        let path = "/v1/account/issue/recover";
+        let recovered: BeginResponse = node.ask(Some(&holder.peer), path, &recover).await.unwrap();
+        assert!(matches!(recovered, BeginResponse::Answered(session) if session.answers == answer.answers));
+        let path = "/v1/account/issue/finish";
+        let again: FinishResponse = node.ask(Some(&holder.peer), path, &finish).await.unwrap();
+        assert_eq!(again, answer);
+        let again: DepositResponse = node.ask(Some(&holder.peer), "/v1/deposit", &item).await.unwrap();
+        assert_eq!(again, paid);
+    };
+    let nothing_new = async |holder: &Holder, open: &Begun, expected: Code| {
+        let begin = node.begin_request(50, &[8]);
+        let path = "/v1/account/issue/begin";
+        let begin = node.ask::<_, BeginResponse>(Some(&holder.peer), path, &begin).await;
+        assert_eq!(code(begin), expected);
+        let finish = open.finish(node.account_funding(holder, open));
+        let path = "/v1/account/issue/finish";
+        let finished = node.ask::<_, FinishResponse>(Some(&holder.peer), path, &finish).await;
+        assert_eq!(code(finished), expected);
+        let other = pay(&node.request(holder, 9, 64, 3600), &[(&coins[0], 64)]);
+        let deposited = node.ask::<_, DepositResponse>(Some(&holder.peer), "/v1/deposit", &other).await;
+        assert_eq!(code(deposited), expected);
+    };
+    // Other keys take over.
+    let opened =
+        node.command(json!({"command": "account_open", "name": "alice", "role": "customer"})).await.unwrap();
+    let (request, signing) = enrolment(&node, &opened, 3);
+    let response: EnrolResponse = node.ask(None, "/v1/enrol", &request).await.unwrap();
+    let new = world.holder(response, signing);
+    let open = node.begin(Some(&new), 2, &[8]).await;
+    nothing_new(&alice, &open, Code::Forbidden).await;
+    still_there(&alice).await;
+    still_there(&new).await;
+    // The account is closed.
+    node.command(json!({"command": "account_payout", "name": "alice", "amount": "100.00"})).await.unwrap();
+    let close = json!({"command": "account_close", "name": "alice"});
+    assert_eq!(code(node.command(close.clone()).await), Code::Conflict, "a session is open");
+    world.at(600);
+    node.command(close).await.unwrap();
+    nothing_new(&new, &open, Code::AccountClosed).await;
+    nothing_new(&alice, &open, Code::AccountClosed).await;
+    still_there(&alice).await;
+    still_there(&new).await;
+    // Nobody else gets any of it.
+    let recover = RecoverRequest { request: digest(1) };
+    let path = "/v1/account/issue/recover";
+    let foreign = node.ask::<_, BeginResponse>(Some(&bobby.peer), path, &recover).await;
+    assert_eq!(code(foreign), Code::SessionForeign);
+    let foreign = node.ask::<_, DepositResponse>(Some(&bobby.peer), "/v1/deposit", &item).await;
+    assert_eq!(code(foreign), Code::WrongRoute);
+    node.assert_sound().await;
+}
+
+#[tokio::test]
+async fn an_account_with_a_pending_presentment_stays_open() {
+    let world = World::new();
+    let (north, south, alice, merry) = two_banks(&world).await;
+    let coins = north.withdraw(&alice, 1, &[64]).await;
+    let item = pay(&south.request(&merry, 1, 64, 3600), &[(&coins[0], 64)]);
+    let answer: DepositResponse = south.ask(Some(&merry.peer), "/v1/deposit", &item).await.unwrap();
+    assert!(matches!(answer, DepositResponse::Pending { .. }));
+    // Somebody's base money lies in the vault.
+    let _ = world.customer(&south, "wealthy", "1.00").await;
+    let close = json!({"command": "account_close", "name": "merry12"});
+    assert_eq!(code(south.command(close.clone()).await), Code::Conflict);
+    world.connect(&south, &north).await;
+    assert!(south.bank.drain_outbox(&feiqian_node::Shutdown::new()).await.unwrap());
+    south.command(json!({"command": "account_payout", "name": "merry12", "amount": "0.64"})).await.unwrap();
+    south.command(close).await.unwrap();
+    let again: DepositResponse = south.ask(Some(&merry.peer), "/v1/deposit", &item).await.unwrap();
+    assert!(matches!(again, DepositResponse::Final(Outcome::Paid(_))));
+    south.assert_sound().await;
 }

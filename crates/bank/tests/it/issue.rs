@@ -169,13 +169,53 @@ async fn a_refresh_gives_what_it_takes() {
 #[tokio::test]
 async fn open_sessions_are_bounded() {
     let world = World::new();
-    let node = world.tuned("north", 10, |config| config.max_open_sessions = 3).await;
+    let node = world.tuned("north", 10, |config| config.max_open_sessions = 6).await;
     world.publish(&[&node]).await;
-    node.begin(None, 1, &[1, 1]).await;
-    let busy = node.ask::<_, BeginResponse>(None, "/v1/issue/begin", &node.begin_request(2, &[1, 1])).await;
+    let alice = world.customer(&node, "alice", "100.00").await;
+    node.begin(Some(&alice), 1, &[1, 1, 1, 1]).await;
+    let path = "/v1/account/issue/begin";
+    let busy =
+        node.ask::<_, BeginResponse>(Some(&alice.peer), path, &node.begin_request(2, &[1, 1, 1])).await;
+    assert_eq!(code(busy), Code::Busy);
+    // Account holders' sessions never make way.
+    let busy =
+        node.ask::<_, BeginResponse>(None, "/v1/issue/begin", &node.begin_request(3, &[1, 1, 1])).await;
     assert_eq!(code(busy), Code::Busy);
     world.at(600);
-    node.begin(None, 3, &[1, 1, 1]).await;
+    node.begin(Some(&alice), 4, &[1, 1, 1, 1, 1, 1]).await;
+}
+
+#[tokio::test]
+async fn anonymous_sessions_have_half_of_the_room_and_the_oldest_make_way() {
+    let world = World::new();
+    let node = world.tuned("north", 10, |config| config.max_open_sessions = 6).await;
+    world.publish(&[&node]).await;
+    let alice = world.customer(&node, "alice", "100.00").await;
+    let coins = node.withdraw(&alice, 1, &[1, 1]).await;
+    let first = node.begin(None, 2, &[1]).await;
+    let second = node.begin(None, 3, &[1, 1]).await;
+    node.begin(None, 4, &[1]).await;
+    let open = |n| RecoverRequest { request: digest(n) };
+    let recovered: BeginResponse = node.ask(None, "/v1/issue/recover", &open(2)).await.unwrap();
+    assert_eq!(recovered, BeginResponse::Void, "the oldest made way");
+    node.commit(|tx| {
+        let void = tx.select("SELECT commitments FROM session WHERE state = 2", &[])?;
+        assert_eq!((void.len(), void[0].blob(0)?.len() < 32), (1, true), "its commitments are not kept");
+        Ok(())
+    })
+    .await;
+    let finish = first.finish(node.refresh_funding(&first, &[(&coins[0], 1)], vec![]));
+    assert_eq!(code(node.ask::<_, FinishResponse>(None, "/v1/issue/finish", &finish).await), Code::Void);
+    let finish = second.finish(node.refresh_funding(&second, &[(&coins[0], 1), (&coins[1], 1)], vec![]));
+    node.ask::<_, FinishResponse>(None, "/v1/issue/finish", &finish).await.unwrap();
+    // However many anonymous sessions there are, account holders have their half.
+    for n in 10..20 {
+        node.begin(None, n, &[1, 1]).await;
+    }
+    node.begin(Some(&alice), 30, &[1, 1, 1]).await;
+    let more = node.ask::<_, BeginResponse>(None, "/v1/issue/begin", &node.begin_request(31, &[1; 4])).await;
+    assert_eq!(code(more), Code::Busy, "more than the whole half");
+    node.assert_sound().await;
 }
 
 #[tokio::test]

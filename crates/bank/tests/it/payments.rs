@@ -169,11 +169,30 @@ async fn a_payment_is_released_only_after_expiry_and_then_refused_for_ever() {
     let OutcomeResponse::Expired(statement) = asked else { panic!("{asked:?}") };
     assert_eq!(statement.payment, other.payment.digest());
     statement.verify(&node.bank.signing_key()).unwrap();
+    world.at(0);
+    let late = deposit(&node, &alice, &other).await.unwrap();
+    assert!(matches!(late, Outcome::Refused(fault) if fault.code == Code::Expired));
+    let asked: OutcomeResponse = node.ask(None, "/v1/outcome", &question(&other)).await.unwrap();
+    assert_eq!(asked, OutcomeResponse::Expired(statement));
+    // However many made-up payments are asked for, nothing is stored about them.
+    world.at(150);
+    for n in [10, 90, 120, 130] {
+        let made_up = pay(&node.request(&alice, n, 16, n), &[(&coins[1], 16)]);
+        let asked: OutcomeResponse = node.ask(None, "/v1/outcome", &question(&made_up)).await.unwrap();
+        assert!(matches!(asked, OutcomeResponse::Expired(_)));
+    }
+    node.commit(|tx| {
+        assert_eq!(tx.select("SELECT count(*) FROM released", &[])?[0].integer(0)?, 1, "of the refresh");
+        let marks = tx.select("SELECT until FROM release_mark", &[])?;
+        assert_eq!((marks.len(), marks[0].unsigned(0)?), (1, crate::world::NOW + 150));
+        Ok(())
+    })
+    .await;
     // What was redeemed cannot be released.
     world.at(0);
-    let paid = pay(&node.request(&alice, 3, 8, 100), &[(&coins[1], 8)]);
-    deposit(&node, &alice, &paid).await.unwrap();
-    world.at(100);
+    let paid = pay(&node.request(&alice, 3, 8, 200), &[(&coins[1], 8)]);
+    assert!(matches!(deposit(&node, &alice, &paid).await.unwrap(), Outcome::Paid(_)));
+    world.at(200);
     assert_eq!(code(node.refresh(4, &[(&coins[1], 8)], &[8], vec![released(&paid)]).await), Code::Conflict);
     node.assert_sound().await;
 }
@@ -329,4 +348,63 @@ async fn an_audit_names_what_was_changed() {
         report.findings.iter().any(|finding| finding.detail.contains("do not fit their commitments")),
         "{report:?}"
     );
+}
+
+#[tokio::test]
+async fn evidence_larger_than_a_message_is_refused_by_its_code_alone() {
+    let world = World::new();
+    let (node, alice) = world.with_customer().await;
+    let coins = node.withdraw(&alice, 1, &[32; 200]).await;
+    let shares: Vec<_> = coins.iter().map(|coin| (coin, 1)).collect();
+    for n in 0..32 {
+        let item = pay(&node.request(&alice, n, 200, 3600), &shares);
+        assert!(matches!(deposit(&node, &alice, &item).await.unwrap(), Outcome::Paid(_)));
+    }
+    // 33 statements of 200 coins each.
+    let item = pay(&node.request(&alice, 40, 200, 3600), &shares);
+    for _ in 0..2 {
+        let refused = deposit(&node, &alice, &item).await.unwrap();
+        assert!(matches!(refused, Outcome::Refused(fault) if fault.code == Code::DoubleSpent));
+    }
+    // A statement of few coins does not make the earlier ones smaller.
+    let item = pay(&node.request(&alice, 41, 1, 3600), &[(&coins[0], 1)]);
+    let refused = deposit(&node, &alice, &item).await.unwrap();
+    assert!(matches!(refused, Outcome::Refused(fault) if fault.code == Code::DoubleSpent));
+    // What fits is shown.
+    let item = pay(&node.request(&alice, 42, 32, 3600), &[(&coins[0], 32)]);
+    assert!(matches!(deposit(&node, &alice, &item).await.unwrap(), Outcome::DoubleSpent(_)));
+    node.assert_sound().await;
+}
+
+#[tokio::test]
+async fn evidence_is_kept_once_a_coin() {
+    let world = World::new();
+    let (node, alice) = world.with_customer().await;
+    let coins = node.withdraw(&alice, 1, &[8, 4]).await;
+    for (n, index, amount) in [(1, 0, 8), (2, 1, 4)] {
+        deposit(&node, &alice, &pay(&node.request(&alice, n, amount, 3600), &[(&coins[index], amount)]))
+            .await
+            .unwrap();
+    }
+    for (n, index) in [(3, 0), (4, 0), (5, 1), (6, 1), (7, 0)] {
+        let item = pay(&node.request(&alice, n, 1, 3600), &[(&coins[index], 1)]);
+        assert!(matches!(deposit(&node, &alice, &item).await.unwrap(), Outcome::DoubleSpent(_)));
+    }
+    let listed = node.command(serde_json::json!({"command": "evidence"})).await.unwrap();
+    assert_eq!(listed["evidence"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_expired_deposit_is_refused_before_it_is_checked() {
+    let world = World::new();
+    let (node, alice) = world.with_customer().await;
+    let coins = node.withdraw(&alice, 1, &[8]).await;
+    let mut item = pay(&node.request(&alice, 1, 8, 100), &[(&coins[0], 8)]);
+    let mut shown = item.payment.coins.to_vec();
+    shown[0].share.coin.key = EncodedPoint([0xff; 32]);
+    item.payment.coins = Bounded::new(shown).unwrap();
+    assert_eq!(code(deposit(&node, &alice, &item).await), Code::Malformed);
+    world.at(100);
+    let late = deposit(&node, &alice, &item).await.unwrap();
+    assert!(matches!(late, Outcome::Refused(fault) if fault.code == Code::Expired));
 }

@@ -1,5 +1,6 @@
 //! Refunds on both sides of the center, and their claims.
 
+use feiqian_clearing::presentment::{ItemKind, Presented, Presentment};
 use feiqian_crypto::possession::Proof;
 use feiqian_online_cash::account::DepositResponse;
 use feiqian_online_cash::coin::Coin;
@@ -7,8 +8,8 @@ use feiqian_online_cash::deposit::{CashItem, Outcome, Receipt};
 use feiqian_online_cash::funding::{Funding, refunded_statement};
 use feiqian_online_cash::issue::FinishResponse;
 use feiqian_online_cash::refund::{RefundItem, RefundOrder, RefundOutcome};
-use feiqian_wire::Bounded;
 use feiqian_wire::error::{Code, Fault};
+use feiqian_wire::{Bounded, Name, Text};
 
 use crate::clearing::two_banks;
 use crate::world::{Begun, Holder, Node, World, code, digest, minor, pay, rng};
@@ -153,4 +154,55 @@ async fn a_refund_passes_through_the_center_and_voids_when_refused() {
     take(&north, 10, receipt.payment, &[32, 8], &[&coins[0]]).await.unwrap();
     assert_eq!(north.assert_sound().await.in_circulation(), 40);
     south.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_refused_refund_is_never_booked() {
+    let world = World::new();
+    let (north, south, alice, merry) = two_banks(&world).await;
+    world.connect(&south, &north).await;
+    let coins = north.withdraw(&alice, 1, &[64]).await;
+    let receipt = paid(&south, &merry, &pay(&south.request(&merry, 1, 64, 3600), &[(&coins[0], 64)])).await;
+    let present = async |item: &RefundItem| {
+        let item = Presentment::new(
+            Name::new("south").unwrap(),
+            Text::new(merry.token.clone()).unwrap(),
+            item.order.amount,
+            ItemKind::Refund,
+            &item.order.digest(),
+            item.clone(),
+        );
+        let answer: Presented<RefundOutcome> =
+            north.ask(Some(&world.center), "/v1/pay/refund", &item).await.unwrap();
+        answer.outcome
+    };
+    let late = 200 * 365 * 86_400;
+    // The booking waits to be written; in the meantime the payee's certificate ends.
+    let item = order(&merry, &receipt, 1, 10);
+    north.store.hold("bank.pay.refund");
+    let (first, second) = tokio::join!(present(&item), async {
+        north.store.someone_waits().await;
+        world.at(late);
+        let second = present(&item).await;
+        north.store.let_go();
+        second
+    });
+    assert_eq!(refused(second), Code::CertificateInvalid);
+    assert_eq!(refused(first), Code::CertificateInvalid);
+    world.at(0);
+    assert_eq!(refused(present(&item).await), Code::CertificateInvalid);
+
+    // The refusal waits; in the meantime the refund is booked.
+    let item = order(&merry, &receipt, 2, 10);
+    north.store.hold("bank.pay.refused");
+    world.at(late);
+    let (first, second) = tokio::join!(present(&item), async {
+        north.store.someone_waits().await;
+        world.at(0);
+        let second = present(&item).await;
+        north.store.let_go();
+        second
+    });
+    assert_eq!((first, second), (RefundOutcome::Booked, RefundOutcome::Booked));
+    assert_eq!(north.assert_sound().await.refunds_open, 10);
 }

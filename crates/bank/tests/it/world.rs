@@ -12,7 +12,7 @@ use feiqian_clearing::presentment::Presentment;
 use feiqian_crypto::possession::Proof;
 use feiqian_crypto::snowblind::Challenge;
 use feiqian_crypto::{Digest, Id16, Scalar};
-use feiqian_ledger::store::{StoreError, StoreExt, Tx};
+use feiqian_ledger::store::{BoxFuture, Store, StoreError, StoreExt, Tx, Work};
 use feiqian_money::{Amount, Currency, Minor};
 use feiqian_node::{
     CallError, Caller, ManualClock, MemberView, Network, NetworkError, Outgoing, Reply, Seams, Service,
@@ -39,7 +39,7 @@ use feiqian_pki::{
 };
 use feiqian_store::SqliteStore;
 use feiqian_wire::error::{Code, Fault};
-use feiqian_wire::{Blob, Bounded, Name, Text, Timestamp};
+use feiqian_wire::{Blob, Bounded, Limit, Name, Text, Timestamp, codec};
 use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
 use serde::Serialize;
@@ -86,6 +86,8 @@ pub(crate) struct Line {
     relay: Mutex<Option<(axum::Router, Arc<Verified>)>>,
     /// Forget the next answers, as a broken connection does.
     pub(crate) lose: Mutex<u32>,
+    /// Never answer what presents this amount.
+    pub(crate) hang: Mutex<Option<u64>>,
 }
 
 #[async_trait]
@@ -98,6 +100,13 @@ impl Network for Line {
             "/v1/present/refund" => "/v1/pay/refund",
             _ => return Err(cut()),
         };
+        let hangs = *self.hang.lock().unwrap();
+        if let Some(amount) = hangs {
+            let item: Presentment<CashItem> = codec::decode(&message.body, Limit::Large).unwrap();
+            if item.amount.minor == minor(amount) {
+                return std::future::pending().await;
+            }
+        }
         let reply = deliver(&router, to, Some(peer), Outgoing { path: path.to_owned(), ..message }).await;
         let mut lose = self.lose.lock().unwrap();
         if *lose > 0 {
@@ -105,6 +114,51 @@ impl Network for Line {
             return Err(NetworkError::Lost { url: to.url.clone(), reason: "lost".to_owned() });
         }
         reply
+    }
+}
+
+/// The store, with a queue before it: the first work of one point waits there while it is held.
+pub(crate) struct Gate {
+    store: SqliteStore,
+    held: tokio::sync::watch::Sender<Option<&'static str>>,
+    waiting: tokio::sync::watch::Sender<u32>,
+}
+
+impl Gate {
+    fn new(store: SqliteStore) -> Self {
+        let (held, waiting) = (tokio::sync::watch::Sender::new(None), tokio::sync::watch::Sender::new(0));
+        Self { store, held, waiting }
+    }
+
+    pub(crate) fn hold(&self, point: &'static str) {
+        self.held.send_replace(Some(point));
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.held.send_replace(None);
+    }
+
+    /// Until a work waits.
+    pub(crate) async fn someone_waits(&self) {
+        self.waiting.subscribe().wait_for(|waiting| *waiting > 0).await.unwrap();
+    }
+}
+
+impl Store for Gate {
+    fn commit_raw(&self, point: &'static str, work: Work) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let first = *self.waiting.borrow() == 0;
+            if first && *self.held.borrow() == Some(point) {
+                self.waiting.send_modify(|waiting| *waiting += 1);
+                self.held.subscribe().wait_for(|held| *held != Some(point)).await.unwrap();
+                self.waiting.send_modify(|waiting| *waiting -= 1);
+            }
+            self.store.commit_raw(point, work).await
+        })
+    }
+
+    fn read_raw(&self, work: Work) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.store.read_raw(work)
     }
 }
 
@@ -119,7 +173,7 @@ pub(crate) struct Node {
     pub(crate) line: Arc<Line>,
     name: &'static str,
     seed: u8,
-    store: Arc<SqliteStore>,
+    pub(crate) store: Arc<Gate>,
     secrets: Arc<MemorySecrets>,
     chain: Chain,
     tune: fn(&mut Config),
@@ -164,7 +218,7 @@ impl World {
         let request = CertificateRequest::create(&key, &Subject::bank(name).unwrap()).unwrap();
         let request = CertificateRequest::verify(&request).unwrap();
         let chain = self.root.issue_bank_authority(&request, name, NOW, &mut rng(seed.into())).unwrap();
-        let store = Arc::new(SqliteStore::open_in_memory(TABLES).unwrap());
+        let store = Arc::new(Gate::new(SqliteStore::open_in_memory(TABLES).unwrap()));
         let (secrets, line) = (Arc::new(MemorySecrets::default()), Arc::new(Line::default()));
         let bank = self.start(name, seed, &store, &secrets, &line, &chain, tune).await;
         // The keyset is made; pinning fails because the line is cut, and the test pins it as the center would.
@@ -177,7 +231,7 @@ impl World {
         &self,
         name: &str,
         seed: u8,
-        store: &Arc<SqliteStore>,
+        store: &Arc<Gate>,
         secrets: &Arc<MemorySecrets>,
         line: &Arc<Line>,
         chain: &Chain,
@@ -263,6 +317,11 @@ impl World {
             let funding = Funding { id: Id16([node.seed; 16]), amount, at: Timestamp::new(NOW) };
             node.bank.book_fundings(vec![funding]).await.unwrap();
         }
+    }
+
+    /// What `from` presents reaches a center of the test's own.
+    pub(crate) fn relay(&self, from: &Node, router: axum::Router) {
+        *from.line.relay.lock().unwrap() = Some((router, Arc::clone(&self.center)));
     }
 
     /// A bank with one enrolled, funded customer.

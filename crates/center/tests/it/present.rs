@@ -288,6 +288,66 @@ async fn an_issuing_bank_whose_word_does_not_hold_is_asked_again() {
 }
 
 #[tokio::test]
+async fn evidence_about_other_payments_is_no_outcome() {
+    let scene = Scene::new().await;
+    let coins = scene.north.coins(1250, 1);
+    let item = |order| scene.shop.present(scene.shop.item(&coins, 1250, order));
+    let (first, second, third) = (item("one"), item("two"), item("three"));
+    present(&scene.south, &first).await.unwrap();
+    let answer = present(&scene.south, &second).await.unwrap();
+    assert!(matches!(answer.outcome, Outcome::DoubleSpent(_)));
+    *scene.north.lie.lock().unwrap() = Some(answer.outcome);
+    assert_eq!(present(&scene.south, &third).await.unwrap_err().code, Code::Unavailable);
+    assert_eq!(scene.world.audited().await.forwarded, 1);
+    *scene.north.lie.lock().unwrap() = None;
+    let answer = present(&scene.south, &third).await.unwrap();
+    assert!(matches!(answer.outcome, Outcome::DoubleSpent(_)));
+    scene.world.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_presentment_is_forwarded_by_one_at_a_time() {
+    let scene = Scene::new().await;
+    let presentment = scene.payment(1250, 1);
+    scene.world.wires.trouble("/v1/pay/payment", &[Trouble::Slow]);
+    let meanwhile = async {
+        while scene.world.audited().await.forwarded == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        let busy = present(&scene.south, &presentment).await.unwrap_err();
+        assert_eq!(busy.code, Code::Busy);
+        assert!(!busy.is_definitive() && busy.hint.is_some());
+        assert!(!Arc::clone(&scene.world.center).resume().await.unwrap());
+        assert_eq!(scene.north.payments(), 0, "neither asked the bank");
+    };
+    let (first, ()) = tokio::join!(present(&scene.south, &presentment), meanwhile);
+    let first = first.unwrap();
+    assert!(matches!(first.outcome, Outcome::Paid(_)));
+    assert_eq!(present(&scene.south, &presentment).await.unwrap(), first);
+    scene.world.assert_sound().await;
+}
+
+#[tokio::test]
+async fn an_item_that_waits_holds_up_no_other() {
+    let scene = Scene::new().await;
+    let center = || Arc::clone(&scene.world.center);
+    let wires = &scene.world.wires;
+    wires.trouble("/v1/pay/payment", &[Trouble::AnswerLost; 2]);
+    for seed in [1, 2] {
+        present(&scene.south, &scene.payment(1250, seed)).await.unwrap_err();
+    }
+    wires.trouble("/v1/pay/payment", &[Trouble::Unreachable, Trouble::Busy]);
+    assert!(!center().resume().await.unwrap(), "an unreachable bank is asked once a round");
+    assert_eq!(scene.world.audited().await.forwarded, 2);
+    assert!(center().resume().await.unwrap());
+    assert_eq!(scene.world.audited().await.forwarded, 1, "the one after the busy one is concluded");
+    assert!(center().resume().await.unwrap());
+    assert_eq!(scene.settlements().await, both("975.00", "1025.00"));
+    scene.world.assert_sound().await;
+}
+
+#[tokio::test]
 async fn a_refund_flows_back_and_is_checked() {
     let scene = Scene::new().await;
     let payment = scene.payment(1250, 1);

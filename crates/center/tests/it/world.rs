@@ -15,7 +15,7 @@ use feiqian_node::{
 use feiqian_pki::Verified;
 use feiqian_store::SqliteStore;
 use feiqian_wire::Timestamp;
-use feiqian_wire::error::Fault;
+use feiqian_wire::error::{Code, Fault};
 use serde_json::{Value, json};
 
 use crate::bank::TestBank;
@@ -30,6 +30,8 @@ pub(crate) const NOW: u64 = 1_767_225_600;
 pub(crate) enum Trouble {
     Unreachable,
     AnswerLost,
+    Busy,
+    Slow,
 }
 
 #[derive(Default)]
@@ -65,6 +67,13 @@ impl Network for NodeWires {
         };
         if trouble == Some(Trouble::Unreachable) {
             return Err(unreachable());
+        }
+        if trouble == Some(Trouble::Busy) {
+            let body = message.format.encode(&Fault::new(Code::Busy, "test")).unwrap();
+            return Ok(Reply { status: 503, format: Some(message.format), body: body.into() });
+        }
+        if trouble == Some(Trouble::Slow) {
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         }
         let peer = if message.caller == Caller::Certified { self.own.clone() } else { None };
         let reply = deliver(&router, to, peer, message).await?;

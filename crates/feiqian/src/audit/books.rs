@@ -26,7 +26,29 @@ pub(super) struct Denomination {
 pub(super) struct Presented {
     pub(super) refund: bool,
     pub(super) amount: u64,
-    pub(super) final_and_booked: bool,
+    pub(super) state: ItemState,
+}
+
+/// Where an item stands on one side, the presenting bank's or the center's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ItemState {
+    /// On its way: received, forwarded, pending.
+    Open,
+    /// Final: it counts in the books.
+    Booked,
+    /// Final: it never counts.
+    Refused,
+}
+
+/// Where a wallet's issuance stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Issuance {
+    /// Its coins may yet come.
+    Open,
+    /// Its coins are stored.
+    Stored,
+    /// The wallet has given it up.
+    Void,
 }
 
 /// What a bank knows.
@@ -69,7 +91,7 @@ pub(super) struct Item {
     pub(super) collecting: String,
     pub(super) issuing: String,
     pub(super) amount: u64,
-    pub(super) settled: bool,
+    pub(super) state: ItemState,
 }
 
 /// What the center knows.
@@ -96,8 +118,8 @@ pub(super) struct WalletBooks {
     pub(super) bank: String,
     pub(super) account: String,
     pub(super) coins: BTreeMap<CoinName, WalletCoin>,
-    /// Request ids of all issuances; whether their coins are stored.
-    pub(super) sessions: BTreeMap<Digest, bool>,
+    /// All issuances by request id.
+    pub(super) sessions: BTreeMap<Digest, Issuance>,
     /// Payments that were acknowledged as paid: issuing bank and amount.
     pub(super) paid: BTreeMap<Digest, (String, u64)>,
 }
@@ -175,7 +197,11 @@ impl BankBooks {
             let presented = Presented {
                 refund: row.integer(1)? == 1,
                 amount: row.unsigned(2)?,
-                final_and_booked: row.integer(3)? == 1,
+                state: match row.integer(3)? {
+                    0 => ItemState::Open,
+                    1 => ItemState::Booked,
+                    _ => ItemState::Refused,
+                },
             };
             Ok((row.digest(0)?, presented))
         })?;
@@ -209,7 +235,11 @@ impl CenterBooks {
                 collecting: row.text(2)?.to_owned(),
                 issuing: row.optional_text(3)?.unwrap_or_default().to_owned(),
                 amount: row.unsigned(4)?,
-                settled: row.integer(5)? == 2,
+                state: match row.integer(5)? {
+                    0 | 1 => ItemState::Open,
+                    2 => ItemState::Booked,
+                    _ => ItemState::Refused,
+                },
             };
             Ok((row.digest(0)?, item))
         })?;
@@ -228,7 +258,12 @@ impl WalletBooks {
             Ok(((row.digest(0)?, row.array(1)?), coin))
         })?;
         let sessions = all(tx, "SELECT request, state FROM issue_session", |row| {
-            Ok((row.digest(0)?, row.text(1)? == "done"))
+            let issuance = match row.text(1)? {
+                "done" => Issuance::Stored,
+                "void" => Issuance::Void,
+                _ => Issuance::Open,
+            };
+            Ok((row.digest(0)?, issuance))
         })?;
         let paid = all(tx, "SELECT payment, bank, amount FROM payment WHERE state = 'paid'", |row| {
             Ok((row.digest(0)?, (row.text(1)?.to_owned(), row.unsigned(2)?)))

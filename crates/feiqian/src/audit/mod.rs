@@ -18,7 +18,7 @@ use feiqian_wire::error::{Code, Fault};
 use serde_json::{Value, json};
 
 use crate::output::{self, at, set};
-use crate::roles::Role;
+use crate::roles::{self, Role};
 use books::{BankBooks, CenterBooks, WalletBooks};
 use world::{Compared, World};
 
@@ -113,6 +113,10 @@ impl Place {
         let home = Home::open(&self.dir, self.role.name())?;
         let path = home.path("store.db");
         if !path.exists() {
+            if [roles::OPENED, "store.db-wal"].iter().any(|name| home.path(name).exists()) {
+                let finding = Finding::new(7, "store.db", "it is missing, and the home has been used");
+                look.findings.push((self.label.clone(), finding));
+            }
             // A node that was created and never used: there is nothing to recompute, but it is here.
             if let Reading::Wallet(config) = Reading::new(self.role, &home)? {
                 let (bank, account) = feiqian_wallet::audit::owner(&config);

@@ -4,7 +4,9 @@
 //!   bank has taken) plus answered sessions whose coins a wallet has yet to store. With all wallets of the world
 //!   given it is exactly so; otherwise a remainder of at least zero belongs to others.
 //! * The center's settlement accounts are the banks' mirrors, up to items that one side has booked and the other has
-//!   yet to.
+//!   yet to. Only an item that is really open may be on its way: whatever is refused for good on one side and booked
+//!   on the other is a finding.
+//! * No wallet has given up a session that its bank has answered.
 //! * What a wallet was told is paid, is paid at the issuing bank.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +15,7 @@ use feiqian_crypto::Digest;
 use feiqian_ledger::audit::Finding;
 use serde_json::{Value, json};
 
-use super::books::{BankBooks, CenterBooks, CoinName, Item, WalletBooks, WalletCoin};
+use super::books::{BankBooks, CenterBooks, CoinName, Issuance, Item, ItemState, WalletBooks, WalletCoin};
 
 /// The books of all homes given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,6 +45,7 @@ impl World {
         let mut compared = Compared { closed: self.is_closed(), ..Compared::default() };
         for bank in &self.banks {
             self.circulation(bank, &mut compared);
+            self.given_up(bank, &mut compared);
         }
         for center in &self.centers {
             for bank in &self.banks {
@@ -144,8 +147,7 @@ impl World {
     fn in_flight(&self, bank: &BankBooks) -> BTreeMap<Digest, i128> {
         let mut flying: BTreeMap<Digest, i128> = BTreeMap::new();
         for (request, outputs) in &bank.answered {
-            let mut known = self.wallets.iter().filter_map(|wallet| wallet.sessions.get(request)).peekable();
-            if known.peek().is_none() || known.any(|stored| *stored) {
+            if self.issuance(request) != Some(Issuance::Open) {
                 continue;
             }
             for id in outputs {
@@ -157,9 +159,28 @@ impl World {
         flying
     }
 
+    /// Where the issuance of a begin stands. Copies of one wallet may have come to different ends: what is best counts.
+    fn issuance(&self, request: &Digest) -> Option<Issuance> {
+        let known = || self.wallets.iter().filter_map(|wallet| wallet.sessions.get(request));
+        [Issuance::Stored, Issuance::Open, Issuance::Void]
+            .into_iter()
+            .find(|wanted| known().any(|issuance| issuance == wanted))
+    }
+
+    /// The bank has signed these coins and owes them; the wallet does not know that it may have them.
+    fn given_up(&self, bank: &BankBooks, compared: &mut Compared) {
+        for request in bank.answered.keys().filter(|request| self.issuance(request) == Some(Issuance::Void)) {
+            let place = format!("bank {}, session of request {request}", bank.name);
+            compared.findings.push(Finding::new(8, place, "answered at the bank, void at the wallet"));
+        }
+    }
+
     /// A settled payment was redeemed by its issuing bank for this very presentment; a settled refund was booked.
     fn presented(&self, center: &CenterBooks, compared: &mut Compared) {
-        for (id, item) in center.items.iter().filter(|(_, item)| item.settled) {
+        for (id, item) in &center.items {
+            self.one_sided(id, item, compared);
+        }
+        for (id, item) in center.items.iter().filter(|(_, item)| item.state == ItemState::Booked) {
             let Some(bank) = self.banks.iter().find(|bank| bank.name == item.issuing) else { continue };
             let booked = if item.refund { bank.refunds.get(id) } else { bank.redeemed.get(id) };
             if booked != Some(&item.amount) {
@@ -173,6 +194,29 @@ impl World {
                 compared.findings.push(Finding::new(8, place, detail));
             }
         }
+    }
+
+    /// An item that one side has refused for good counts on no side.
+    fn one_sided(&self, id: &Digest, item: &Item, compared: &mut Compared) {
+        let named = |name: &str| self.banks.iter().find(move |bank| bank.name == name);
+        let issued = named(&item.issuing).is_some_and(|bank| {
+            if item.refund { bank.refunds.contains_key(id) } else { bank.redeemed.contains_key(id) }
+        });
+        let presented = named(&item.collecting).and_then(|bank| bank.presentments.get(id));
+        let presented = presented.map(|presented| presented.state);
+        let detail = match (item.state, presented) {
+            (ItemState::Refused, _) if issued => {
+                format!("refused at the center, bank {} has booked it", item.issuing)
+            }
+            (ItemState::Refused, Some(ItemState::Booked)) => {
+                format!("refused at the center, bank {} has booked it", item.collecting)
+            }
+            (ItemState::Booked, Some(ItemState::Refused)) => {
+                format!("settled at the center, refused at bank {}", item.collecting)
+            }
+            _ => return,
+        };
+        compared.findings.push(Finding::new(5, format!("center, presentment {id}"), detail));
     }
 
     fn acknowledged(&self, wallet: &WalletBooks, compared: &mut Compared) {
@@ -223,15 +267,17 @@ fn settlement(center: &CenterBooks, bank: &BankBooks, compared: &mut Compared) {
 fn ahead(id: &Digest, item: &Item, bank: &BankBooks) -> i128 {
     let amount = i128::from(item.amount);
     let (issuing, collecting) = (item.issuing == bank.name, item.collecting == bank.name);
-    let booked_here = bank
+    let (open, settled) = (item.state == ItemState::Open, item.state == ItemState::Booked);
+    // Only an item that the bank still waits for: one that it refused, or lost, will not come any more.
+    let awaited = bank
         .presentments
         .get(id)
-        .is_some_and(|presented| presented.final_and_booked && presented.amount == item.amount);
+        .is_some_and(|presented| presented.state == ItemState::Open && presented.amount == item.amount);
     match (item.refund, issuing, collecting) {
-        (false, true, _) if !item.settled && bank.redeemed.contains_key(id) => amount.saturating_neg(),
-        (true, true, _) if !item.settled && bank.refunds.contains_key(id) => amount,
-        (false, _, true) if item.settled && !booked_here => amount.saturating_neg(),
-        (true, _, true) if item.settled && !booked_here => amount,
+        (false, true, _) if open && bank.redeemed.contains_key(id) => amount.saturating_neg(),
+        (true, true, _) if open && bank.refunds.contains_key(id) => amount,
+        (false, _, true) if settled && awaited => amount.saturating_neg(),
+        (true, _, true) if settled && awaited => amount,
         _ => 0,
     }
 }

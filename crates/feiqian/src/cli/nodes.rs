@@ -282,7 +282,8 @@ pub(crate) struct MerchantInit {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Wallet {
-    /// Create a wallet at its bank, which must be running; shows the words that restore it, once.
+    /// Create a wallet at its bank, which must be running; shows, once, the 24 words that its coins are derived from;
+    /// restoring from them is not built yet.
     #[command(after_help = "Example:
   feiqian wallet init --home alice --name alice --bank https://127.0.0.1:7001#sha256=FINGERPRINT --code CODE")]
     Init(WalletInit),

@@ -183,7 +183,7 @@ async fn a_deposit_without_answer_stays_pending_until_the_bank_answers() {
     assert!(!shop.merchant.resume().await.unwrap());
     *shop.bank.slow.lock().unwrap() = true;
     assert!(!shop.merchant.resume().await.unwrap());
-    for code in [Code::Busy, Code::Internal, Code::Forbidden] {
+    for code in [Code::Busy, Code::Internal, Code::Forbidden, Code::AccountClosed, Code::AccountUnknown] {
         *shop.bank.fault.lock().unwrap() = Some(Fault::new(code, "test"));
         assert!(!shop.merchant.resume().await.unwrap());
     }
@@ -227,6 +227,47 @@ async fn a_double_spend_leaves_evidence_and_frees_the_request() {
     evidence.verify(&shop.bank.root).unwrap();
     assert!(matches!(shop.pay(&shop.payment(&second, 7)).await.unwrap(), PayResponse::Paid(_)));
     assert_eq!(shop.audited().await.paid, 2);
+}
+
+#[tokio::test]
+async fn evidence_about_other_payments_is_no_outcome() {
+    let shop = Shop::new().await;
+    let [first, second, third] = [
+        shop.request("12.50", "A-1").await,
+        shop.request("12.50", "A-2").await,
+        shop.request("12.50", "A-3").await,
+    ];
+    shop.pay(&shop.payment(&first, 1)).await.unwrap();
+    let answer = shop.pay(&shop.payment(&second, 1)).await.unwrap();
+    let PayResponse::Refused(evidence) = answer else { panic!("{answer:?}") };
+    *shop.bank.lie.lock().unwrap() = Some(evidence);
+    let double = shop.payment(&third, 1);
+    assert_eq!(shop.pay(&double).await.unwrap(), PayResponse::Pending);
+    *shop.bank.lie.lock().unwrap() = None;
+    assert!(matches!(shop.pay(&double).await.unwrap(), PayResponse::Refused(Outcome::DoubleSpent(_))));
+    shop.audited().await;
+}
+
+#[tokio::test]
+async fn deposits_that_stay_pending_starve_no_newer_one() {
+    let shop = Shop::new().await;
+    shop.wires.trouble("/v1/deposit", &[Trouble::Busy; 65]);
+    for number in 0..65 {
+        if number == 64 {
+            shop.clock.set(Timestamp::new(NOW + 1));
+        }
+        let request = shop.request("0.01", &format!("A-{number}")).await;
+        assert_eq!(shop.pay(&shop.payment(&request, number)).await.unwrap(), PayResponse::Pending);
+    }
+    // The round takes the 64 oldest, none of which gets on.
+    shop.clock.set(Timestamp::new(NOW + 2));
+    shop.wires.trouble("/v1/deposit", &[Trouble::Busy; 64]);
+    assert!(!shop.merchant.resume().await.unwrap());
+    shop.clock.set(Timestamp::new(NOW + 3));
+    shop.wires.trouble("/v1/deposit", &[]);
+    shop.merchant.resume().await.unwrap();
+    assert_eq!(shop.audited().await.pending.len(), 1);
+    assert_eq!(shop.order("A-64").await["state"], "paid");
 }
 
 #[tokio::test]

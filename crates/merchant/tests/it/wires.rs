@@ -9,12 +9,14 @@ use feiqian_ledger::store::{BoxFuture, Store, StoreError, Work};
 use feiqian_node::{Caller, Network, NetworkError, Outgoing, Reply, Target, deliver};
 use feiqian_pki::Verified;
 use feiqian_store::SqliteStore;
+use feiqian_wire::error::{Code, Fault};
 
 /// What happens to the next calls of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
     Unreachable,
     AnswerLost,
+    Busy,
 }
 
 #[derive(Default)]
@@ -50,6 +52,10 @@ impl Network for NodeWires {
         };
         if trouble == Some(Trouble::Unreachable) {
             return Err(unreachable());
+        }
+        if trouble == Some(Trouble::Busy) {
+            let body = message.format.encode(&Fault::new(Code::Busy, "test")).unwrap();
+            return Ok(Reply { status: 503, format: Some(message.format), body: body.into() });
         }
         let peer = if message.caller == Caller::Certified { self.own.clone() } else { None };
         let reply = deliver(&router, to, peer, message).await?;

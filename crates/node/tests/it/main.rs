@@ -5,6 +5,7 @@
 
 mod callers;
 mod contact;
+mod members;
 mod memory;
 mod server;
 mod world;

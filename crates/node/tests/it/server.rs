@@ -168,6 +168,27 @@ async fn slow_clients_are_hung_up_on() {
 }
 
 #[tokio::test]
+async fn bodies_that_trickle_hold_no_place_and_end() {
+    let world = World::new("center");
+    let node = world.node().await;
+    let mut stream = raw(node.address()).await;
+    stream
+        .write_all(
+            b"POST /v1/one HTTP/1.1\r\nhost: x\r\naccept: application/json\r\ncontent-length: 100\r\n\r\nFQ",
+        )
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let request = Echo::of(1, 1);
+    // The only place of this route is free.
+    call::<_, Echo>(&world.nobody(), &node.target(), Caller::Anonymous, "/v1/one", &request).await.unwrap();
+    let (said, took) = hung_up(stream).await;
+    assert!(said.starts_with("HTTP/1.1 503") && said.contains("the body took too long"), "{said}");
+    assert!(took < Duration::from_secs(15), "less than the route's 30 s: {took:?}");
+    assert_eq!(node.state.calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn a_full_server_serves_the_next_when_a_place_is_free() {
     let world = World::new("center");
     let head = Duration::from_millis(400);

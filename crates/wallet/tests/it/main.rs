@@ -10,5 +10,6 @@
 mod crashes;
 mod enrolment;
 mod flows;
+mod quiet;
 mod tricks;
 mod world;

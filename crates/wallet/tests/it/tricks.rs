@@ -132,46 +132,94 @@ async fn a_voided_refresh_is_signed_anew_and_released() {
     assert_eq!((alice.audited().await, world.violations()), (667, 0));
 }
 
-#[tokio::test]
-async fn a_store_put_back_to_an_older_state_meets_its_evidence() {
-    let world = World::new();
-    let dir = tempfile::tempdir().unwrap();
+/// A wallet whose store was put back to an older state pays with a coin twice; the fault and the evidence it was shown.
+async fn spend_twice(world: &Arc<World>, dir: &std::path::Path) -> (feiqian_wire::Fault, std::path::PathBuf) {
     let open = |file: &str| {
         let options = Options::new("wallet");
-        let store =
-            SqliteStore::open(dir.path().join(file), feiqian_wallet::tables::TABLES, options).unwrap();
+        let store = SqliteStore::open(dir.join(file), feiqian_wallet::tables::TABLES, options).unwrap();
         Fragile::new(Arc::new(store))
     };
-    let mut alice = Owner::over(&world, "alice", 10_000, open("store.db"));
+    let mut alice = Owner::over(world, "alice", 10_000, open("store.db"));
     alice.refresh = feiqian_wallet::RefreshPolicy::Lazy;
     run(&alice, json!({"command": "withdraw", "amount": "5.12"})).await.unwrap();
     drop(alice);
     for name in ["store.db", "store.db-wal"] {
-        let from = dir.path().join(name);
+        let from = dir.join(name);
         if from.exists() {
-            std::fs::copy(&from, dir.path().join(name.replace("store", "old"))).unwrap();
+            std::fs::copy(&from, dir.join(name.replace("store", "old"))).unwrap();
         }
     }
     let pay = |minor| json!({"command": "pay", "uri": world.shop_request(minor, 600).to_uri().unwrap()});
-    let mut alice = Owner::over(&world, "alice", 0, open("store.db"));
+    let mut alice = Owner::over(world, "alice", 0, open("store.db"));
     alice.refresh = feiqian_wallet::RefreshPolicy::Lazy;
     run(&alice, pay(512)).await.unwrap();
-    let mut old = Owner::over(&world, "alice", 0, open("old.db"));
+    let mut old = Owner::over(world, "alice", 0, open("old.db"));
     old.refresh = feiqian_wallet::RefreshPolicy::Lazy;
-    old.evidence_dir = Some(dir.path().to_path_buf());
+    old.evidence_dir = Some(dir.to_path_buf());
     let fault = run(&old, pay(511)).await.unwrap_err();
     assert_eq!(fault.code, Code::DoubleSpent);
-    let file = std::fs::read_dir(dir.path())
+    let file = std::fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .find(|path| path.extension().is_some_and(|extension| extension == "json"))
         .unwrap();
+    (fault, file)
+}
+
+#[tokio::test]
+async fn a_store_put_back_to_an_older_state_meets_its_evidence() {
+    let world = World::new();
+    let dir = tempfile::tempdir().unwrap();
+    let (fault, file) = spend_twice(&world, dir.path()).await;
     assert!(fault.hint.unwrap().contains(file.to_str().unwrap()));
     let evidence: Evidence = codec::decode_json(&std::fs::read(&file).unwrap(), codec::Limit::Large).unwrap();
     let finding = evidence.verify(&world.trusted_root()).unwrap();
     assert!(finding.signed.minor > finding.value.minor);
     assert_eq!(finding.statements.len(), 2);
     assert!(world.now() > Timestamp::new(0));
+}
+
+#[tokio::test]
+async fn evidence_about_other_coins_refuses_nothing() {
+    let world = World::new();
+    let dir = tempfile::tempdir().unwrap();
+    let (_, file) = spend_twice(&world, dir.path()).await;
+    let evidence: Evidence = codec::decode_json(&std::fs::read(&file).unwrap(), codec::Limit::Large).unwrap();
+    evidence.verify(&world.trusted_root()).unwrap();
+    let mut carol = Owner::new(&world, "carol", 1_000);
+    carol.refresh = feiqian_wallet::RefreshPolicy::Lazy;
+    run(&carol, json!({"command": "withdraw", "amount": "10"})).await.unwrap();
+    let uri = world.shop_request(333, 600).to_uri().unwrap();
+    world.state().trick = Trick::ShopShowsEvidence;
+    world.state().evidence = Some(evidence);
+    let fault = run(&carol, json!({"command": "pay", "uri": uri})).await.unwrap_err();
+    assert_eq!(fault.code, Code::EvidenceInvalid);
+    let status = run(&carol, json!({"command": "status"})).await.unwrap();
+    assert_eq!(status["unfinished"][0]["state"], "signed", "{status}");
+    world.state().trick = Trick::None;
+    let paid = run(&carol, json!({"command": "pay", "uri": uri})).await.unwrap();
+    assert_eq!((paid["outcome"].as_str(), carol.audited().await), (Some("paid"), 667));
+}
+
+#[tokio::test]
+async fn a_bank_that_will_not_speak_of_a_session_does_not_void_it() {
+    for code in [Code::AccountClosed, Code::Forbidden, Code::Busy, Code::Unavailable] {
+        let (world, alice) = ready("1").await;
+        world.state().trick = Trick::Silent(code);
+        let fault = run(&alice, json!({"command": "withdraw", "amount": "2"})).await.unwrap_err();
+        assert_eq!(fault.code, code);
+        let status = run(&alice, json!({"command": "status"})).await.unwrap();
+        assert_eq!(status["unfinished"][0]["state"], "signed", "{code:?}: {status}");
+        world.state().trick = Trick::None;
+        run(&alice, json!({"command": "withdraw", "amount": "2"})).await.unwrap();
+        assert_eq!((alice.account(), alice.audited().await), (9_700, 300), "{code:?}");
+    }
+    let (world, alice) = ready("1").await;
+    world.state().trick = Trick::Silent(Code::SessionUnknown);
+    let fault = run(&alice, json!({"command": "withdraw", "amount": "2"})).await.unwrap_err();
+    assert_eq!(fault.code, Code::AccountClosed);
+    let status = run(&alice, json!({"command": "status"})).await.unwrap();
+    assert_eq!(status["unfinished"], json!([]), "a session the bank does not know is void");
 }
 
 #[tokio::test]

@@ -67,6 +67,10 @@ pub(crate) enum Trick {
     ShopPending,
     ShopRefuses,
     VoidBeforeFinish,
+    /// Answers a session, tells of a closed account instead, and has only this to say when asked again.
+    Silent(Code),
+    /// Refuses payments with the evidence in [`State::evidence`].
+    ShopShowsEvidence,
 }
 
 struct Session {
@@ -95,6 +99,11 @@ pub(crate) struct State {
     pub(crate) down: BTreeSet<&'static str>,
     pub(crate) lose_after: i64,
     pub(crate) put_messages: usize,
+    pub(crate) evidence: Option<Evidence>,
+    /// Payments whose outcome was asked for, in order.
+    pub(crate) asked: Vec<Digest>,
+    /// Routes called, in order.
+    pub(crate) routes: Vec<String>,
     secrets: BTreeMap<Digest, SecretKey>,
     keysets: Vec<PinEntry>,
     sessions: Vec<Session>,
@@ -150,6 +159,9 @@ impl World {
             down: BTreeSet::new(),
             lose_after: -1,
             put_messages: 0,
+            evidence: None,
+            asked: Vec::new(),
+            routes: Vec::new(),
             secrets: BTreeMap::new(),
             keysets: Vec::new(),
             sessions: Vec::new(),
@@ -309,6 +321,11 @@ impl World {
         SignedRequest::by_account_holder(request, &self.shop_key).unwrap()
     }
 
+    /// Payments that took effect.
+    pub(crate) fn paid(&self) -> Vec<Digest> {
+        self.state().payments.keys().copied().collect()
+    }
+
     pub(crate) fn refund(&self, payment: &Digest, minor: u64) {
         let mut state = self.state();
         let redeemed = state.payments.get_mut(payment).unwrap();
@@ -372,6 +389,9 @@ impl World {
 
     fn recover(&self, account: Option<&str>, request: &RecoverRequest) -> Result<BeginResponse, Fault> {
         let state = self.state();
+        if let Trick::Silent(code) = state.trick {
+            return Err(Fault::new(code, "nothing to say"));
+        }
         let found = state.sessions.iter().find(|session| {
             session.begin.request == request.request && session.account.as_deref() == account
         });
@@ -604,6 +624,7 @@ impl World {
     fn outcome(&self, request: &OutcomeRequest) -> OutcomeResponse {
         let mut state = self.state();
         let digest = request.payment();
+        state.asked.push(digest);
         if let Some(known) = state.payments.get(&digest) {
             return OutcomeResponse::Paid {
                 receipt: known.receipt.clone(),
@@ -624,6 +645,10 @@ impl World {
         let state = &mut *guard;
         match state.trick {
             Trick::ShopPending => return Ok(PayResponse::Pending),
+            Trick::ShopShowsEvidence => {
+                let evidence = state.evidence.clone().unwrap();
+                return Ok(PayResponse::Refused(Outcome::DoubleSpent(evidence)));
+            }
             Trick::ShopRefuses => {
                 return Ok(PayResponse::Refused(Outcome::Refused(Fault::new(Code::AccountClosed, "closed"))));
             }
@@ -730,6 +755,7 @@ impl Wire {
         let (world, body) = (&self.world, message.body.as_ref());
         let certified = message.caller == Caller::Certified;
         let account = certified.then_some(self.who.as_str());
+        world.state().routes.push(message.path.clone());
         let needs = message.path.starts_with("/v1/account/") || message.path == "/v1/deposit";
         assert_eq!(needs, certified, "{} is called with the wrong kind of caller", message.path);
         match message.path.as_str() {
@@ -741,7 +767,13 @@ impl Wire {
                 write(&PinsResponse { entries: Bounded::new(entries).unwrap() })
             }
             "/v1/account/issue/begin" | "/v1/issue/begin" => write(&world.begin(account, read(body)?)?),
-            "/v1/account/issue/finish" | "/v1/issue/finish" => write(&world.finish(account, read(body)?)?),
+            "/v1/account/issue/finish" | "/v1/issue/finish" => {
+                let answered = world.finish(account, read(body)?)?;
+                match world.state().trick {
+                    Trick::Silent(_) => refuse(Code::AccountClosed),
+                    _ => write(&answered),
+                }
+            }
             "/v1/account/issue/recover" | "/v1/issue/recover" => {
                 write(&world.recover(account, &read(body)?)?)
             }
@@ -845,6 +877,7 @@ pub(crate) struct Owner {
     pub(crate) store: Arc<Fragile>,
     who: String,
     balance: u64,
+    pub(crate) poll_seconds: u64,
     pub(crate) refresh: RefreshPolicy,
     pub(crate) evidence_dir: Option<std::path::PathBuf>,
     runs: AtomicI64,
@@ -861,6 +894,7 @@ impl Owner {
             store,
             who: who.to_owned(),
             balance,
+            poll_seconds: 30,
             refresh: RefreshPolicy::AtOnce,
             evidence_dir: None,
             runs: AtomicI64::new(0),
@@ -870,6 +904,7 @@ impl Owner {
     pub(crate) async fn open(&self) -> Arc<Wallet> {
         let mut parts = self.world.parts(&self.who, self.balance, self.refresh);
         parts.evidence_dir = self.evidence_dir.clone();
+        parts.config.poll_seconds = self.poll_seconds;
         let run = self.runs.fetch_add(1, Ordering::SeqCst);
         let seams = Seams {
             store: Arc::clone(&self.store) as Arc<dyn Store>,
