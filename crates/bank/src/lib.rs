@@ -2,7 +2,7 @@
 //!
 //! | module | idea |
 //! |---|---|
-//! | [`config`], [`init`], [`tables`] | settings, a new home, what is remembered |
+//! | [`config`], [`mod@init`], [`tables`] | settings, a new home, what is remembered |
 //! | [`audit`] | everything recomputed from primary rows |
 //! | [`chart`] | the chart of accounts |
 //! | `accounts` | opening, enrolment, the holder of a call's certificate |
@@ -10,6 +10,9 @@
 //! | `sessions`, `issue`, `funding` | begin, finish, recover; what pays for new coins |
 //! | `register`, `payments` | the spent register; redeeming payments |
 //! | `deposit`, `outbox`, `refund` | the collecting side, the issuing side |
+//! | `cheques` | the register of own cheques, cheques deposited here, boxes |
+//! | `certificates`, `revocation` | account holders' certificates, the revocation list |
+//! | `remittance`, `statements` | transfers between accounts; account statements |
 //! | `outcome`, `drop_box` | what anybody may ask or leave |
 //! | `command`, `service` | the operator; routes and background work |
 //!
@@ -27,6 +30,14 @@
 //! | `bank.pay.payment`, `bank.pay.evidence`, `bank.pay.refund` | the issuing side |
 //! | `bank.refund.own`, `bank.refund.present`, `bank.refund.outcome` | the payee's side of refunds |
 //! | `bank.outcome.release` | an expired payment refused for ever |
+//! | `bank.cheque.book`, `.issue`, `.certify`, `.order`, `.endorse`, `.expire` | the register of own cheques |
+//! | `bank.cheque.own`, `bank.pay.cheque` | an own cheque is presented and paid or returned, here or through the center |
+//! | `bank.cheque.present`, `bank.cheque.outcome` | a deposited cheque before it is sent; its outcome and the pending credit |
+//! | `bank.cheque.settled` | the center's word on the leg between the banks, on either side |
+//! | `bank.cheque.send`, `.inbox`, `.prune`, `.mandate` | boxes; who may sign |
+//! | `bank.certificate.renew`, `.revoke` | certificates; the list is made right after |
+//! | `bank.transfer.own`, `.present`, `.outcome`, `bank.pay.transfer` | remittances |
+//! | `bank.statement.close` | an account statement |
 //! | `bank.drop.put`, `.delete`, `.prune` | drop boxes |
 //!
 //! # Enrolment codes
@@ -40,7 +51,9 @@
 mod accounts;
 pub mod audit;
 mod bank;
+mod certificates;
 pub mod chart;
+mod cheques;
 mod command;
 pub mod config;
 mod deposit;
@@ -56,12 +69,16 @@ mod payments;
 mod refund;
 mod refusal;
 mod register;
+mod remittance;
+mod revocation;
 pub mod secrets;
 mod service;
 mod sessions;
+mod statements;
 pub mod tables;
 
 pub use bank::{Bank, Keys, Parts};
-pub use command::{AccountAnswer, Command, KeysetLine, StatusAnswer};
+pub use command::{AccountAnswer, ChequeLine, Command, KeysetLine, StatusAnswer};
 pub use config::Config;
 pub use init::{InitOptions, init, load, open};
+pub use statements::{StatementAnswer, StatementLine};

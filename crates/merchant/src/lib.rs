@@ -13,6 +13,7 @@
 //! | [`keys`] | TLS and document-signing key |
 //! | [`service`] | the running merchant: calls, commands, background |
 //! | [`command`] | the operator's commands and their answers |
+//! | `cheques` | e-cheques made out to the merchant |
 //! | [`audit`] | recomputes everything from primary rows |
 //!
 //! # Security
@@ -22,6 +23,7 @@
 //! center is down; what it cannot deposit yet stays pending.
 
 pub mod audit;
+mod cheques;
 pub mod command;
 pub mod config;
 mod failure;

@@ -12,6 +12,8 @@
 //! | `session` | one issuance from plan to coins, resumable at every commit |
 //! | `pledge` | what was signed away of each coin, and **the rule** that keeps an honest owner honest |
 //! | `withdraw`, `pay`, `deposit`, `request`, `receive`, `refresh` | one command each |
+//! | `cheque`, `transfer` | e-cheques and credit transfers over the account |
+//! | [`certificate`] | the wallet's own certificates |
 //! | [`audit`] | recomputes everything from the store |
 //!
 //! # The rule
@@ -32,6 +34,8 @@ pub mod audit;
 mod answer;
 mod balance;
 mod bank;
+pub mod certificate;
+mod cheque;
 pub mod command;
 pub mod config;
 mod deposit;
@@ -50,6 +54,7 @@ mod service;
 mod session;
 mod settle;
 pub mod tables;
+mod transfer;
 pub mod wallet;
 mod withdraw;
 

@@ -18,6 +18,7 @@ impl Wallet {
         self.resume_sessions(&mut trouble).await?;
         self.resume_payments(&mut trouble).await?;
         self.resume_receipts(&mut trouble).await?;
+        self.resume_cheques(&mut trouble).await?;
         if self.config.refresh == RefreshPolicy::AtOnce && trouble.is_empty() {
             collect(self.refresh_coins().await, &mut trouble)?;
         }

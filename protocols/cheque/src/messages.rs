@@ -21,6 +21,9 @@ pub const MAX_DOCUMENT: usize = 512 * 1024;
 /// The most cheques in one batch of the verification service.
 pub const MAX_BATCH: usize = 64;
 
+/// The most cheques in one answer of a box.
+pub const MAX_INBOX: usize = 16;
+
 /// A cheque file, byte for byte: [`crate::Bundle::from_bytes`] reads it.
 pub type Document = Blob<MAX_DOCUMENT>;
 
@@ -164,7 +167,10 @@ pub enum ChequeDepositResponse {
     Final(ChequeOutcome),
 }
 
-/// A cheque among the items of clearing. Its digest, for the presentment id, is [`ChequeItem::digest`].
+/// A cheque among the items of clearing.
+///
+/// Its digest in the presentment id is [`ChequeItem::presented`] of what the holder deposited, which the `deposit`
+/// block then names; a return moves the tip on, so the next deposit is another presentment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChequeItem {
@@ -173,10 +179,28 @@ pub struct ChequeItem {
 }
 
 impl ChequeItem {
-    /// `D("cheque/item"; file)`.
+    /// `D("cheque/item"; tip)`, of the digest of the block that the `deposit` block follows: what the holder's
+    /// bank and the holder make the presentment id of.
     #[must_use]
-    pub fn digest(&self) -> Digest {
-        Transcript::new("cheque/item").bytes(&self.cheque).into_digest()
+    pub fn presented(tip: &Digest) -> Digest {
+        Transcript::new("cheque/item").digest(tip).into_digest()
+    }
+
+    /// The same, from the file as it stands: of the block before its last.
+    ///
+    /// # Errors
+    /// [`crate::ChequeError`] when the file cannot be read or has fewer than two blocks.
+    pub fn digest(&self) -> Result<Digest, crate::ChequeError> {
+        let bundle = crate::Bundle::from_bytes(&self.cheque)?;
+        let before = bundle.blocks.len().checked_sub(2).and_then(|index| bundle.blocks.get(index));
+        let before = before.ok_or(crate::Rejection::Content("it has no deposit block"))?;
+        Ok(Self::presented(&before.digest()))
+    }
+
+    /// `D("cheque/file"; file)`: tells two files under one presentment id apart.
+    #[must_use]
+    pub fn file_digest(&self) -> Digest {
+        Transcript::new("cheque/file").bytes(&self.cheque).into_digest()
     }
 }
 
@@ -226,6 +250,81 @@ pub struct StateRequest {
 pub struct StateResponse {
     /// One for each id.
     pub states: Bounded<Option<State>, MAX_BATCH>,
+}
+
+/// Puts a cheque into the box of an account of the asked bank: how a drawer hands it to a payee who is not there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SendRequest {
+    /// Whose box.
+    pub account: AccountToken,
+    /// The file: its payee or last endorsee is this account.
+    pub cheque: Document,
+}
+
+/// The cheques that others sent, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InboxResponse {
+    /// At most [`MAX_INBOX`] files in one answer; more come when these were taken out.
+    pub cheques: Bounded<Document, MAX_INBOX>,
+}
+
+/// Takes a cheque out of the own box, by the digest of its file ([`ChequeItem::file_digest`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InboxDelete {
+    /// Which file.
+    pub file: Digest,
+}
+
+/// The account's certificates, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateList {
+    /// At most 64 lines.
+    pub lines: Bounded<CertificateLine, 64>,
+}
+
+/// One certificate of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateLine {
+    /// Serial number, hex.
+    pub serial: Text<64>,
+    /// `true` for document signing, `false` for connections.
+    pub signing: bool,
+    /// SHA-256 of the certificate.
+    pub fingerprint: Digest,
+    /// From when it is valid.
+    pub not_before: Timestamp,
+    /// Until when it is valid.
+    pub not_after: Timestamp,
+    /// When it was revoked.
+    pub revoked: Option<Timestamp>,
+}
+
+/// Renews both certificates of the account; the ones before are revoked as superseded. With the old certificate.
+/// The answer is that of an enrolment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateRenew {
+    /// PKCS#10 request of the new TLS key.
+    pub transport: Blob<2048>,
+    /// PKCS#10 request of the new document-signing key.
+    pub signing: Blob<2048>,
+    /// Host names and addresses a merchant's node listens on, comma separated; empty for customers.
+    pub hosts: Text<256>,
+}
+
+/// Revokes one of the account's own certificates; a repeat changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateRevoke {
+    /// Its serial number, hex.
+    pub serial: Text<64>,
+    /// Somebody else may have the key.
+    pub compromised: bool,
 }
 
 /// Asks a bank for an account's document-signing certificate; for certificate holders only.

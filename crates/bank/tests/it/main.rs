@@ -8,9 +8,16 @@
 )]
 
 mod accounts;
+mod certificates;
+mod cheque_crashes;
+mod cheque_guards;
+mod cheque_world;
+mod cheques;
 mod clearing;
 mod drop_box;
 mod issue;
+mod mortal;
 mod payments;
 mod refunds;
+mod remittance;
 mod world;

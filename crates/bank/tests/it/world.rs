@@ -7,6 +7,8 @@ use feiqian_bank::audit::{Audited, BankAudit, audit};
 use feiqian_bank::secrets::MemorySecrets;
 use feiqian_bank::tables::TABLES;
 use feiqian_bank::{Bank, Config, Keys, Parts};
+use feiqian_cheque::ReturnCode;
+use feiqian_cheque::messages::{Document, Verdict, VerifyRequest, VerifyResponse};
 use feiqian_clearing::membership::{BankEntry, Directory, Funding};
 use feiqian_clearing::presentment::Presentment;
 use feiqian_crypto::possession::Proof;
@@ -15,8 +17,8 @@ use feiqian_crypto::{Digest, Id16, Scalar};
 use feiqian_ledger::store::{StoreError, StoreExt, Tx};
 use feiqian_money::{Amount, Currency, Minor};
 use feiqian_node::{
-    CallError, Caller, ManualClock, MemberView, Network, NetworkError, Outgoing, Reply, Seams, Service,
-    StreamEntropy, Target, call, deliver,
+    Access, CallError, Caller, ManualClock, MemberView, Network, NetworkError, Outgoing, Reply,
+    Route as NodeRoute, Routes, Seams, Service, StreamEntropy, Target, call, deliver,
 };
 use feiqian_online_cash::account::{EnrolRequest, EnrolResponse};
 use feiqian_online_cash::coin::{Coin, public_key};
@@ -39,12 +41,14 @@ use feiqian_pki::{
 };
 use feiqian_store::SqliteStore;
 use feiqian_wire::error::{Code, Fault};
-use feiqian_wire::{Blob, Bounded, Name, Text, Timestamp};
+use feiqian_wire::{Blob, Bounded, Limit, Name, Text, Timestamp};
 use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+
+use crate::mortal::Mortal;
 
 pub(crate) const NOW: u64 = 1_800_000_000;
 
@@ -86,16 +90,45 @@ pub(crate) struct Line {
     relay: Mutex<Option<(axum::Router, Arc<Verified>)>>,
     /// Forget the next answers, as a broken connection does.
     pub(crate) lose: Mutex<u32>,
+    /// What the center's verification service says of every cheque; good unless set.
+    pub(crate) verdict: Mutex<Option<ReturnCode>>,
+}
+
+struct Verifier(Option<ReturnCode>);
+
+impl Verifier {
+    async fn answer(
+        self: Arc<Self>,
+        _peer: feiqian_node::Peer,
+        request: VerifyRequest,
+    ) -> Result<VerifyResponse, Fault> {
+        let verdict = |file: &Document| Verdict {
+            id: feiqian_cheque::Bundle::from_bytes(file).unwrap().id().unwrap(),
+            good: self.0.is_none(),
+            code: self.0,
+            reason: Text::default(),
+            register: None,
+        };
+        Ok(VerifyResponse { verdicts: Bounded::collect(request.cheques.iter().map(verdict)).unwrap() })
+    }
 }
 
 #[async_trait]
 impl Network for Line {
     async fn send(&self, to: &Target, message: Outgoing) -> Result<Reply, NetworkError> {
+        if message.path == "/v1/cheque/verify" {
+            let verifier = Arc::new(Verifier(*self.verdict.lock().unwrap()));
+            let route = NodeRoute::new("/v1/cheque/verify").access(Access::Anonymous).limit(Limit::Large);
+            let router = Routes::new(verifier).add(route, Verifier::answer).into_router();
+            return deliver(&router, to, None, message).await;
+        }
         let cut = || NetworkError::Unreachable { url: to.url.clone(), reason: "the line is cut".to_owned() };
         let (router, peer) = self.relay.lock().unwrap().clone().ok_or_else(cut)?;
         let path = match message.path.as_str() {
             "/v1/present/payment" => "/v1/pay/payment",
             "/v1/present/refund" => "/v1/pay/refund",
+            "/v1/present/cheque" => "/v1/pay/cheque",
+            "/v1/present/transfer" => "/v1/pay/transfer",
             _ => return Err(cut()),
         };
         let reply = deliver(&router, to, Some(peer), Outgoing { path: path.to_owned(), ..message }).await;
@@ -117,9 +150,9 @@ pub(crate) struct World {
 pub(crate) struct Node {
     pub(crate) bank: Arc<Bank>,
     pub(crate) line: Arc<Line>,
-    name: &'static str,
+    pub(crate) name: &'static str,
     seed: u8,
-    store: Arc<SqliteStore>,
+    pub(crate) store: Arc<Mortal>,
     secrets: Arc<MemorySecrets>,
     chain: Chain,
     tune: fn(&mut Config),
@@ -164,7 +197,8 @@ impl World {
         let request = CertificateRequest::create(&key, &Subject::bank(name).unwrap()).unwrap();
         let request = CertificateRequest::verify(&request).unwrap();
         let chain = self.root.issue_bank_authority(&request, name, NOW, &mut rng(seed.into())).unwrap();
-        let store = Arc::new(SqliteStore::open_in_memory(TABLES).unwrap());
+        let inner = Arc::new(SqliteStore::open_in_memory(TABLES).unwrap());
+        let store = Arc::new(Mortal::new(inner));
         let (secrets, line) = (Arc::new(MemorySecrets::default()), Arc::new(Line::default()));
         let bank = self.start(name, seed, &store, &secrets, &line, &chain, tune).await;
         // The keyset is made; pinning fails because the line is cut, and the test pins it as the center would.
@@ -177,7 +211,7 @@ impl World {
         &self,
         name: &str,
         seed: u8,
-        store: &Arc<SqliteStore>,
+        store: &Arc<Mortal>,
         secrets: &Arc<MemorySecrets>,
         line: &Arc<Line>,
         chain: &Chain,
@@ -241,6 +275,22 @@ impl World {
             let view = MemberView::empty(self.trusted()).extended(&directory, pins.clone(), now).unwrap();
             node.bank.members().replace(view);
             node.bank.keep_members().await.unwrap();
+        }
+    }
+
+    /// Shows everybody the root's and the banks' revocation lists of now, as the center does.
+    pub(crate) async fn list(&self, nodes: &[&Node]) {
+        let now = feiqian_node::Clock::now(&*self.clock);
+        let until = now.seconds() + 86_400;
+        let mut lists = vec![self.root.issue_crl(&[], now.seconds(), now.seconds(), until).unwrap()];
+        for node in nodes {
+            let der: Blob<{ feiqian_pki::MAX_REVOCATION_LIST_BYTES }> =
+                node.ask(None, "/v1/crl", &()).await.unwrap();
+            lists.push(feiqian_pki::RevocationList::from_der(&der).unwrap());
+        }
+        for node in nodes {
+            let view = node.bank.members().snapshot().with_lists(&lists, now);
+            node.bank.members().replace(view);
         }
     }
 
