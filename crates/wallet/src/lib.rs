@@ -37,6 +37,7 @@ pub mod command;
 pub mod config;
 mod deposit;
 mod failure;
+mod funding;
 pub mod init;
 mod pay;
 mod payment;

@@ -307,6 +307,7 @@ async fn evidence_about_other_payments_is_no_outcome() {
 
 #[tokio::test]
 async fn a_presentment_is_forwarded_by_one_at_a_time() {
+    tokio::time::pause();
     let scene = Scene::new().await;
     let presentment = scene.payment(1250, 1);
     scene.world.wires.trouble("/v1/pay/payment", &[Trouble::Slow]);
