@@ -19,18 +19,18 @@ async fn until_crash(owner: &Owner, command: Value) -> bool {
 
 /// Where a run is interrupted.
 #[derive(Clone, Copy, Debug)]
-enum Cut {
+pub(crate) enum Cut {
     Before(i64),
     After(i64),
     Lost(i64),
 }
 
-fn cuts(number: i64) -> [Cut; 3] {
+pub(crate) fn cuts(number: i64) -> [Cut; 3] {
     [Cut::Before(number), Cut::After(number), Cut::Lost(number)]
 }
 
 /// Interrupts one command; true when the interruption happened.
-async fn interrupt(owner: &Owner, cut: Cut, command: Value) -> bool {
+pub(crate) async fn interrupt(owner: &Owner, cut: Cut, command: Value) -> bool {
     match cut {
         Cut::Before(number) => owner.store.arm(number, false),
         Cut::After(number) => owner.store.arm(number, true),
