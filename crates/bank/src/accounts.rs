@@ -150,7 +150,7 @@ impl Bank {
                     "SELECT signing_key, transport_key FROM holder WHERE account = ?1 ORDER BY number DESC";
                 for (age, row) in tx.select(sql, &[account.into()])?.iter().enumerate() {
                     if row.array::<32>(1)? == transport_key {
-                        let barred = closed.or_else(|| (age > 0).then(superseded)).or(revoked);
+                        let barred = closed.or(revoked).or_else(|| (age > 0).then(superseded));
                         return Ok::<([u8; 32], Option<Fault>), Refusal>((row.array(0)?, barred));
                     }
                 }
@@ -213,7 +213,7 @@ impl Bank {
             Ok::<EnrolResponse, Refusal>(response.clone())
         };
         let response = self.seams.store.commit("bank.enrol", work).await?;
-        self.issue_revocation_list().await?;
+        self.publish_revocation_list().await?;
         Ok(response)
     }
 

@@ -1,5 +1,6 @@
 //! The bank itself: its parts put together.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::members::NEWS_PAUSE;
@@ -80,6 +81,8 @@ pub struct Bank {
     pub(crate) outbox: Notify,
     /// The authority's newest revocation list.
     pub(crate) own_list: ArcSwapOption<RevocationList>,
+    /// When the list that the center took was made, Unix seconds; 0 before.
+    pub(crate) list_brought: AtomicU64,
     pub(crate) listing: tokio::sync::Mutex<()>,
 }
 
@@ -132,6 +135,7 @@ impl Bank {
             refill: Notify::new(),
             outbox: Notify::new(),
             own_list: ArcSwapOption::empty(),
+            list_brought: AtomicU64::new(0),
             listing: tokio::sync::Mutex::new(()),
             config,
             seams,

@@ -155,7 +155,7 @@ impl Bank {
             replace(tx, id, &keys, &rows, now)
         };
         self.seams.store.commit("bank.certificate.renew", work).await?;
-        self.issue_revocation_list().await?;
+        self.publish_revocation_list().await?;
         Ok(response)
     }
 
@@ -215,7 +215,7 @@ impl Bank {
             }
         };
         self.seams.store.commit("bank.certificate.revoke", work).await?;
-        self.issue_revocation_list().await
+        self.publish_revocation_list().await
     }
 
     /// `POST /v1/certificate`: by the customer of any bank, to write a payee line.

@@ -329,7 +329,7 @@ impl Bank {
             answer_of(tx, &row)
         };
         let answer = self.seams.store.commit("bank.account.close", work).await?;
-        self.issue_revocation_list().await?;
+        self.publish_revocation_list().await?;
         Ok(answer)
     }
 

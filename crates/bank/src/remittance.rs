@@ -300,12 +300,26 @@ impl Bank {
         let stored = self.seams.store.read(known).await?.and_then(|row| row.outcome);
         let outcome = match stored {
             Some(outcome) => outcome,
-            None => match self.check_transfer(&presentment)? {
+            None => match self.check_with_news(&presentment).await? {
                 Some(code) => TransferOutcome::Returned(code),
                 None => self.receive_transfer(presentment).await?,
             },
         };
         Ok(Presented { id, outcome })
+    }
+
+    /// The check, once more with the center's news when a revocation list is missing.
+    async fn check_with_news(
+        self: &Arc<Self>,
+        presentment: &Presentment<TransferItem>,
+    ) -> Result<Option<TransferReturn>, Fault> {
+        match self.check_transfer(presentment) {
+            Err(fault) if fault.code == Code::Unavailable => {
+                self.sync().await?;
+                self.check_transfer(presentment)
+            }
+            other => other,
+        }
     }
 
     /// Neither the center nor the sending bank is believed. What passes is a fault, what does not is a return.

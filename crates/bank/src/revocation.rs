@@ -4,10 +4,11 @@
 //! of the same second, so that everybody can tell the newer one.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use feiqian_crypto::Id16;
 use feiqian_ledger::store::{StoreError, StoreExt, Tx, Value};
-use feiqian_node::Peer;
+use feiqian_node::{Peer, call_unlisted};
 use feiqian_pki::{
     MAX_REVOCATION_LIST_BYTES, MAX_REVOCATION_LIST_SECONDS, RevocationList, RevocationReason, Revoked, Serial,
 };
@@ -108,6 +109,27 @@ impl Bank {
             self.members.replace(view.with_lists(&own, self.now()));
             self.members.enforce(&*self.seams.network);
         }
+        Ok(())
+    }
+
+    /// Makes a new list and brings it to the center; a center that is away gets it later.
+    pub(crate) async fn publish_revocation_list(&self) -> Result<(), Fault> {
+        self.issue_revocation_list().await?;
+        if let Err(fault) = self.bring_revocation_list().await {
+            tracing::info!(%fault, "the center gets the revocation list later");
+        }
+        Ok(())
+    }
+
+    /// Brings the list to the center, if it has not taken it yet. The center asks by itself too, some time later.
+    pub(crate) async fn bring_revocation_list(&self) -> Result<(), Fault> {
+        let Some(list) = self.own_list.load_full() else { return Ok(()) };
+        if self.list_brought.load(Ordering::Relaxed) >= list.this_update() {
+            return Ok(());
+        }
+        let bytes: Blob<MAX_REVOCATION_LIST_BYTES> = Blob::new(list.as_der())?;
+        let () = call_unlisted(&*self.seams.network, &self.center, "/v1/crl", &bytes).await?;
+        self.list_brought.fetch_max(list.this_update(), Ordering::Relaxed);
         Ok(())
     }
 

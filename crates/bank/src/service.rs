@@ -31,8 +31,9 @@ impl Bank {
         self.sessions().drop_expired(now);
         let pruned = self.prune_drop_boxes().await;
         let listed = self.renew_revocation_list().await;
+        let brought = self.bring_revocation_list().await;
         let expired = self.expire_cheques().await.and(self.prune_cheque_boxes().await);
-        synced.and(registered).and(rotated).and(pruned).and(listed).and(expired)
+        synced.and(registered).and(rotated).and(pruned).and(listed).and(brought).and(expired)
     }
 
     async fn run_tending(self: Arc<Self>, shutdown: Shutdown) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use feiqian_cheque::messages::{
     ChequeDeposit, ChequeDepositResponse, ChequeItem, ChequeOutcome, VerifyRequest, VerifyResponse,
 };
-use feiqian_cheque::{ReturnCode, VerifiedCheque, verify};
+use feiqian_cheque::{ReturnCode, VerifiedCheque};
 use feiqian_clearing::presentment::{ItemKind, Presented, Presentment};
 use feiqian_crypto::Digest;
 use feiqian_ledger::book;
@@ -17,7 +17,7 @@ use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Bounded, Timestamp};
 
 use super::pay::{Presenting, check_slip};
-use super::{fault, read, write};
+use super::write;
 use crate::Bank;
 use crate::accounts::{Holder, open_account};
 use crate::chart::{Event, Post, along, id, reserve_along, resolve};
@@ -79,8 +79,7 @@ impl Bank {
         if let Some(answer) = self.deposited_before(id, &item).await? {
             return Ok(answer);
         }
-        let bundle = read(&item.cheque)?;
-        let document = self.judge(|trust| verify(bundle, trust)).map_err(fault)?;
+        let document = self.verified(&item.cheque).await?;
         let amount = document.cheque().amount;
         if amount.currency != self.config.currency {
             return Err(Fault::new(Code::WrongCurrency, "the cheque is in another currency"));
@@ -193,13 +192,23 @@ impl Bank {
     }
 
     /// Asks the center about a stored presentment.
-    pub(crate) async fn ask_cheque(&self, row: &PresentmentRow) -> Result<(State, Vec<u8>), Fault> {
+    pub(crate) async fn ask_cheque(
+        self: &Arc<Self>,
+        row: &PresentmentRow,
+    ) -> Result<(State, Vec<u8>), Fault> {
         let presentment: Presentment<ChequeItem> = from_blob(&row.body).map_err(Refusal::from)?;
         let presented: Presented<ChequeOutcome> = self.present("/v1/present/cheque", &presentment).await?;
         if presented.id != row.id {
             return Err(Fault::new(Code::Conflict, "the center answered for another presentment"));
         }
-        self.check_cheque_outcome(&presentment, &presented.outcome)?;
+        let check = || self.check_cheque_outcome(&presentment, &presented.outcome);
+        match check() {
+            Err(fault) if fault.code == Code::Unavailable => {
+                self.sync().await?;
+                check()?;
+            }
+            other => other?,
+        }
         let state = match presented.outcome {
             ChequeOutcome::Paid(_) => State::Unsettled,
             _ => State::Refused,

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use feiqian_cheque::PayeeKey;
 use feiqian_cheque::messages::{ChequeItem, Document, InboxDelete, InboxResponse, MAX_INBOX, SendRequest};
-use feiqian_cheque::{PayeeKey, verify};
 use feiqian_crypto::Id16;
 use feiqian_ledger::store::{StoreExt, Tx, Value};
 use feiqian_node::Peer;
@@ -11,7 +11,6 @@ use feiqian_wire::Bounded;
 use feiqian_wire::error::{Code, Fault};
 
 use super::tables::CHEQUE_BOX;
-use super::{fault, read};
 use crate::Bank;
 use crate::accounts::open_account;
 use crate::refusal::Refusal;
@@ -24,8 +23,7 @@ const PRUNE: u32 = 64;
 impl Bank {
     /// `POST /v1/account/cheque/send`: by the customer of any bank. Only a good cheque for that account is kept.
     pub(crate) async fn cheque_send(self: Arc<Self>, _peer: Peer, request: SendRequest) -> Result<(), Fault> {
-        let bundle = read(&request.cheque)?;
-        let document = self.judge(|trust| verify(bundle, trust)).map_err(fault)?;
+        let document = self.verified(&request.cheque).await?;
         let certified = match &document.holder().known_by {
             PayeeKey::Account { bank, account }
                 if *bank == self.config.name && *account == request.account =>

@@ -236,10 +236,7 @@ impl Bank {
         }
         let shown = match &request.cheque {
             None => None,
-            Some(file) => {
-                let bundle = read(file)?;
-                Some(self.judge(|trust| verify(bundle, trust)).map_err(fault)?)
-            }
+            Some(file) => Some(self.verified(file).await?),
         };
         self.certify_stored(holder.account, request.number.0, shown).await
     }

@@ -19,8 +19,11 @@ pub(crate) mod pay;
 pub(crate) mod register;
 pub(crate) mod tables;
 
+use std::sync::Arc;
+
 use feiqian_cheque::messages::Document;
-use feiqian_cheque::{Bundle, ChequeError, Rejection, Signer, Trust};
+use feiqian_cheque::verify::verify;
+use feiqian_cheque::{Bundle, ChequeError, Rejection, Signer, Trust, VerifiedCheque};
 use feiqian_pki::PkiError;
 use feiqian_wire::Timestamp;
 use feiqian_wire::error::{Code, Fault};
@@ -64,6 +67,18 @@ impl Bank {
     pub(crate) fn judge<R>(&self, work: impl FnOnce(&Trust<'_>) -> R) -> R {
         let lists = self.lists();
         work(&Trust::new(&self.root, &lists, self.now()))
+    }
+
+    /// Reads and judges a file; when a revocation list is missing, once more with the center's news.
+    pub(crate) async fn verified(self: &Arc<Self>, file: &Document) -> Result<VerifiedCheque, Fault> {
+        let judged = |bundle| self.judge(|trust| verify(bundle, trust));
+        match judged(read(file)?) {
+            Err(error) if is_unjudged(&error) => {
+                self.sync().await?;
+                judged(read(file)?).map_err(fault)
+            }
+            other => other.map_err(fault),
+        }
     }
 
     /// The bank as the signer of blocks.

@@ -7,7 +7,7 @@ use feiqian_cheque::messages::{
 };
 use feiqian_cheque::register::Facts;
 use feiqian_cheque::verify::Examined;
-use feiqian_cheque::{BlockType, Day, Event, Payee, PayeeKey, State, verify};
+use feiqian_cheque::{BlockType, Day, Event, Payee, PayeeKey, State};
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{StoreExt, Tx, Value};
 use feiqian_node::Peer;
@@ -16,7 +16,6 @@ use feiqian_wire::{Bounded, Timestamp};
 
 use super::register::{ChequeRow, facts};
 use super::tables::{CHEQUE, CHEQUE_ORDER};
-use super::{fault, read};
 use crate::Bank;
 use crate::accounts::{Holder, open_account};
 use crate::refusal::{Refusal, to_blob};
@@ -98,8 +97,7 @@ impl Bank {
         request: EndorseRequest,
     ) -> Result<RegisterLine, Fault> {
         let caller = peer.certified()?.subject.clone();
-        let bundle = read(&request.cheque)?;
-        let document = self.judge(|trust| verify(bundle, trust)).map_err(fault)?;
+        let document = self.verified(&request.cheque).await?;
         let Some(last) = document.signatures().last().filter(|last| last.kind == BlockType::Endorse) else {
             return Err(Fault::new(Code::RequestInvalid, "the file does not end in an endorsement"));
         };

@@ -19,7 +19,7 @@ use feiqian_wire::error::{Code, Fault};
 use super::orders::{endorsed, endorsements};
 use super::register::{ChequeRow, facts};
 use super::tables::CHEQUE_PRESENTMENT;
-use super::{fault, read, write};
+use super::{fault, write};
 use crate::Bank;
 use crate::accounts::AccountRow;
 use crate::chart::{Post, id};
@@ -135,8 +135,7 @@ impl Bank {
         if presentment.collecting_bank == self.config.name {
             return Err(Fault::new(Code::WrongRoute, "the bank's own cheques are not presented to it"));
         }
-        let bundle = read(&presentment.item.cheque)?;
-        let document = self.judge(|trust| verify(bundle, trust)).map_err(fault)?;
+        let document = self.verified(&presentment.item.cheque).await?;
         check_slip(presentment, &document)?;
         let bank = presentment.collecting_bank.to_string();
         let account = presentment.account.to_string();
