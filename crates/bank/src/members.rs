@@ -8,14 +8,14 @@ use feiqian_ledger::book;
 use feiqian_ledger::store::{Row, Store, StoreExt, Tx, Value};
 use feiqian_node::{Caller, MemberView, call};
 use feiqian_online_cash::keyset::PinEntry;
-use feiqian_pki::TrustedRoot;
+use feiqian_pki::{RevocationList, TrustedRoot};
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Bounded, Text, Timestamp};
 
 use crate::Bank;
 use crate::chart::{Event, Post, id};
 use crate::refusal::{Refusal, from_blob, to_blob};
-use crate::tables::{MEMBER, MEMBER_PIN};
+use crate::tables::{MEMBER, MEMBER_LIST, MEMBER_PIN};
 
 /// The shortest time between two questions to the center for news.
 pub(crate) const NEWS_PAUSE: Duration = Duration::from_millis(200);
@@ -46,6 +46,21 @@ pub(crate) async fn restore(
         tracing::warn!(%fault, "the stored view of the center's members no longer holds; asking the center again");
         MemberView::empty(root.clone())
     }))
+}
+
+/// The revocation lists as stored, ended ones too: those close the door until the center is reached.
+pub(crate) async fn stored_lists(store: &dyn Store) -> Result<Vec<RevocationList>, Fault> {
+    let ders = store
+        .read(|tx: &mut dyn Tx| {
+            let rows = tx.select("SELECT der FROM member_list ORDER BY authority", &[])?;
+            rows.iter().map(|row| Ok(row.blob(0)?.to_vec())).collect::<Result<Vec<_>, Refusal>>()
+        })
+        .await?;
+    let read = |der: &Vec<u8>| {
+        let broken = |error| Fault::new(Code::Internal, format!("a stored revocation list: {error}"));
+        RevocationList::from_der(der).map_err(broken)
+    };
+    ders.iter().map(read).collect()
 }
 
 impl Bank {
@@ -83,6 +98,14 @@ impl Bank {
                     None => tx.insert(&MEMBER, &values)?,
                     Some(row) if row.blob(1)? == body => {}
                     Some(_) => tx.update(&MEMBER, &values)?,
+                }
+            }
+            for (authority, list) in view.lists().pairs() {
+                let values = [Value::from(authority), list.as_der().into()];
+                match tx.find(&MEMBER_LIST, &[authority.into()])? {
+                    None => tx.insert(&MEMBER_LIST, &values)?,
+                    Some(row) if row.blob(1)? == list.as_der() => {}
+                    Some(_) => tx.update(&MEMBER_LIST, &values)?,
                 }
             }
             Ok::<_, Refusal>(())

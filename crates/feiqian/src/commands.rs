@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 
 use crate::ask::ask;
 use crate::cli::{
-    AccountAmount, AccountCommand, Bank, Center, Command, CustomerRole, HomeOnly, Merchant, Wallet,
+    AccountAmount, AccountCommand, Bank, Center, Command, CustomerRole, Cycle, HomeOnly, Merchant, Wallet,
 };
 use crate::roles::{self, Role};
-use crate::{output, qr, run};
+use crate::{certificates, cheques, output, qr, run};
 
 /// What is logged unless it is said otherwise: a node tells what it does, a command only what is wrong.
 pub(crate) fn log_level(command: &Command) -> &'static str {
@@ -26,7 +26,7 @@ pub(crate) fn log_level(command: &Command) -> &'static str {
 }
 
 /// An operator's command as its role reads it: `{"command": name, …}`.
-fn command(name: &str, fields: Value) -> Value {
+pub(crate) fn command(name: &str, fields: Value) -> Value {
     let mut object = Map::new();
     object.insert("command".to_owned(), Value::from(name));
     if let Value::Object(fields) = fields {
@@ -40,7 +40,7 @@ fn named(act: &str, about: &str, id: &str) -> Digest {
     Transcript::new("cli/act").text(act).text(about).text(id).into_digest()
 }
 
-async fn asked(role: Role, at: &HomeOnly, command: Value, as_json: bool) -> Result<(), Fault> {
+pub(crate) async fn asked(role: Role, at: &HomeOnly, command: Value, as_json: bool) -> Result<(), Fault> {
     output::result(&ask(role, &at.home, command).await?, as_json);
     Ok(())
 }
@@ -60,6 +60,10 @@ pub(crate) async fn center(what: Center, as_json: bool) -> Result<(), Fault> {
             asked(role, &at, command("fund", fields), as_json).await?;
         }
         Center::Banks(at) => asked(role, &at, command("banks", Value::Null), as_json).await?,
+        Center::Cycle(Cycle::Close(at)) => {
+            asked(role, &at, command("cycle_close", Value::Null), as_json).await?;
+        }
+        Center::Settle(at) => asked(role, &at, command("settle", Value::Null), as_json).await?,
         Center::Positions(at) => asked(role, &at, command("positions", Value::Null), as_json).await?,
         Center::Status(at) => asked(role, &at, command("status", Value::Null), as_json).await?,
     }
@@ -72,7 +76,19 @@ pub(crate) async fn bank(what: Bank, as_json: bool) -> Result<(), Fault> {
         Bank::Init(args) => output::result(&roles::init_bank(&args).await?, as_json),
         Bank::Run(args) => run::run(Role::Bank, &args).await?,
         Bank::Account(what) => account(what, as_json).await?,
+        Bank::Statement { at, name, iso20022 } => statement(&at, &name, iso20022.as_deref(), as_json).await?,
         Bank::Status(at) => asked(Role::Bank, &at, command("status", Value::Null), as_json).await?,
+    }
+    Ok(())
+}
+
+/// A message of ISO 20022 is printed as it is, unless JSON was asked for.
+async fn statement(at: &HomeOnly, name: &str, iso20022: Option<&str>, as_json: bool) -> Result<(), Fault> {
+    let sent = command("statement", json!({"name": name, "iso20022": iso20022}));
+    let answer = ask(Role::Bank, &at.home, sent).await?;
+    match answer.get("xml").and_then(Value::as_str) {
+        Some(xml) if !as_json => output::line(xml),
+        _ => output::result(&answer, as_json),
     }
     Ok(())
 }
@@ -114,6 +130,7 @@ pub(crate) async fn merchant(what: Merchant, as_json: bool) -> Result<(), Fault>
             let fields = json!({"order": order, "amount": amount, "refund": refund});
             asked(role, &at, command("refund", fields), as_json).await?;
         }
+        Merchant::Cheque(what) => cheques::merchant(what, as_json).await?,
         Merchant::Status(at) => asked(role, &at, command("status", Value::Null), as_json).await?,
     }
     Ok(())
@@ -146,6 +163,9 @@ pub(crate) async fn wallet(what: Wallet, as_json: bool) -> Result<(), Fault> {
             let file = file.as_deref().map(absolute).transpose()?;
             asked(role, &at, command("receive", json!({"path": file})), as_json).await?;
         }
+        Wallet::Cheque(what) => cheques::wallet(what, as_json).await?,
+        Wallet::Transfer(order) => cheques::transfer(order, as_json).await?,
+        Wallet::Certificate(what) => certificates::run(what, as_json).await?,
         Wallet::Status(at) => asked(role, &at, command("status", Value::Null), as_json).await?,
     }
     Ok(())
@@ -163,7 +183,7 @@ async fn request(role: Role, home: &Path, command: Value, draw: bool, as_json: b
 }
 
 /// The path as a node in another working folder understands it.
-fn absolute(path: &Path) -> Result<PathBuf, Fault> {
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Fault> {
     std::path::absolute(path)
         .map_err(|error| Fault::new(Code::Usage, format!("{} is no path: {error}", path.display())))
 }

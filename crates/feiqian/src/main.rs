@@ -3,6 +3,8 @@
 mod ask;
 mod audit;
 mod bench;
+mod certificates;
+mod cheques;
 mod cli;
 mod commands;
 mod completions;
@@ -11,6 +13,7 @@ mod output;
 mod qr;
 mod roles;
 mod run;
+mod show;
 mod verify;
 
 use std::process::ExitCode;
@@ -20,7 +23,7 @@ use clap::error::ErrorKind;
 use feiqian_node::logging;
 use feiqian_wire::error::{Code, Fault};
 
-use cli::{Cli, Command};
+use cli::{Cheque, Cli, Command};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -51,7 +54,10 @@ async fn dispatch(cli: Cli) -> Result<u8, Fault> {
         Command::Bank(command) => commands::bank(command, as_json).await?,
         Command::Merchant(command) => commands::merchant(command, as_json).await?,
         Command::Wallet(command) => commands::wallet(command, as_json).await?,
-        Command::Verify(args) => output::result(&verify::run(&args.file, args.root.as_deref())?, as_json),
+        Command::Cheque(Cheque::Show { file, by, html, svg }) => {
+            show::show(&file, &by, (html.as_deref(), svg.as_deref()), as_json).await?;
+        }
+        Command::Verify(args) => output::result(&verify::run(&args.file, &args.by).await?, as_json),
         Command::Audit(args) => return audit::run(&args.homes, as_json).await,
         Command::Demo(args) => demo::run(&args, as_json).await?,
         Command::Bench(args) => output::result(&bench::run(args.seconds, as_json)?, as_json),

@@ -1,4 +1,4 @@
-//! `feiqian verify`: checks a document offline against a root the caller trusts.
+//! `feiqian verify`: checks a document against a root the caller trusts; offline unless a center is named.
 
 use std::path::Path;
 
@@ -9,8 +9,11 @@ use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Limit, codec};
 use serde_json::{Value, json};
 
+use crate::cli::JudgedBy;
+use crate::show;
+
 /// What the caller said about the root.
-enum Trust {
+pub(crate) enum Trust {
     /// Nothing.
     None,
     /// This is it.
@@ -19,15 +22,27 @@ enum Trust {
     Fingerprint(Digest),
 }
 
-/// Checks the evidence in `file`.
+/// Whether these bytes claim to be a cheque: an object with blocks.
+fn is_cheque(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(bytes).is_ok_and(|value| value.get("blocks").is_some())
+}
+
+/// Checks the evidence or cheque in `file`.
 ///
 /// # Errors
 /// `USAGE` for files that are none; the code of the first rule the evidence breaks; `WRONG_ROOT` when it stands under
 /// another root.
-pub(crate) fn run(file: &Path, root: Option<&str>) -> Result<Value, Fault> {
+pub(crate) async fn run(file: &Path, by: &JudgedBy) -> Result<Value, Fault> {
     let bytes = read(file)?;
-    let evidence: Evidence = codec::decode_json(&bytes, Limit::Large)
-        .or_else(|json| codec::decode(&bytes, Limit::Large).map_err(|_| json))
+    if is_cheque(&bytes) {
+        return show::check(file, &bytes, by).await;
+    }
+    evidence(file, &bytes, by.root.as_deref())
+}
+
+fn evidence(file: &Path, bytes: &[u8], root: Option<&str>) -> Result<Value, Fault> {
+    let evidence: Evidence = codec::decode_json(bytes, Limit::Large)
+        .or_else(|json| codec::decode(bytes, Limit::Large).map_err(|_| json))
         .map_err(|error| {
             Fault::new(Code::Malformed, format!("{} is no evidence: {error}", file.display()))
         })?;
@@ -69,7 +84,7 @@ pub(crate) fn run(file: &Path, root: Option<&str>) -> Result<Value, Fault> {
     Ok(value)
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Fault> {
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>, Fault> {
     let failed =
         |reason: String| Fault::new(Code::Usage, format!("cannot read {}: {reason}", file.display()));
     let length = std::fs::metadata(file).map_err(|error| failed(error.to_string()))?.len();
@@ -85,7 +100,7 @@ fn carried_root(evidence: &Evidence) -> Result<TrustedRoot, Fault> {
         .map_err(|error| Fault::new(Code::CertificateInvalid, format!("it carries no root: {error}")))
 }
 
-fn trust(root: Option<&str>) -> Result<Trust, Fault> {
+pub(crate) fn trust(root: Option<&str>) -> Result<Trust, Fault> {
     let Some(root) = root else { return Ok(Trust::None) };
     let hex = root.strip_prefix("sha256=").unwrap_or(root);
     if let Ok(fingerprint) = hex.parse() {

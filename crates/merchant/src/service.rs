@@ -162,7 +162,8 @@ impl Merchant {
     pub async fn resume(&self) -> Result<bool, Fault> {
         let deposits = self.resume_deposits().await?;
         let refunds = self.resume_refunds().await?;
-        Ok(deposits && refunds)
+        let cheques = self.resume_cheques().await?;
+        Ok(deposits && refunds && cheques)
     }
 }
 

@@ -3,7 +3,7 @@
 use feiqian_ledger::store::{Column, Table};
 
 /// All tables of a merchant.
-pub const TABLES: &[&Table] = &[&SALE, &CLAIM, &PAYMENT, &REFUND, &MEMBER_ENTRY, &MEMBER_DIRECTORY];
+pub const TABLES: &[&Table] = &[&SALE, &CLAIM, &PAYMENT, &REFUND, &CHEQUE, &MEMBER_ENTRY, &MEMBER_DIRECTORY];
 
 /// What was asked for. `body`: the signed request.
 pub static SALE: Table = Table {
@@ -81,6 +81,29 @@ pub static REFUND: Table = Table {
         "CHECK ((state >= 1) = (outcome IS NOT NULL))",
     ],
     indexes: &["(payment)", "(tried) WHERE state = 0"],
+};
+
+/// Deposits of cheques. `state`: 0 pending, 1 paid, 2 returned, 3 refused. `body`: what the drawer signed; `file`: what
+/// is sent to the bank.
+pub static CHEQUE: Table = Table {
+    name: "merchant_cheque",
+    columns: &[
+        Column::blob("presentment"),
+        Column::blob("cheque"),
+        Column::blob("body"),
+        Column::blob("file"),
+        Column::integer("state"),
+        Column::blob("outcome").optional(),
+        Column::integer("accepted"),
+    ],
+    key: 1,
+    constraints: &[
+        "CHECK (length(presentment) = 32)",
+        "CHECK (length(cheque) = 32)",
+        "CHECK (state BETWEEN 0 AND 3)",
+        "CHECK ((state >= 1) = (outcome IS NOT NULL))",
+    ],
+    indexes: &["(cheque)", "(accepted) WHERE state = 0"],
 };
 
 /// The center's log of pinned keysets as far as it was seen.

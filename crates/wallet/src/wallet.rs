@@ -49,6 +49,7 @@ pub struct Wallet {
     pub(crate) config: Config,
     pub(crate) seed: Seed,
     pub(crate) signing: KeyPair,
+    pub(crate) signing_chain: Chain,
     pub(crate) leaf: Blob<768>,
     pub(crate) issuer: Digest,
     pub(crate) members: Members,
@@ -105,6 +106,7 @@ impl Wallet {
             config: parts.config,
             seed: parts.seed,
             signing: parts.signing,
+            signing_chain: parts.signing_chain,
             leaf,
             issuer,
             members,
@@ -217,12 +219,12 @@ impl Wallet {
     }
 }
 
-fn read_setting(tx: &mut dyn Tx, name: &str) -> Result<Option<Vec<u8>>> {
+pub(crate) fn read_setting(tx: &mut dyn Tx, name: &str) -> Result<Option<Vec<u8>>> {
     let row = tx.find(&SETTING, &[name.into()])?;
     Ok(row.map(|row| row.blob(1).map(<[u8]>::to_vec)).transpose()?)
 }
 
-fn write_setting(tx: &mut dyn Tx, name: &str, body: Vec<u8>) -> Result<()> {
+pub(crate) fn write_setting(tx: &mut dyn Tx, name: &str, body: Vec<u8>) -> Result<()> {
     let values = [name.into(), body.into()];
     if read_setting(tx, name)?.is_some() {
         tx.update(&SETTING, &values)?

@@ -5,10 +5,13 @@
 //! | 1, 2, 7 | the book from its journal, the check of every row ([`feiqian_ledger::audit`]) |
 //! | 2 | a payment is redeemed once, a released one never; a session's funding acted once |
 //! | 3 | per epoch and denomination: issued from answered sessions, redeemed from spends; per coin: spends ≤ value; circulation |
-//! | 5 | the clearing accounts are zero between events |
+//! | 4 | a cheque is paid to one presentment, Σ paid = Σ drawer debits, states agree with the book, reserves are pending |
+//! | 5 | the clearing accounts hold what is paid and not settled |
+//! | 7 | transfers are numbered without gaps, account statements chain and agree with the journal |
 //! | 7 | every stored statement's digest from its body, receipts, withdrawals' signatures, answers against commitments |
 
 mod answers;
+mod cheques;
 mod money;
 mod sessions;
 mod spends;
@@ -26,6 +29,7 @@ use rand_core::CryptoRng;
 use crate::refusal::from_blob;
 use crate::tables::TABLES;
 
+pub use cheques::ChequeSums;
 pub use feiqian_ledger::audit::Finding;
 
 const PAGE: u32 = 512;
@@ -80,6 +84,8 @@ pub struct BankAudit {
     pub refunds_open: u128,
     /// Presentments without an outcome.
     pub pending_presentments: u64,
+    /// What the cheques' rows say.
+    pub cheques: ChequeSums,
 }
 
 impl BankAudit {
@@ -133,6 +139,7 @@ pub fn audit(tx: &mut dyn Tx, audited: &Audited, rng: &mut impl CryptoRng) -> Re
         payments: BTreeMap::new(),
         refunds_open: 0,
         pending_presentments: 0,
+        cheques: ChequeSums::default(),
     };
     let mut auditor = Auditor {
         audited,
@@ -149,8 +156,12 @@ pub fn audit(tx: &mut dyn Tx, audited: &Audited, rng: &mut impl CryptoRng) -> Re
     auditor.sessions(tx, rng)?;
     auditor.payments(tx)?;
     auditor.presentments(tx)?;
+    auditor.cheques(tx)?;
+    auditor.transfers(tx)?;
+    auditor.account_statements(tx)?;
     auditor.totals(tx)?;
     auditor.balances(tx)?;
+    auditor.cheque_pendings(tx)?;
     Ok(auditor.out)
 }
 

@@ -30,7 +30,7 @@ async fn an_enrolment_code_is_good_once() {
     let new = world.holder(response, signing);
     assert_eq!(
         code(node.ask::<_, AccountStatus>(Some(&old.peer), "/v1/account", &()).await),
-        Code::Forbidden
+        Code::CertificateInvalid
     );
     assert_eq!(node.balance(&new).await, "0.00");
 }

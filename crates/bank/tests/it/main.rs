@@ -8,9 +8,15 @@
 )]
 
 mod accounts;
+mod certificates;
+mod cheque_crashes;
+mod cheque_guards;
+mod cheque_world;
+mod cheques;
 mod clearing;
 mod drop_box;
 mod issue;
 mod payments;
 mod refunds;
+mod remittance;
 mod world;

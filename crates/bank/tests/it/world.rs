@@ -7,6 +7,8 @@ use feiqian_bank::audit::{Audited, BankAudit, audit};
 use feiqian_bank::secrets::MemorySecrets;
 use feiqian_bank::tables::TABLES;
 use feiqian_bank::{Bank, Config, Keys, Parts};
+use feiqian_cheque::ReturnCode;
+use feiqian_cheque::messages::{Document, Verdict, VerifyRequest, VerifyResponse};
 use feiqian_clearing::membership::{BankEntry, Directory, Funding};
 use feiqian_clearing::presentment::Presentment;
 use feiqian_crypto::possession::Proof;
@@ -15,8 +17,8 @@ use feiqian_crypto::{Digest, Id16, Scalar};
 use feiqian_ledger::store::{BoxFuture, Store, StoreError, StoreExt, Tx, Work};
 use feiqian_money::{Amount, Currency, Minor};
 use feiqian_node::{
-    CallError, Caller, ManualClock, MemberView, Network, NetworkError, Outgoing, Reply, Seams, Service,
-    StreamEntropy, Target, call, deliver,
+    Access, CallError, Caller, ManualClock, MemberView, Network, NetworkError, Outgoing, Reply,
+    Route as NodeRoute, Routes, Seams, Service, StreamEntropy, Target, call, deliver,
 };
 use feiqian_online_cash::account::{EnrolRequest, EnrolResponse};
 use feiqian_online_cash::coin::{Coin, public_key};
@@ -88,16 +90,45 @@ pub(crate) struct Line {
     pub(crate) lose: Mutex<u32>,
     /// Never answer what presents this amount.
     pub(crate) hang: Mutex<Option<u64>>,
+    /// What the center's verification service says of every cheque; good unless set.
+    pub(crate) verdict: Mutex<Option<ReturnCode>>,
+}
+
+struct Verifier(Option<ReturnCode>);
+
+impl Verifier {
+    async fn answer(
+        self: Arc<Self>,
+        _peer: feiqian_node::Peer,
+        request: VerifyRequest,
+    ) -> Result<VerifyResponse, Fault> {
+        let verdict = |file: &Document| Verdict {
+            id: feiqian_cheque::Bundle::from_bytes(file).unwrap().id().unwrap(),
+            good: self.0.is_none(),
+            code: self.0,
+            reason: Text::default(),
+            register: None,
+        };
+        Ok(VerifyResponse { verdicts: Bounded::collect(request.cheques.iter().map(verdict)).unwrap() })
+    }
 }
 
 #[async_trait]
 impl Network for Line {
     async fn send(&self, to: &Target, message: Outgoing) -> Result<Reply, NetworkError> {
+        if message.path == "/v1/cheque/verify" {
+            let verifier = Arc::new(Verifier(*self.verdict.lock().unwrap()));
+            let route = NodeRoute::new("/v1/cheque/verify").access(Access::Anonymous).limit(Limit::Large);
+            let router = Routes::new(verifier).add(route, Verifier::answer).into_router();
+            return deliver(&router, to, None, message).await;
+        }
         let cut = || NetworkError::Unreachable { url: to.url.clone(), reason: "the line is cut".to_owned() };
         let (router, peer) = self.relay.lock().unwrap().clone().ok_or_else(cut)?;
         let path = match message.path.as_str() {
             "/v1/present/payment" => "/v1/pay/payment",
             "/v1/present/refund" => "/v1/pay/refund",
+            "/v1/present/cheque" => "/v1/pay/cheque",
+            "/v1/present/transfer" => "/v1/pay/transfer",
             _ => return Err(cut()),
         };
         let hangs = *self.hang.lock().unwrap();
@@ -117,9 +148,12 @@ impl Network for Line {
     }
 }
 
-/// The store, with a queue before it: the first work of one point waits there while it is held.
+/// The store, with a queue before it, where the first work of one point waits while it is held; and a process around
+/// it that can die at a chosen commit: nobody is answered, and what was not committed never was.
 pub(crate) struct Gate {
     store: SqliteStore,
+    /// The point at which the process dies, and whether after the commit.
+    pub(crate) plan: Mutex<Option<(&'static str, bool)>>,
     held: tokio::sync::watch::Sender<Option<&'static str>>,
     waiting: tokio::sync::watch::Sender<u32>,
 }
@@ -127,7 +161,7 @@ pub(crate) struct Gate {
 impl Gate {
     fn new(store: SqliteStore) -> Self {
         let (held, waiting) = (tokio::sync::watch::Sender::new(None), tokio::sync::watch::Sender::new(0));
-        Self { store, held, waiting }
+        Self { store, plan: Mutex::default(), held, waiting }
     }
 
     pub(crate) fn hold(&self, point: &'static str) {
@@ -146,14 +180,19 @@ impl Gate {
 
 impl Store for Gate {
     fn commit_raw(&self, point: &'static str, work: Work) -> BoxFuture<'_, Result<(), StoreError>> {
+        let plan = self.plan.lock().unwrap().take_if(|(chosen, _)| *chosen == point);
         Box::pin(async move {
+            if plan == Some((point, false)) {
+                return Err(StoreError::Closed);
+            }
             let first = *self.waiting.borrow() == 0;
             if first && *self.held.borrow() == Some(point) {
                 self.waiting.send_modify(|waiting| *waiting += 1);
                 self.held.subscribe().wait_for(|held| *held != Some(point)).await.unwrap();
                 self.waiting.send_modify(|waiting| *waiting -= 1);
             }
-            self.store.commit_raw(point, work).await
+            self.store.commit_raw(point, work).await?;
+            plan.map_or(Ok(()), |_| Err(StoreError::Closed))
         })
     }
 
@@ -171,7 +210,7 @@ pub(crate) struct World {
 pub(crate) struct Node {
     pub(crate) bank: Arc<Bank>,
     pub(crate) line: Arc<Line>,
-    name: &'static str,
+    pub(crate) name: &'static str,
     seed: u8,
     pub(crate) store: Arc<Gate>,
     secrets: Arc<MemorySecrets>,
@@ -293,6 +332,22 @@ impl World {
             let view = MemberView::empty(self.trusted()).extended(&directory, pins.clone(), now).unwrap();
             node.bank.members().replace(view);
             node.bank.keep_members().await.unwrap();
+        }
+    }
+
+    /// Shows everybody the root's and the banks' revocation lists of now, as the center does.
+    pub(crate) async fn list(&self, nodes: &[&Node]) {
+        let now = feiqian_node::Clock::now(&*self.clock);
+        let until = now.seconds() + 86_400;
+        let mut lists = vec![self.root.issue_crl(&[], now.seconds(), now.seconds(), until).unwrap()];
+        for node in nodes {
+            let der: Blob<{ feiqian_pki::MAX_REVOCATION_LIST_BYTES }> =
+                node.ask(None, "/v1/crl", &()).await.unwrap();
+            lists.push(feiqian_pki::RevocationList::from_der(&der).unwrap());
+        }
+        for node in nodes {
+            let view = node.bank.members().snapshot().with_lists(&lists, now);
+            node.bank.members().replace(view);
         }
     }
 

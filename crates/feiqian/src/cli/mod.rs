@@ -1,11 +1,15 @@
 //! The command tree: what can be typed, and its help.
 
+mod cheques;
 mod nodes;
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use cheques::{
+    Certificate, Cheque, ChequeDeposit, ChequeWrite, Cycle, JudgedBy, MerchantCheque, Transfer, WalletCheque,
+};
 pub(crate) use nodes::{
     AccountAmount, AccountCommand, Admission, Bank, BankInit, Center, CenterInit, CustomerRole, HomeOnly,
     Merchant, MerchantInit, RunArgs, Settlement, Wallet, WalletInit,
@@ -60,11 +64,16 @@ pub(crate) enum Command {
     /// A wallet: coins of one person.
     #[command(subcommand, after_help = "Example:\n  feiqian wallet withdraw --home wallet 50.00")]
     Wallet(Wallet),
-    /// Check evidence of a double spend, or a receipt, offline.
+    /// E-cheques as files.
+    #[command(subcommand, after_help = "Example:\n  feiqian cheque show rent.json --center URL")]
+    Cheque(Cheque),
+    /// Check evidence of a double spend, or a cheque, offline.
     #[command(after_help = "Examples:
   feiqian verify evidence.json --root center/root.pem
   feiqian verify evidence.json --root 3f1c…64 hex digits…
+  feiqian verify rent.json --center https://127.0.0.1:7000#sha256=FINGERPRINT
 
+A cheque also needs the revocation lists of its authorities: --crl, or --center.
 Without --root the file is checked against the root certificate inside it, which anybody can make:
 the answer then says \"trusted\": false.")]
     Verify(Verify),
@@ -92,11 +101,10 @@ Exits with 4 when an invariant is broken, and names it. Nodes may go on running 
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Verify {
-    /// Evidence or a receipt, as a node wrote it.
+    /// Evidence or a cheque, as a node wrote it.
     pub(crate) file: PathBuf,
-    /// The center's root certificate (PEM or DER file), or its SHA-256 fingerprint.
-    #[arg(long, value_name = "FILE|FINGERPRINT")]
-    pub(crate) root: Option<String>,
+    #[command(flatten)]
+    pub(crate) by: JudgedBy,
 }
 
 #[derive(Debug, clap::Args)]

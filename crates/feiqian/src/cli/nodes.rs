@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::cheques::{Certificate, Cycle, MerchantCheque, Transfer, WalletCheque};
+
 /// A node's home and nothing else.
 #[derive(Debug, Args)]
 pub(crate) struct HomeOnly {
@@ -61,6 +63,12 @@ pub(crate) enum Center {
     /// List the banks.
     #[command(after_help = "Example:\n  feiqian center banks --home center --json")]
     Banks(HomeOnly),
+    /// Cycles of net settlement.
+    #[command(subcommand, after_help = "Example:\n  feiqian center cycle close --home center")]
+    Cycle(Cycle),
+    /// Settle what is closed and due.
+    #[command(after_help = "Example:\n  feiqian center settle --home center --json")]
+    Settle(HomeOnly),
     /// Show each bank's settlement account and what the banks owed one another.
     #[command(after_help = "Example:\n  feiqian center positions --home center --json")]
     Positions(HomeOnly),
@@ -122,6 +130,20 @@ pub(crate) enum Bank {
         after_help = "Example:\n  feiqian bank account open --home north --name alice --json"
     )]
     Account(AccountCommand),
+    /// Show a customer's account: every movement, opening and closing balance.
+    #[command(after_help = "Examples:
+  feiqian bank statement --home north --name alice --json
+  feiqian bank statement --home north --name alice --iso20022 camt.053 > alice.xml")]
+    Statement {
+        #[command(flatten)]
+        at: HomeOnly,
+        /// The customer's name.
+        #[arg(long)]
+        name: String,
+        /// As an ISO 20022 message of this kind.
+        #[arg(long, value_name = "KIND")]
+        iso20022: Option<String>,
+    },
     /// Show how the bank is doing.
     #[command(after_help = "Example:\n  feiqian bank status --home north --json")]
     Status(HomeOnly),
@@ -256,6 +278,9 @@ pub(crate) enum Merchant {
         #[arg(long)]
         id: Option<String>,
     },
+    /// E-cheques made out to the merchant.
+    #[command(subcommand, after_help = "Example:\n  feiqian merchant cheque deposit --home shop rent.json")]
+    Cheque(MerchantCheque),
     /// Show how the merchant is doing.
     #[command(after_help = "Example:\n  feiqian merchant status --home shop --json")]
     Status(HomeOnly),
@@ -355,6 +380,17 @@ pub(crate) enum Wallet {
         /// A payment as `wallet pay --out` wrote it.
         file: Option<PathBuf>,
     },
+    /// E-cheques: the own cheque book, and cheques of others.
+    #[command(subcommand, after_help = "Example:\n  feiqian wallet cheque list --home alice")]
+    Cheque(WalletCheque),
+    /// Credit an account elsewhere from the own account.
+    #[command(
+        after_help = "Example:\n  feiqian wallet transfer --home alice --to south/shop --amount 30.00 --memo rent"
+    )]
+    Transfer(Transfer),
+    /// The wallet's keys and certificates.
+    #[command(subcommand, after_help = "Example:\n  feiqian wallet certificate list --home alice")]
+    Certificate(Certificate),
     /// Show how the wallet is doing.
     #[command(after_help = "Example:\n  feiqian wallet status --home alice --json")]
     Status(HomeOnly),

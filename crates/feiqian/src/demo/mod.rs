@@ -1,5 +1,6 @@
 //! `feiqian demo`: the whole story, played by separate processes of this program on this machine.
 
+mod cheques;
 mod story;
 mod world;
 
@@ -16,7 +17,7 @@ use story::Story;
 use world::World;
 
 /// The demo ends within this time, one way or the other.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// Which step to spoil, for a test that the demo notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -43,7 +44,7 @@ pub(crate) async fn run(args: &cli::Demo, as_json: bool) -> Result<(), Fault> {
         biased;
         () = shutdown.wait() => Err(world::broken("interrupted")),
         told = tokio::time::timeout(LIMIT, story.tell()) => {
-            told.unwrap_or_else(|_| Err(world::broken("the story takes longer than two minutes")))
+            told.unwrap_or_else(|_| Err(world::broken("the story takes longer than three minutes")))
         }
     };
     let (steps, processes) = story.end().await;

@@ -7,6 +7,8 @@
     reason = "a failure to set up fails the test, and figures are small"
 )]
 
+mod cheque_bank;
+mod cheques;
 mod crashes;
 mod enrolment;
 mod flows;

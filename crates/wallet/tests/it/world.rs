@@ -115,26 +115,27 @@ pub(crate) struct State {
     boxes: BTreeMap<EncodedPoint, Vec<Sealed>>,
     shop_requests: BTreeMap<Digest, SignedRequest>,
     holders: BTreeMap<String, [u8; 32]>,
-    rng: ChaCha12Rng,
+    pub(crate) cheques: crate::cheque_bank::ChequeBank,
+    pub(crate) rng: ChaCha12Rng,
 }
 
 pub(crate) struct World {
     state: Mutex<State>,
     pub(crate) clock: Arc<ManualClock>,
-    root: Authority,
-    bank: Authority,
-    signer: KeyPair,
-    signer_chain: Chain,
+    pub(crate) root: Authority,
+    pub(crate) bank: Authority,
+    pub(crate) signer: KeyPair,
+    pub(crate) signer_chain: Chain,
     shop_key: KeyPair,
     shop_chain: Chain,
 }
 
-fn leaf(authority: &Authority, key: &KeyPair, subject: &Subject, rng: &mut ChaCha12Rng) -> Chain {
+pub(crate) fn leaf(authority: &Authority, key: &KeyPair, subject: &Subject, rng: &mut ChaCha12Rng) -> Chain {
     let csr = CertificateRequest::verify(&CertificateRequest::create(key, subject).unwrap()).unwrap();
     authority.issue_leaf(&csr, subject, Purpose::Signing, &[], 400 * DAY, T0, rng).unwrap()
 }
 
-fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
@@ -173,6 +174,7 @@ impl World {
             boxes: BTreeMap::new(),
             shop_requests: BTreeMap::new(),
             holders: BTreeMap::new(),
+            cheques: crate::cheque_bank::ChequeBank::default(),
             rng,
         };
         let clock = Arc::new(ManualClock::new(Timestamp::new(T0)));
@@ -742,11 +744,11 @@ pub(crate) struct Wire {
     who: String,
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     Ok(codec::decode(bytes, codec::Limit::Large)?)
 }
 
-fn write<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
+pub(crate) fn write<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
     Ok(codec::encode(value)?)
 }
 
@@ -756,7 +758,8 @@ impl Wire {
         let certified = message.caller == Caller::Certified;
         let account = certified.then_some(self.who.as_str());
         world.state().routes.push(message.path.clone());
-        let needs = message.path.starts_with("/v1/account/") || message.path == "/v1/deposit";
+        let needs = message.path.starts_with("/v1/account/")
+            || matches!(message.path.as_str(), "/v1/deposit" | "/v1/certificate" | "/v1/cheque/endorse");
         assert_eq!(needs, certified, "{} is called with the wrong kind of caller", message.path);
         match message.path.as_str() {
             "/v1/directory" => write(&world.directory()),
@@ -791,7 +794,7 @@ impl Wire {
                 let verified = world.verify(&mut guard, &view, &item)?;
                 write(&DepositResponse::Final(world.redeem(&mut guard, &verified, &item, Digest([8; 32]))))
             }
-            other => panic!("nobody serves {other}"),
+            other => world.cheque_call(&self.who, other, body),
         }
     }
 }
