@@ -133,7 +133,7 @@ impl Bank {
         let account: Id16 =
             token.parse().map_err(|_| Fault::new(Code::AccountUnknown, "no such account at this bank"))?;
         let transport_key = verified.public_key;
-        let serial = verified.serial.clone();
+        let serial = verified.serial;
         let (signing_key, barred) = self
             .seams
             .store

@@ -184,6 +184,12 @@ impl Keyset {
         self.of_epoch().digest(&self.keys)
     }
 
+    /// The id of one of its keys: everything about it but the bank's signature.
+    #[must_use]
+    pub fn key_id(&self, key: &OfflineKey) -> Digest {
+        self.of_epoch().key_id(key)
+    }
+
     fn check_shape(&self) -> Result<(), Rejection> {
         let invalid = |rule| Err(Rejection::KeysetInvalid(rule));
         if !self.times.in_order() {

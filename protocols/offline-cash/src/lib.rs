@@ -29,6 +29,8 @@
 //! | [`register`] | deposited chains per interval of minor units, and who is charged |
 //! | [`accusation`] | the evidence that names a cheat, checked by anybody without secrets or servers |
 //! | [`reclaim`] | value that was never deposited |
+//! | [`claim`] | a charge on another bank's customer: evidence, checked by the center and that bank |
+//! | [`messages`] | what travels between the roles beside the steps' own messages |
 //! | [`carry`] | payments and transfers as files and as text for QR codes |
 //! | [`signed`] | document signatures and certificate chains |
 //! | `vectors` | feature `vectors`: the builder of the published test vectors |
@@ -36,6 +38,7 @@
 pub mod accusation;
 pub mod carry;
 pub mod chain;
+pub mod claim;
 pub mod deposit;
 pub mod error;
 pub mod held;
@@ -43,6 +46,7 @@ pub mod holding;
 pub mod identity;
 pub mod interval;
 pub mod keyset;
+pub mod messages;
 pub mod pay;
 pub mod policy;
 pub mod purse;

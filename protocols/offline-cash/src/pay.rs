@@ -41,6 +41,16 @@ pub struct CashItem {
     pub payment: Payment,
 }
 
+impl CashItem {
+    /// The set that names the payment, recomputed from the chains; their equations are not checked.
+    ///
+    /// # Errors
+    /// The [`Rejection`] of the first rule of a chain's grammar that it breaks.
+    pub fn set(&self, keys: &dyn Keys) -> Result<Digest, Rejection> {
+        trace_payment(&self.payment.request, &self.payment.chains, keys).map(|(set, _)| set)
+    }
+}
+
 impl VerifiedRequest {
     /// What pays it.
     #[must_use]

@@ -12,6 +12,7 @@ use crate::chain::{
     Hop, Link, Paid, Passed, Place, START, Terms, chain_digest, payment_challenge, payment_set,
     transfer_challenge,
 };
+use crate::claim::LoneChain;
 use crate::interval::Interval;
 use crate::keyset::{Keys, Kind, VerifiedKey};
 
@@ -97,6 +98,12 @@ impl Passed {
     }
 }
 
+/// A payment's chain, its last challenge still open.
+fn trace_paid<'a>(chain: &'a Paid, keys: &'a dyn Keys) -> Result<Traced<'a>, Rejection> {
+    let links = chain.links.iter().map(|link| (&link.hop, Some(&link.nonce)));
+    walk(links.chain([(&chain.last, None)]), None, keys)
+}
+
 /// Checks everything but the pieces' equations of all chains of a payment, and returns the set that names it.
 pub(crate) fn trace_payment<'a>(
     request: &Digest,
@@ -105,9 +112,7 @@ pub(crate) fn trace_payment<'a>(
 ) -> Result<(Digest, Vec<Traced<'a>>), Rejection> {
     let mut traced = Vec::with_capacity(chains.len());
     for chain in chains {
-        let links = chain.links.iter().map(|link| (&link.hop, Some(&link.nonce)));
-        let chain = walk(links.chain([(&chain.last, None)]), None, keys)?;
-        traced.push(chain);
+        traced.push(trace_paid(chain, keys)?);
     }
     let places: Vec<Place> =
         traced.iter().filter_map(|chain| chain.steps.last()).map(|step| step.place).collect();
@@ -280,6 +285,23 @@ pub fn verify_passed(
     rng: &mut impl CryptoRng,
 ) -> Vec<Result<VerifiedChain, Rejection>> {
     verify_each(chains.iter().map(|chain| chain.trace(keys)).collect(), rng)
+}
+
+/// Checks chains of payments, each under the set that names its payment, as [`verify_passed`] does others.
+pub(crate) fn verify_lone(
+    chains: &[&LoneChain],
+    keys: &dyn Keys,
+    rng: &mut impl CryptoRng,
+) -> Vec<Result<VerifiedChain, Rejection>> {
+    verify_each(chains.iter().map(|lone| trace_lone(lone, keys)).collect(), rng)
+}
+
+fn trace_lone<'a>(lone: &'a LoneChain, keys: &'a dyn Keys) -> Result<Traced<'a>, Rejection> {
+    let mut traced = trace_paid(&lone.chain, keys)?;
+    if let Some(step) = traced.steps.last_mut() {
+        step.challenge = payment_challenge(&step.place, &lone.set);
+    }
+    Ok(traced)
 }
 
 /// [`verify_traced`] for those chains that could be traced.
