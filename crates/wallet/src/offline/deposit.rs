@@ -3,12 +3,12 @@
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_money::Amount;
+use feiqian_money::Minor;
 use feiqian_node::{CallError, Caller};
 use feiqian_offline_cash::deposit::{Outcome, Receipt, Source};
 use feiqian_offline_cash::messages::{DepositRequest, DepositResponse};
 use feiqian_offline_cash::pay::CashItem;
 use feiqian_offline_cash::request::{PaymentRequest, SignedRequest};
-use feiqian_money::Minor;
 use feiqian_wire::Text;
 use feiqian_wire::error::Code;
 use rand::RngExt as _;
@@ -41,10 +41,17 @@ impl Wallet {
         };
         let row = if row.state == "open" { self.present_offline(row).await? } else { row };
         let told = self.report_deposit(row.owner).await?;
-        let receipt: Option<Receipt> =
-            told.outcome.as_ref().filter(|_| told.state == "done").map(|body| decode(body, &OFFLINE_PAYMENT)).transpose()?;
+        let receipt: Option<Receipt> = told
+            .outcome
+            .as_ref()
+            .filter(|_| told.state == "done")
+            .map(|body| decode(body, &OFFLINE_PAYMENT))
+            .transpose()?;
         if told.state == "refused" {
-            return Err(Failure::new(Code::Void, "the bank refused this deposit; its value can be reclaimed later"));
+            return Err(Failure::new(
+                Code::Void,
+                "the bank refused this deposit; its value can be reclaimed later",
+            ));
         }
         let (paid, unpaid) = receipt.as_ref().map_or(Ok((Minor::ZERO, Minor::ZERO)), sums)?;
         show(&json!({
@@ -83,7 +90,8 @@ impl Wallet {
                 let issuer = receipt.terms.bank.as_str();
                 receipt.verify(&self.bank_signer(issuer).await?)?;
                 let terms = &receipt.terms;
-                if (terms.payment, terms.request, terms.amount.minor) != (row.payment, row.owner, row.amount) {
+                if (terms.payment, terms.request, terms.amount.minor) != (row.payment, row.owner, row.amount)
+                {
                     return Err(feiqian_offline_cash::Rejection::RequestMismatch.into());
                 }
                 ("done", encode(&receipt)?)

@@ -41,7 +41,10 @@ impl Wallet {
         }
         let stored = self.seams.store.read(|tx| read_setting(tx, IDENTITY)).await?;
         if let Some(body) = stored {
-            return decode(&body, &SETTING);
+            let attested = decode(&body, &SETTING)?;
+            // The document-signing key may have been replaced since.
+            self.check_attested(&attested)?;
+            return Ok(attested);
         }
         let attested = match &terms.identity {
             Some(attested) => attested.clone(),

@@ -16,8 +16,8 @@ use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_money::{Amount, Minor};
 use feiqian_offline_cash::Rejection;
 use feiqian_offline_cash::carry::Carried;
-use feiqian_offline_cash::held::Held;
 use feiqian_offline_cash::chain::Blank;
+use feiqian_offline_cash::held::Held;
 use feiqian_offline_cash::keyset::Keys;
 use feiqian_offline_cash::policy::Counter;
 use feiqian_offline_cash::transfer::{Nonce, Offer, OpenOffer, PendingOffer, Transfer};
@@ -186,7 +186,11 @@ impl Wallet {
             let mut row = OfferRow::find(tx, &digest)?.ok_or(Rejection::RequestMismatch)?;
             for (value, chain) in &chains {
                 let mut blank = CoinRow::load(tx, &chain.blank.message)?;
-                if row.state != "opened" || blank.chain.is_some() || blank.restored || blank.offer != Some(digest) {
+                if row.state != "opened"
+                    || blank.chain.is_some()
+                    || blank.restored
+                    || blank.offer != Some(digest)
+                {
                     return Err(Rejection::BlankAnswered.into());
                 }
                 (blank.worth, blank.rest, blank.chain) = (*value, *value, Some(chain.clone()));
@@ -217,14 +221,14 @@ fn bank_of(holding: &Holding) -> String {
     holding.chain().terms().bank.to_string()
 }
 
-/// Stores an offer in place of those that nobody has seen.
+/// Stores an offer in place of those that nobody has seen: the same words may make the same offer again.
 fn replace_offer(tx: &mut dyn Tx, row: &OfferRow, blanks: &[Digest]) -> Result<()> {
     for unseen in OfferRow::in_state(tx, "committed")? {
         for mut blank in CoinRow::select(tx, "offer = ?1", &[unseen.offer.into()])? {
             blank.offer = None;
             tx.update(&OFFLINE_COIN, &blank.values()?)?;
         }
-        unseen.give_up(tx)?;
+        tx.delete(&OFFLINE_OFFER, &[unseen.offer.into()])?;
     }
     for message in blanks {
         let mut blank = CoinRow::load(tx, message)?;

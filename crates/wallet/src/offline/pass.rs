@@ -9,7 +9,8 @@
 use std::path::PathBuf;
 
 use feiqian_crypto::Digest;
-use feiqian_ledger::store::{StoreExt, Tx};
+use feiqian_ledger::store::{Row, StoreExt, Tx, Value as Stored};
+use feiqian_offline_cash::Rejection;
 use feiqian_offline_cash::carry::Carried;
 use feiqian_offline_cash::transfer::{
     ConfirmedOffer, OfferCommitment, OfferOpening, ShownOffer, Transfer, pass,
@@ -22,14 +23,13 @@ use serde_json::{Value, json};
 
 use super::carried::{self, Shown};
 use super::pay::refused;
-use super::purse::record_answers;
+use super::purse::{Taker, record_answers};
 use super::rows::PaymentRow;
 use super::tables::{OFFLINE_EXPECT, OFFLINE_PAYMENT};
 use crate::answer::show;
 use crate::failure::{Failure, Result};
 use crate::record::{decode, note, select};
 use crate::wallet::Wallet;
-use feiqian_ledger::store::Value as Stored;
 
 #[derive(Serialize)]
 struct Answered {
@@ -75,7 +75,12 @@ impl Wallet {
         show(&Answered { outcome: "answered", message })
     }
 
-    async fn pass_to(&self, opening: OfferOpening, code: Option<&str>, out: Option<PathBuf>) -> Result<Value> {
+    async fn pass_to(
+        &self,
+        opening: OfferOpening,
+        code: Option<&str>,
+        out: Option<PathBuf>,
+    ) -> Result<Value> {
         let digest = opening.offer.digest();
         let known = self.seams.store.read(move |tx| PaymentRow::find(tx, &digest)).await?;
         let row = match known {
@@ -110,16 +115,16 @@ impl Wallet {
     async fn shown_offer(&self, opening: &OfferOpening) -> Result<ShownOffer> {
         let read = |tx: &mut dyn Tx| {
             let rows = select(tx, &OFFLINE_EXPECT, "ORDER BY created DESC, commitment", &[])?;
-            let one = |row: &feiqian_ledger::store::Row| Ok::<_, Failure>((row.digest(0)?, row.array(1)?));
+            let one = |row: &Row| Ok::<_, Failure>((row.digest(0)?, row.array(1)?));
             rows.iter().map(one).collect::<Result<Vec<(Digest, [u8; 32])>>>()
         };
         let answered = self.seams.store.read(read).await?;
-        let (view, mut last) = (self.view(), feiqian_offline_cash::Rejection::RequestMismatch);
+        let (view, mut last) = (self.view(), Rejection::RequestMismatch);
         for (commitment, dice) in answered {
             let (expect, _) = OfferCommitment(commitment).answer(&mut ChaCha12Rng::from_seed(dice));
             match expect.check(opening.clone(), view.offline_keys()) {
                 Ok(shown) => return Ok(shown),
-                Err(feiqian_offline_cash::Rejection::RequestMismatch) => {}
+                Err(Rejection::RequestMismatch) => {}
                 Err(rejection) => last = rejection,
             }
         }
@@ -130,9 +135,9 @@ impl Wallet {
         let now = self.now();
         let amount = offer.offer().amount;
         if amount.currency != self.config.currency {
-            return Err(feiqian_offline_cash::Rejection::WrongCurrency.into());
+            return Err(Rejection::WrongCurrency.into());
         }
-        let pieces = self.choose_pieces(&offer.offer().wish(now)).await?;
+        let pieces = self.choose_pieces(offer.offer().wish(now), Taker::Hand).await?;
         let bank = pieces.first().map(|piece| piece.terms().bank.to_string()).unwrap_or_default();
         let unsent = pass(offer, pieces, now, &mut self.rng()).map_err(refused)?;
         let answers = unsent.answers().to_vec();

@@ -6,18 +6,18 @@ use feiqian_crypto::Digest;
 use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_money::{Currency, Minor};
 use feiqian_offline_cash::carry::Carried;
-use feiqian_offline_cash::holding::{Unspent, Unsent};
+use feiqian_offline_cash::chain::payment_set;
+use feiqian_offline_cash::holding::{Unsent, Unspent};
 use feiqian_offline_cash::pay::{CashItem, Payment, pay};
 use feiqian_offline_cash::purse::SpendError;
 use feiqian_offline_cash::request::{SignedRequest, VerifiedRequest};
-use feiqian_offline_cash::chain::payment_set;
 use feiqian_wire::codec::{self, Limit};
 use feiqian_wire::error::Code;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::carried::{self, Shown};
-use super::purse::record_answers;
+use super::purse::{Taker, record_answers};
 use super::rows::PaymentRow;
 use super::tables::OFFLINE_PAYMENT;
 use crate::answer::show;
@@ -86,12 +86,14 @@ impl Wallet {
             let what = format!("the request is in {}, the wallet holds {currency}", asked.currency);
             return Err(Failure::new(Code::WrongCurrency, what));
         }
-        let pieces = self.choose_pieces(&verified.wish(now)).await?;
+        let deposit = purpose.kind == "deposit";
+        let taker = if deposit { Taker::Bank } else { Taker::Hand };
+        let pieces = self.choose_pieces(verified.wish(now), taker).await?;
         let bank = pieces.first().map(|piece| piece.terms().bank.to_string()).unwrap_or_default();
         let set = set_of(&verified, &pieces);
         let unsent = pay(&verified, pieces, now).map_err(refused)?;
         let (answers, body) = (unsent.answers().to_vec(), unsent.bytes().to_vec());
-        let (payment, deposit) = (read_back(&unsent)?, purpose.kind == "deposit");
+        let payment = read_back(&unsent)?;
         let item = deposit.then(|| encode(&CashItem { request, payment })).transpose()?;
         let row = PaymentRow {
             owner: verified.digest,

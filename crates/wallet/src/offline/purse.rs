@@ -40,13 +40,27 @@ impl Trees {
         let builder = self.0.entry(key.id).or_insert_with(|| TreeBuilder::new(&key.public));
         let tree = SecretTree::import(builder, secret);
         let tree = tree.map_err(|_| Failure::broken("a stored offline coin does not read"))?;
-        if *tree.message() == row.message { Ok(tree) } else { Err(Failure::broken("a coin under another name")) }
+        if *tree.message() == row.message {
+            Ok(tree)
+        } else {
+            Err(Failure::broken("a coin under another name"))
+        }
     }
+}
+
+/// Who gets what is spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taker {
+    /// Somebody who checks it against a policy, without a bank. What they refuse is answered for all the same, so what
+    /// they would refuse by this wallet's own policy is not given to them.
+    Hand,
+    /// The own bank, which takes what is valid.
+    Bank,
 }
 
 impl Wallet {
     /// Everything that may be spent: of good coins, what the store has no answer of.
-    async fn open_purse(&self) -> Result<Vec<Unspent>> {
+    async fn open_purse(&self, taker: Taker) -> Result<Vec<Unspent>> {
         let read = |tx: &mut dyn Tx| {
             let rows = CoinRow::select(tx, "state = 'good' AND rest > 0", &[])?;
             let with_answers = |row: CoinRow| Ok((answers_of(tx, &row.message)?, row));
@@ -55,28 +69,39 @@ impl Wallet {
         let rows = self.seams.store.read(read).await?;
         let (view, now) = (self.view(), self.now());
         let book = view.offline_keys();
+        let exposed = |message: &Digest| taker == Taker::Hand && view.exposed().coins.contains(message);
         let (mut trees, mut purse) = (Trees::default(), Vec::new());
         for (answers, row) in rows {
             let key = book.key(&row.key)?;
-            if now >= key.times.pay_until {
+            if now >= key.times.pay_until || exposed(&row.message) {
                 continue;
             }
-            let tree = trees.read(&row, key)?;
             let history = History::Complete(&answers);
-            purse.extend(match &row.chain {
-                None => Unspent::of_coin(tree, key, history)?,
-                Some(chain) => Holding::read(chain, book, &mut self.rng())?.open(tree, key, history)?,
-            });
+            let Some(chain) = &row.chain else {
+                purse.extend(Unspent::of_coin(trees.read(&row, key)?, key, history)?);
+                continue;
+            };
+            let holding = Holding::read(chain, book, &mut self.rng())?;
+            if !holding.chain().hops().iter().any(|hop| exposed(hop.piece().message())) {
+                purse.extend(holding.open(trees.read(&row, key)?, key, history)?);
+            }
         }
         Ok(purse)
     }
 
     /// Pieces that pay exactly what is wished.
-    pub(super) async fn choose_pieces(&self, wish: &Wish<'_>) -> Result<Vec<Unspent>> {
-        let purse = self.open_purse().await?;
+    pub(super) async fn choose_pieces(&self, mut wish: Wish<'_>, taker: Taker) -> Result<Vec<Unspent>> {
+        if taker == Taker::Hand {
+            let policy = &self.config.offline;
+            wish.at = wish.at.saturating_add(policy.margin_seconds);
+            wish.most_hops = wish.most_hops.min(policy.longest_chain.saturating_sub(1));
+        }
+        let purse = self.open_purse(taker).await?;
         let usable = purse.iter().filter(|part| wish.check(part).is_ok()).map(Unspent::value);
         let usable = Minor::sum(usable)?;
-        wish.choose(purse).map(|chosen| chosen.pieces).map_err(|error| self.cannot_spend(error, usable, wish))
+        wish.choose(purse)
+            .map(|chosen| chosen.pieces)
+            .map_err(|error| self.cannot_spend(error, usable, &wish))
     }
 
     /// Says in amounts what a wish fails on.
@@ -85,11 +110,16 @@ impl Wallet {
         match error {
             SpendError::Refused { .. } if usable < wish.amount.minor => Failure::new(
                 Code::InsufficientFunds,
-                format!("offline coins for {} can be used here, {} are asked", self.amount(usable), wish.amount),
+                format!(
+                    "offline coins for {} can be used here, {} are asked",
+                    self.amount(usable),
+                    wish.amount
+                ),
             )
             .hint("withdraw more with `wallet withdraw --offline`"),
             SpendError::Refused { because: Rejection::NoExactChange { below, above }, .. } => {
-                let near: Vec<String> = [below, above].into_iter().flatten().filter_map(|minor| show(minor).ok()).collect();
+                let near: Vec<String> =
+                    [below, above].into_iter().flatten().filter_map(|minor| show(minor).ok()).collect();
                 let hint = match near.as_slice() {
                     [] => "no other amount near it can be paid".to_owned(),
                     near => format!("these can be paid: {}", near.join(", ")),
@@ -132,7 +162,11 @@ pub(super) fn record_answers(tx: &mut dyn Tx, owner: &Digest, answers: &[Mark]) 
         let mut coin = CoinRow::load(tx, &mark.message)?;
         let before = answers_of(tx, &mark.message)?;
         if coin.restored || before.iter().any(|known| known.node.overlaps(mark.node)) {
-            return Err(Failure::broken("a coin would answer twice: nothing was spent"));
+            return Err(Failure::new(
+                Code::Busy,
+                "a coin was spent by another process of this wallet meanwhile",
+            )
+            .hint("nothing was spent now: try again"));
         }
         if coin.kind == Kind::Blank && coin.chain.is_none() {
             return Err(Failure::broken("a blank that took nothing would answer"));

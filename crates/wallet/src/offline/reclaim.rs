@@ -69,7 +69,8 @@ impl Wallet {
         let read = move |tx: &mut dyn Tx| {
             let rows = CoinRow::select(tx, unclaimed, &[])?;
             let nodes = |row: CoinRow| {
-                let answered: Vec<Node> = answers_of(tx, &row.message)?.iter().map(|mark| mark.node).collect();
+                let answered: Vec<Node> =
+                    answers_of(tx, &row.message)?.iter().map(|mark| mark.node).collect();
                 Ok::<_, Failure>((row, answered))
             };
             rows.into_iter().map(nodes).collect::<Result<Vec<_>>>()

@@ -78,8 +78,7 @@ impl Wallet {
                 let claim = coin.claim(customer, key, &self.signing, &mut self.rng())?;
                 let body = encode(&ReclaimRequest::Withdrawn(claim))?;
                 let state = "open".to_owned();
-                let claim =
-                    ClaimRow { message, amount, body, state, decided_at: None, paid: None, created };
+                let claim = ClaimRow { message, amount, body, state, decided_at: None, paid: None, created };
                 let row = CoinRow {
                     message,
                     kind: key.kind,

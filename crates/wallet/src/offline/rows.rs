@@ -242,7 +242,8 @@ pub(crate) struct PaymentRow {
 
 impl PaymentRow {
     fn of(row: &Row) -> Result<Self> {
-        let kind = ["pay", "pass", "deposit"].into_iter().find(|kind| row.text(2).is_ok_and(|is| is == *kind));
+        let kind =
+            ["pay", "pass", "deposit"].into_iter().find(|kind| row.text(2).is_ok_and(|is| is == *kind));
         Ok(Self {
             owner: row.digest(0)?,
             payment: row.digest(1)?,
@@ -409,7 +410,9 @@ pub(crate) fn freeze(tx: &mut dyn Tx) -> Result<()> {
 
 /// What a row's coin lost by an answer.
 pub(crate) fn less(coin: &mut CoinRow, value: Minor) -> Result<()> {
-    coin.rest =
-        coin.rest.checked_sub(value).map_err(|_| Failure::broken("a coin answers for more than it is worth"))?;
+    coin.rest = coin
+        .rest
+        .checked_sub(value)
+        .map_err(|_| Failure::broken("a coin answers for more than it is worth"))?;
     Ok(())
 }

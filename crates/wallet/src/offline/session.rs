@@ -12,7 +12,8 @@ use feiqian_offline_cash::Rejection;
 use feiqian_offline_cash::keyset::{Keys, Kind, VerifiedKey};
 use feiqian_offline_cash::withdraw::{
     BeginRequest, BeginResponse, Coin, CommitRequest, CommitResponse, Customer, ExpectAnnouncements,
-    FinishRequest, FinishResponse, PendingWithdrawal, RecoverRequest, announcement_digest, expand, outputs_of,
+    FinishRequest, FinishResponse, PendingWithdrawal, RecoverRequest, announcement_digest, expand,
+    outputs_of,
 };
 use feiqian_online_cash::seed::CallerKind;
 use feiqian_wire::error::{Code, Fault};

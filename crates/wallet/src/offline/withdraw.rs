@@ -26,7 +26,9 @@ impl Wallet {
         let row = self.take_offline((Kind::Value, amount.minor), intent("withdraw_offline", amount)).await?;
         let (coins, session) = (expand(&row.outputs)?.len(), row.session.unwrap_or(row.request));
         let currency = amount.currency;
-        show(&json!({ "amount": amount.to_string(), "currency": currency, "coins": coins, "session": session }))
+        show(
+            &json!({ "amount": amount.to_string(), "currency": currency, "coins": coins, "session": session }),
+        )
     }
 
     /// `{"blanks","session"}`.

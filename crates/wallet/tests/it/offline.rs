@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use feiqian_ledger::store::{StoreError, StoreExt, Tx, Value as Stored};
 use feiqian_offline_cash::carry::Carried;
 use feiqian_offline_cash::deposit::Outcome;
 use feiqian_offline_cash::pay::Payment;
@@ -70,8 +71,8 @@ async fn a_request_is_paid_with_the_network_cut() {
     joined(&world);
     assert!(matches!(world.till_deposit(&request, payment(&paid)), Outcome::Settled(_)));
     assert!(matches!(world.till_deposit(&request, payment(&again)), Outcome::Before(_)));
-    let state = (world.state().offline.shop, world.state().offline.charged);
-    assert_eq!((state, alice.audited_offline().await), ((1_250, 0), (2_750, 0)));
+    assert_eq!(world.state().offline.booked(), (1_250, 0));
+    assert_eq!(alice.audited_offline().await, (2_750, 0));
     let balance = offline_balance(&alice).await;
     assert_eq!((balance["balance"].as_str(), balance["pending"].as_str()), (Some("27.50"), Some("0.00")));
 }
@@ -182,6 +183,49 @@ async fn a_second_transfer_for_an_offer_is_refused() {
 }
 
 #[tokio::test]
+async fn pieces_of_exposed_coins_and_old_lists_are_refused() {
+    let (world, alice) = funded("10").await;
+    let bob = Owner::new(&world, "bob", 0);
+    run(&bob, json!({"command": "blanks", "count": 8})).await.unwrap();
+    let offer = run(&bob, json!({"command": "offer", "amount": "2"})).await.unwrap();
+    let nonce = run(&alice, json!({"command": "transfer_coin", "to": text(&offer)})).await.unwrap();
+    let opened = run(&bob, json!({"command": "accept", "file": text(&nonce)})).await.unwrap();
+    let pass = json!({"command": "transfer_coin", "to": text(&opened), "code": opened["code"]});
+    let given = run(&alice, pass).await.unwrap();
+    let accept = json!({"command": "accept", "file": text(&given)});
+    let Carried::Transfer(transfer) = carried(&given) else { panic!("no transfer") };
+    world.expose(&transfer);
+    bob.open().await.sync_members().await.unwrap();
+    let refused = run(&bob, accept.clone()).await.unwrap_err();
+    assert_eq!(refused.code, Code::CoinExposed);
+    world.state().offline.exposed.clear();
+    world.advance(1);
+    bob.open().await.sync_members().await.unwrap();
+    cut(&world);
+    world.advance(2 * DAY);
+    assert_eq!(
+        run(&bob, accept.clone()).await.unwrap()["amount"],
+        "2.00",
+        "a list of two days is good enough"
+    );
+    assert_eq!(bob.audited_offline().await, (200, 0));
+    let carol = Owner::new(&world, "carol", 0);
+    joined(&world);
+    run(&carol, json!({"command": "blanks", "count": 8})).await.unwrap();
+    world.advance(8 * DAY);
+    let offer = run(&carol, json!({"command": "offer", "amount": "1"})).await.unwrap();
+    let nonce = run(&alice, json!({"command": "transfer_coin", "to": text(&offer)})).await.unwrap();
+    let opened = run(&carol, json!({"command": "accept", "file": text(&nonce)})).await.unwrap();
+    let pass = json!({"command": "transfer_coin", "to": text(&opened), "code": opened["code"]});
+    let given = run(&alice, pass).await.unwrap();
+    let refused = run(&carol, json!({"command": "accept", "file": text(&given)})).await.unwrap_err();
+    assert_eq!(refused.code, Code::Expired, "a list of eight days is too old");
+    carol.open().await.sync_members().await.unwrap();
+    let taken = run(&carol, json!({"command": "accept", "file": text(&given)})).await.unwrap();
+    assert_eq!(taken["amount"], "1.00", "nothing was lost by the refusal");
+}
+
+#[tokio::test]
 async fn banks_that_repeat_themselves_get_no_second_challenge() {
     for (trick, code) in [
         (OfflineTrick::RepeatSession, Code::Conflict),
@@ -191,13 +235,74 @@ async fn banks_that_repeat_themselves_get_no_second_challenge() {
     ] {
         let (world, alice) = funded("1").await;
         world.state().offline.trick = trick;
-        let fault =
-            run(&alice, json!({"command": "withdraw_offline", "amount": "1"})).await.unwrap_err();
+        let fault = run(&alice, json!({"command": "withdraw_offline", "amount": "1"})).await.unwrap_err();
         assert_eq!(fault.code, code, "{trick:?}");
         assert_eq!(alice.audited_offline().await, (100, 0));
         let pending = if trick == OfflineTrick::WrongAnswers { "1.00" } else { "0.00" };
         assert_eq!(offline_balance(&alice).await["pending"], pending, "{trick:?}");
     }
+}
+
+#[tokio::test]
+async fn an_identity_of_somebody_else_is_not_taken() {
+    let (world, _) = funded("1").await;
+    let bob = Owner::new(&world, "bob", 1_000);
+    world.state().offline.trick = OfflineTrick::ForeignIdentity;
+    let fault = run(&bob, json!({"command": "withdraw_offline", "amount": "1"})).await.unwrap_err();
+    assert_eq!((fault.code, bob.account()), (Code::IdentityUnknown, 1_000));
+    world.state().offline.trick = OfflineTrick::None;
+    run(&bob, json!({"command": "withdraw_offline", "amount": "1"})).await.unwrap();
+    assert_eq!(bob.audited_offline().await, (100, 0));
+}
+
+#[tokio::test]
+async fn what_payees_would_refuse_is_not_given_to_them_but_deposited() {
+    let (world, alice) = funded("10").await;
+    let bob = Owner::new(&world, "bob", 0);
+    run(&bob, json!({"command": "blanks", "count": 8})).await.unwrap();
+    let transfer = hand_over(&alice, &bob, "2").await;
+    assert_eq!(transfer["outcome"], "taken");
+    let body = bob.store.inner.read(|tx| tx.select("SELECT transfer FROM offline_offer", &[])).await.unwrap();
+    let transfer = feiqian_wire::codec::decode(body[0].blob(0).unwrap(), feiqian_wire::codec::Limit::Large);
+    world.expose(&transfer.unwrap());
+    bob.open().await.sync_members().await.unwrap();
+    let uri = Carried::Request(world.till_request(200)).to_uri().unwrap();
+    let refused = run(&bob, json!({"command": "pay_offline", "request": uri})).await.unwrap_err();
+    assert_eq!((refused.code, bob.audited_offline().await), (Code::InsufficientFunds, (200, 0)));
+    run(&bob, json!({"command": "deposit_offline", "amount": "2"})).await.unwrap();
+    assert_eq!((bob.account(), bob.audited_offline().await), (200, (0, 0)));
+    // So it is with coins in their last day.
+    world.advance(PAY_DAYS * DAY - 3_600);
+    let uri = Carried::Request(world.till_request(100)).to_uri().unwrap();
+    let refused = run(&alice, json!({"command": "pay_offline", "request": uri})).await.unwrap_err();
+    assert_eq!(refused.code, Code::InsufficientFunds);
+    run(&alice, json!({"command": "deposit_offline", "amount": "1"})).await.unwrap();
+    assert_eq!((alice.account(), world.state().offline.charged), (9_100, 0));
+}
+
+#[tokio::test]
+async fn the_audit_finds_a_second_answer_and_a_wrong_rest() {
+    use feiqian_wallet::offline::tables::{OFFLINE_ANSWER, OFFLINE_COIN};
+    let (world, alice) = funded("10").await;
+    let uri = Carried::Request(world.till_request(37)).to_uri().unwrap();
+    run(&alice, json!({"command": "pay_offline", "request": uri})).await.unwrap();
+    let damage = |tx: &mut dyn Tx| {
+        let answers = tx.select("SELECT message, node, challenge, owner FROM offline_answer", &[])?;
+        let mut values = answers[0].0.clone();
+        values[1] = Stored::from(if answers[0].unsigned(1)? == 1 { 2_u32 } else { 1 });
+        tx.insert(&OFFLINE_ANSWER, &values)?;
+        let sql =
+            format!("SELECT {} FROM offline_coin WHERE rest = worth LIMIT 1", OFFLINE_COIN.column_list());
+        let mut values = tx.select(&sql, &[])?[0].0.clone();
+        values[6] = Stored::from(0_u32);
+        tx.update(&OFFLINE_COIN, &values)?;
+        Ok::<_, StoreError>(())
+    };
+    alice.store.inner.commit("test.damage", damage).await.unwrap();
+    let read = |tx: &mut dyn Tx| Ok::<_, StoreError>(feiqian_wallet::audit::audit(tx).unwrap().findings);
+    let found = alice.store.inner.read(read).await.unwrap();
+    let of = |detail: &str| found.iter().filter(|finding| finding.detail.contains(detail)).count();
+    assert_eq!((of("answered twice"), of("its rest")), (1, 2), "{found:?}");
 }
 
 #[tokio::test]
@@ -248,7 +353,12 @@ async fn a_store_put_back_to_an_older_state_is_found_out_and_frozen() {
         let alice = open(&path);
         run(&alice, json!({"command": "withdraw_offline", "amount": "5"})).await.unwrap();
     }
-    std::fs::copy(&path, &backup).unwrap();
+    for ending in ["", "-wal"] {
+        let named = |path: &std::path::Path| format!("{}{ending}", path.display());
+        if std::path::Path::new(&named(&path)).exists() {
+            std::fs::copy(named(&path), named(&backup)).unwrap();
+        }
+    }
     {
         let alice = open(&path);
         let uri = Carried::Request(world.till_request(200)).to_uri().unwrap();

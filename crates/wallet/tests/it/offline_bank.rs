@@ -14,14 +14,16 @@ use feiqian_offline_cash::identity::{AttestedIdentity, Registrant};
 use feiqian_offline_cash::interval::Interval;
 use feiqian_offline_cash::keyset::{Keys, Keyset, Kind, OfflineKey, Times, VerifiedKey, depth_of};
 use feiqian_offline_cash::messages::{
-    DepositRequest, DepositResponse, ExposedRequest, ExposedResponse, OfflinePinEntry, OfflinePinsRequest,
-    OfflinePinsResponse, OfflineRegisterRequest, OfflineTerms, ReclaimRequest, ReclaimResponse, SessionRequest,
+    DepositRequest, DepositResponse, Exposed, ExposedRequest, ExposedResponse, OfflinePinEntry,
+    OfflinePinsRequest, OfflinePinsResponse, OfflineRegisterRequest, OfflineTerms, ReclaimRequest,
+    ReclaimResponse, SessionRequest, SignedExposed,
 };
 use feiqian_offline_cash::pay::{CashItem, Checker, Payment};
 use feiqian_offline_cash::reclaim::{AttestedSession, SessionRecord, Standing, decide};
 use feiqian_offline_cash::register::{Deposited, Register};
 use feiqian_offline_cash::request::{PaymentRequest, SignedRequest};
 use feiqian_offline_cash::signed::WireChain;
+use feiqian_offline_cash::transfer::Transfer;
 use feiqian_offline_cash::withdraw::{
     AnsweredSession, BeginRequest, BeginResponse, Caps, CommitRequest, CommitResponse, ExpectCommitments,
     FinishRequest, FinishResponse, Line, OpenSession, Origin, RecoverRequest, SessionOffer, SignedWithdrawal,
@@ -55,6 +57,8 @@ pub(crate) enum OfflineTrick {
     /// Has restarted when the next commitments arrive.
     Restarted,
     UnpinnedKeyset,
+    /// Shows everybody the first identity that was registered.
+    ForeignIdentity,
 }
 
 /// What bank and center keep of offline cash.
@@ -75,6 +79,13 @@ pub(crate) struct OfflineBank {
     claims: BTreeMap<Digest, (Vec<u8>, String, Digest, Standing)>,
     paid: BTreeMap<Digest, Minor>,
     pub(crate) exposed: BTreeSet<Digest>,
+}
+
+impl OfflineBank {
+    /// What the shop deposited, and what of all deposits was charged to somebody who answered twice.
+    pub(crate) fn booked(&self) -> (u64, u64) {
+        (self.shop, self.charged)
+    }
 }
 
 fn refuse<T>(code: Code) -> Result<T, Fault> {
@@ -199,8 +210,9 @@ impl World {
                 write(&OfflinePinsResponse { entries: Bounded::new(entries).unwrap() })
             }
             "/v1/offline/exposed" => {
-                let _: ExposedRequest = read(body)?;
-                write(&ExposedResponse { as_of: self.now(), lists: Bounded::new(Vec::new()).unwrap() })
+                let request: ExposedRequest = read(body)?;
+                let lists = if request.after.is_empty() { vec![self.exposed_list()] } else { Vec::new() };
+                write(&ExposedResponse { as_of: self.now(), lists: Bounded::new(lists).unwrap() })
             }
             "/v1/account/offline/terms" => write(&self.terms(who)),
             "/v1/account/offline/register" => write(&self.register_offline(who, read(body)?)?),
@@ -226,6 +238,24 @@ impl World {
         }
     }
 
+    fn exposed_list(&self) -> SignedExposed {
+        let coins = self.state().offline.exposed.iter().copied().collect();
+        let list = Exposed { bank: name("north"), as_of: self.now(), coins: Bounded::new(coins).unwrap() };
+        SignedExposed::sign(list, &self.signer).unwrap()
+    }
+
+    /// Puts the value coins of a transfer on the list of exposed coins.
+    pub(crate) fn expose(&self, transfer: &Transfer) {
+        let mut guard = self.state();
+        let view = self.offline_view(&guard);
+        for chain in transfer.chains.iter() {
+            let hop = &chain.links[0].hop;
+            let key = view.offline_keys().key(&hop.key).unwrap();
+            let coin = hop.piece.message(&key.public).unwrap();
+            guard.offline.exposed.insert(coin);
+        }
+    }
+
     fn terms(&self, who: &str) -> OfflineTerms {
         let state = self.state();
         let zero = Amount::new(Minor::ZERO, Currency::CNY);
@@ -237,18 +267,33 @@ impl World {
             collateral: zero,
             caps: Caps { value: Minor::new(1_000_000).unwrap(), blanks: 1_000 },
             keyset,
-            identity: state.offline.identities.get(who).cloned(),
+            identity: match state.offline.trick {
+                OfflineTrick::ForeignIdentity => state.offline.identities.values().next().cloned(),
+                _ => state.offline.identities.get(who).cloned(),
+            },
             closed: false,
         }
     }
 
-    fn register_offline(&self, who: &str, request: OfflineRegisterRequest) -> Result<AttestedIdentity, Fault> {
+    fn register_offline(
+        &self,
+        who: &str,
+        request: OfflineRegisterRequest,
+    ) -> Result<AttestedIdentity, Fault> {
         let mut state = self.state();
         if let Some(known) = state.offline.identities.get(who) {
-            return if known.identity.record == request.identity.record { Ok(known.clone()) } else { refuse(Code::Conflict) };
+            return if known.identity.record == request.identity.record {
+                Ok(known.clone())
+            } else {
+                refuse(Code::Conflict)
+            };
         }
         let signing_key = state.holders[who];
-        request.registration.verify(&Registrant { bank: "north", account: who, signing_key: &signing_key })?;
+        request.registration.verify(&Registrant {
+            bank: "north",
+            account: who,
+            signing_key: &signing_key,
+        })?;
         let center = KeyPair::from_seed(&[77; 32]);
         let chain = leaf(&self.root, &center, &Subject::center("center").unwrap(), &mut state.rng);
         let chain = WireChain::from_chain(&chain).unwrap();
@@ -264,7 +309,8 @@ impl World {
         if !state.offline.identities.contains_key(who) {
             return refuse(Code::IdentityUnknown);
         }
-        if let Some(known) = state.offline.sessions.iter().find(|known| known.begin.request == begin.request) {
+        if let Some(known) = state.offline.sessions.iter().find(|known| known.begin.request == begin.request)
+        {
             return if known.begin == begin { Ok(answer(known)) } else { refuse(Code::Conflict) };
         }
         let mut session = Digest(state.rng.random());
@@ -273,7 +319,8 @@ impl World {
         }
         let offer = SessionOffer { session, expires: self.now().saturating_add(600) };
         let account = who.to_owned();
-        let made = Session { account, begin, offer, committed: None, open: None, answered: None, void: false };
+        let made =
+            Session { account, begin, offer, committed: None, open: None, answered: None, void: false };
         let response = answer(&made);
         state.offline.sessions.push(made);
         Ok(response)
@@ -447,7 +494,9 @@ pub(crate) fn carried(answer: &serde_json::Value) -> Carried {
     }
     let mut collector = feiqian_offline_cash::carry::Collector::new();
     for frame in answer["frames"].as_array().unwrap() {
-        if let feiqian_offline_cash::carry::Progress::Complete(carried) = collector.add(frame.as_str().unwrap()).unwrap() {
+        if let feiqian_offline_cash::carry::Progress::Complete(carried) =
+            collector.add(frame.as_str().unwrap()).unwrap()
+        {
             return *carried;
         }
     }
