@@ -13,6 +13,7 @@ mod demo;
 #[cfg(feature = "test-faults")]
 mod faults;
 mod https;
+mod offline;
 mod races;
 mod tools;
 mod world;

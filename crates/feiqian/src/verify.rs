@@ -10,7 +10,7 @@ use feiqian_wire::{Limit, codec};
 use serde_json::{Value, json};
 
 use crate::cli::JudgedBy;
-use crate::show;
+use crate::{offline, show};
 
 /// What the caller said about the root.
 pub(crate) enum Trust {
@@ -27,7 +27,7 @@ fn is_cheque(bytes: &[u8]) -> bool {
     serde_json::from_slice::<Value>(bytes).is_ok_and(|value| value.get("blocks").is_some())
 }
 
-/// Checks the evidence or cheque in `file`.
+/// Checks the evidence, accusation or cheque in `file`.
 ///
 /// # Errors
 /// `USAGE` for files that are none; the code of the first rule the evidence breaks; `WRONG_ROOT` when it stands under
@@ -37,6 +37,9 @@ pub(crate) async fn run(file: &Path, by: &JudgedBy) -> Result<Value, Fault> {
     if is_cheque(&bytes) {
         return show::check(file, &bytes, by).await;
     }
+    if let Some(accusation) = offline::accusation(&bytes) {
+        return offline::check(&accusation, by.root.as_deref());
+    }
     evidence(file, &bytes, by.root.as_deref())
 }
 
@@ -44,7 +47,10 @@ fn evidence(file: &Path, bytes: &[u8], root: Option<&str>) -> Result<Value, Faul
     let evidence: Evidence = codec::decode_json(bytes, Limit::Large)
         .or_else(|json| codec::decode(bytes, Limit::Large).map_err(|_| json))
         .map_err(|error| {
-            Fault::new(Code::Malformed, format!("{} is no evidence: {error}", file.display()))
+            Fault::new(
+                Code::Malformed,
+                format!("{} is no evidence, accusation or cheque: {error}", file.display()),
+            )
         })?;
     let trust = trust(root)?;
     let trusted = !matches!(trust, Trust::None);

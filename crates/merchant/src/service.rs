@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
-use feiqian_clearing::membership::{About, Directory};
+use feiqian_clearing::membership::About;
 use feiqian_ledger::store::{StoreError, StoreExt, Tx, Value as Stored};
 use feiqian_node::{
     Access, Backoff, Coalesced, Endpoint, Home, Identity, MemberView, Members, Route, Routes, Seams, Service,
@@ -17,12 +17,13 @@ use feiqian_pki::Role;
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Blob, Bounded, Limit, Text, Timestamp, codec};
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::init::{FirstView, center_url, directory_of};
 use crate::keys::Keys;
+use crate::offline::{View, read_view};
 use crate::tables::{MEMBER_DIRECTORY, MEMBER_ENTRY};
 
 /// The shortest time between two questions to the center for news.
@@ -40,6 +41,8 @@ pub struct Merchant {
     news: Coalesced,
     /// Something became pending.
     pub(crate) pending: Notify,
+    /// One offline payment is accepted at a time.
+    pub(crate) accepting: Mutex<()>,
 }
 
 impl std::fmt::Debug for Merchant {
@@ -56,7 +59,7 @@ pub struct Parts {
     /// The keys.
     pub keys: Keys,
     /// What the center showed once, for a store that knows nothing of it yet.
-    pub first_view: Option<(Directory, Vec<PinEntry>)>,
+    pub first_view: Option<FirstView>,
     /// Where evidence files go; none in a simulated world.
     pub home: Option<Home>,
 }
@@ -66,10 +69,8 @@ pub struct Parts {
 /// # Errors
 /// `WRONG_HOME`, `USAGE` or `INTERNAL` when files are missing or damaged; otherwise as [`Merchant::new`].
 pub async fn open(home: &Home, seams: Seams) -> Result<Arc<Merchant>, Fault> {
-    let first_view = std::fs::read(home.path("members.json")).ok().and_then(|bytes| {
-        let first: Option<FirstView> = serde_json::from_slice(&bytes).ok();
-        first.map(|first| (first.directory, first.entries))
-    });
+    let first_view = std::fs::read(home.path("members.json")).ok();
+    let first_view = first_view.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let (config, keys) = (home.read_config()?, Keys::load(home)?);
     Merchant::new(Parts { config, keys, first_view, home: Some(home.clone()) }, seams).await
 }
@@ -83,17 +84,17 @@ impl Merchant {
     pub async fn new(parts: Parts, seams: Seams) -> Result<Arc<Self>, Fault> {
         let Parts { config, keys, first_view, home } = parts;
         config.check()?;
-        let (directory, entries) = seams.store.read(stored_view).await?;
-        let known = directory.map(|directory| (directory, entries)).or(first_view);
+        let (known, now) = (seams.store.read(stored_view).await?.or(first_view), seams.clock.now());
         let view = match known {
-            Some((directory, entries)) => {
-                MemberView::restore(keys.root.clone(), &directory, entries, seams.clock.now())?
+            Some(FirstView { directory, entries, offline }) => {
+                let view = MemberView::restore(keys.root.clone(), &directory, entries, now)?;
+                offline.add_to(&view, now)?
             }
             None => MemberView::empty(keys.root.clone()),
         };
         let members = Members::new(view, &center_url(&config)?);
-        let (news, pending) = (Coalesced::new(NEWS_PAUSE), Notify::new());
-        Ok(Arc::new(Self { config, keys, seams, members, home, news, pending }))
+        let (news, pending, accepting) = (Coalesced::new(NEWS_PAUSE), Notify::new(), Mutex::default());
+        Ok(Arc::new(Self { config, keys, seams, members, home, news, pending, accepting }))
     }
 
     /// The settings.
@@ -129,7 +130,11 @@ impl Merchant {
         self.members.sync(&*self.seams.network, self.seams.clock.now()).await?;
         let view = self.members.snapshot();
         let (directory, entries) = (codec::encode(&directory_of(&view)?)?, view.entries().to_vec());
-        let work = move |tx: &mut dyn Tx| keep_view(tx, &directory, &entries);
+        let offline = View::of(&view);
+        let work = move |tx: &mut dyn Tx| -> Result<(), Failure> {
+            keep_view(tx, &directory, &entries)?;
+            crate::offline::keep_view(tx, &offline)
+        };
         Ok(self.seams.store.commit("merchant.members", work).await?)
     }
 
@@ -163,19 +168,18 @@ impl Merchant {
         let deposits = self.resume_deposits().await?;
         let refunds = self.resume_refunds().await?;
         let cheques = self.resume_cheques().await?;
-        Ok(deposits && refunds && cheques)
+        let offline = self.resume_offline().await?;
+        Ok(deposits && refunds && cheques && offline)
     }
 }
 
-type KeptView = (Option<Directory>, Vec<PinEntry>);
-
-fn stored_view(tx: &mut dyn Tx) -> Result<KeptView, Failure> {
-    let Some(row) = tx.find(&MEMBER_DIRECTORY, &[0_i64.into()])? else { return Ok((None, Vec::new())) };
+fn stored_view(tx: &mut dyn Tx) -> Result<Option<FirstView>, Failure> {
+    let Some(row) = tx.find(&MEMBER_DIRECTORY, &[0_i64.into()])? else { return Ok(None) };
     let directory = codec::decode(row.blob(1)?, Limit::Large)?;
     let sql = format!("SELECT entry FROM {} ORDER BY number", MEMBER_ENTRY.name);
     let entries: Result<Vec<PinEntry>, Failure> =
         tx.select(&sql, &[])?.iter().map(|row| Ok(codec::decode(row.blob(0)?, Limit::Large)?)).collect();
-    Ok((Some(directory), entries?))
+    Ok(Some(FirstView { directory, entries: entries?, offline: read_view(tx)? }))
 }
 
 fn keep_view(tx: &mut dyn Tx, directory: &[u8], entries: &[PinEntry]) -> Result<(), Failure> {

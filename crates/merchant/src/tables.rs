@@ -2,8 +2,26 @@
 
 use feiqian_ledger::store::{Column, Table};
 
+use crate::offline::tables::{
+    OFFLINE_COIN, OFFLINE_EXPOSED, OFFLINE_PAYMENT, OFFLINE_PIN, OFFLINE_SALE, OFFLINE_SEEN,
+};
+
 /// All tables of a merchant.
-pub const TABLES: &[&Table] = &[&SALE, &CLAIM, &PAYMENT, &REFUND, &CHEQUE, &MEMBER_ENTRY, &MEMBER_DIRECTORY];
+pub const TABLES: &[&Table] = &[
+    &SALE,
+    &CLAIM,
+    &PAYMENT,
+    &REFUND,
+    &CHEQUE,
+    &MEMBER_ENTRY,
+    &MEMBER_DIRECTORY,
+    &OFFLINE_SALE,
+    &OFFLINE_PAYMENT,
+    &OFFLINE_COIN,
+    &OFFLINE_PIN,
+    &OFFLINE_EXPOSED,
+    &OFFLINE_SEEN,
+];
 
 /// What was asked for. `body`: the signed request.
 pub static SALE: Table = Table {

@@ -10,6 +10,8 @@ use feiqian_online_cash::keyset::{Keyset, MAX_DENOMINATIONS};
 use feiqian_wire::{Bounded, Limit, codec};
 use serde::de::DeserializeOwned;
 
+use super::offline::{self, OfflineBank, OfflineItem};
+
 /// A coin's name: denomination and key.
 pub(super) type CoinName = (Digest, [u8; 32]);
 
@@ -82,6 +84,7 @@ pub(super) struct BankBooks {
     pub(super) refunds: BTreeMap<Digest, u64>,
     /// What it presents at the center.
     pub(super) presentments: BTreeMap<Digest, Presented>,
+    pub(super) offline: OfflineBank,
 }
 
 /// An item at the center.
@@ -103,6 +106,8 @@ pub(super) struct CenterBooks {
     pub(super) fundings: BTreeMap<Id16, (String, u64)>,
     /// Presentments.
     pub(super) items: BTreeMap<Digest, Item>,
+    /// Presentments of offline cash.
+    pub(super) offline: BTreeMap<Digest, OfflineItem>,
 }
 
 /// A coin in a wallet.
@@ -124,12 +129,12 @@ pub(super) struct WalletBooks {
     pub(super) paid: BTreeMap<Digest, (String, u64)>,
 }
 
-fn decoded<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+pub(super) fn decoded<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
     codec::decode(bytes, Limit::Large).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 /// All rows of a `SELECT` without parameters, read by `read` into a collection.
-fn all<T, C: FromIterator<T>>(
+pub(super) fn all<T, C: FromIterator<T>>(
     tx: &mut dyn Tx,
     sql: &str,
     read: impl Fn(&Row) -> Result<T, StoreError>,
@@ -137,7 +142,7 @@ fn all<T, C: FromIterator<T>>(
     tx.select(sql, &[])?.iter().map(read).collect()
 }
 
-fn balance(tx: &mut dyn Tx, id: Id16) -> Result<i128, StoreError> {
+pub(super) fn balance(tx: &mut dyn Tx, id: Id16) -> Result<i128, StoreError> {
     let state = book::account(tx, id).map_err(|error| StoreError::Corrupt(error.to_string()))?;
     Ok(state.map_or(0, |state| state.balance()))
 }
@@ -182,6 +187,7 @@ impl BankBooks {
             books.deposits = books.deposits.saturating_add(balance(tx, account)?);
         }
         books.read_items(tx)?;
+        books.offline = OfflineBank::read(tx, name)?;
         Ok(books)
     }
 
@@ -193,18 +199,19 @@ impl BankBooks {
             all(tx, "SELECT digest, amount FROM payment", |row| Ok((row.digest(0)?, row.unsigned(1)?)))?;
         self.refunds =
             all(tx, "SELECT presentment, amount FROM refund", |row| Ok((row.digest(0)?, row.unsigned(1)?)))?;
-        self.presentments = all(tx, "SELECT id, kind, amount, state FROM presentment", |row| {
-            let presented = Presented {
-                refund: row.integer(1)? == 1,
-                amount: row.unsigned(2)?,
-                state: match row.integer(3)? {
-                    0 => ItemState::Open,
-                    1 => ItemState::Booked,
-                    _ => ItemState::Refused,
-                },
-            };
-            Ok((row.digest(0)?, presented))
-        })?;
+        self.presentments =
+            all(tx, "SELECT id, kind, amount, state FROM presentment WHERE kind < 4", |row| {
+                let presented = Presented {
+                    refund: row.integer(1)? == 1,
+                    amount: row.unsigned(2)?,
+                    state: match row.integer(3)? {
+                        0 => ItemState::Open,
+                        1 => ItemState::Booked,
+                        _ => ItemState::Refused,
+                    },
+                };
+                Ok((row.digest(0)?, presented))
+            })?;
         Ok(())
     }
 }
@@ -228,7 +235,8 @@ impl CenterBooks {
         books.fundings = all(tx, "SELECT id, bank, amount FROM center_funding", |row| {
             Ok((row.id(0)?, (row.text(1)?.to_owned(), row.unsigned(2)?)))
         })?;
-        let items = "SELECT id, kind, collecting, issuing, amount, state FROM center_presentment";
+        let items =
+            "SELECT id, kind, collecting, issuing, amount, state FROM center_presentment WHERE kind < 4";
         books.items = all(tx, items, |row| {
             let item = Item {
                 refund: row.integer(1)? == 1,
@@ -243,6 +251,7 @@ impl CenterBooks {
             };
             Ok((row.digest(0)?, item))
         })?;
+        books.offline = offline::read_items(tx)?;
         Ok(books)
     }
 }

@@ -5,6 +5,7 @@
 //! nothing moves (or that outlasts ten looks) counts.
 
 mod books;
+mod offline;
 mod world;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 use crate::output::{self, at, set};
 use crate::roles::{self, Role};
 use books::{BankBooks, CenterBooks, WalletBooks};
+use offline::OfflineTill;
 use world::{Compared, World};
 
 /// The invariants, as the ledger numbers them.
@@ -140,6 +142,7 @@ impl Place {
             Books::Center(books) => look.world.centers.push(books),
             Books::Bank(books) => look.world.banks.push(*books),
             Books::Wallet(books) => look.world.wallets.push(books),
+            Books::Till(till) => look.world.tills.push(till),
             Books::None => {}
         }
         Ok(())
@@ -158,7 +161,8 @@ enum Books {
     Center(CenterBooks),
     Bank(Box<BankBooks>),
     Wallet(WalletBooks),
-    /// A merchant's: its bank keeps the books.
+    /// A merchant's: its bank keeps the books, but for what it was told of offline payments.
+    Till(OfflineTill),
     None,
 }
 
@@ -226,7 +230,7 @@ impl Reading {
             Self::Center => CenterBooks::read(tx).map(Books::Center),
             Self::Bank(config, _) => BankBooks::read(tx, config.name.as_str(), config.currency.code())
                 .map(|books| Books::Bank(Box::new(books))),
-            Self::Merchant => Ok(Books::None),
+            Self::Merchant => OfflineTill::read(tx).map(Books::Till),
             Self::Wallet(config) => {
                 let (bank, account) = feiqian_wallet::audit::owner(config);
                 WalletBooks::read(tx, &bank, &account).map(Books::Wallet)

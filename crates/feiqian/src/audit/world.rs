@@ -16,6 +16,7 @@ use feiqian_ledger::audit::Finding;
 use serde_json::{Value, json};
 
 use super::books::{BankBooks, CenterBooks, CoinName, Issuance, Item, ItemState, WalletBooks, WalletCoin};
+use super::offline::{self, OfflineBank, OfflineTill};
 
 /// The books of all homes given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +24,7 @@ pub(super) struct World {
     pub(super) centers: Vec<CenterBooks>,
     pub(super) banks: Vec<BankBooks>,
     pub(super) wallets: Vec<WalletBooks>,
+    pub(super) tills: Vec<OfflineTill>,
 }
 
 /// What came out: what disagrees, and the sums behind each comparison.
@@ -52,11 +54,19 @@ impl World {
                 settlement(center, bank, &mut compared);
             }
             self.presented(center, &mut compared);
+            offline::compare(&center.offline, |name| self.offline(name), &mut compared.findings);
+        }
+        for till in &self.tills {
+            till.compare(|name| self.offline(name), &mut compared.findings);
         }
         for wallet in &self.wallets {
             self.acknowledged(wallet, &mut compared);
         }
         compared
+    }
+
+    fn offline(&self, name: &str) -> Option<&OfflineBank> {
+        self.banks.iter().find(|bank| bank.name == name).map(|bank| &bank.offline)
     }
 
     /// Whether nobody but the given homes can hold coins: every member of the center and every customer is here.
@@ -115,6 +125,9 @@ impl World {
             "elsewhere": text(remaining),
             "customers": text(bank.deposits),
             "refunds_payable": text(bank.refunds_payable),
+            "offline_circulation": text(bank.offline.circulation),
+            "collateral": text(bank.offline.collateral),
+            "claims_received": text(bank.offline.claims_received),
             "exact": compared.closed,
         }));
     }
@@ -242,6 +255,7 @@ fn settlement(center: &CenterBooks, bank: &BankBooks, compared: &mut Compared) {
         .filter(|(id, (funded, _))| *funded == bank.name && !bank.fundings.contains(id))
         .fold(0_i128, |sum, (_, (_, amount))| sum.saturating_add(i128::from(*amount)));
     let items = center.items.iter().fold(0_i128, |sum, (id, item)| sum.saturating_add(ahead(id, item, bank)));
+    let items = items.saturating_add(offline::ahead(&center.offline, &bank.name, &bank.offline));
     let expected = posted.saturating_sub(unmirrored).saturating_add(items);
     if bank.mirror != expected {
         compared.findings.push(Finding::new(

@@ -2,6 +2,7 @@
 
 mod cheques;
 mod nodes;
+mod offline;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,8 @@ pub(crate) use nodes::{
     AccountAmount, AccountCommand, Admission, Bank, BankInit, Center, CenterInit, CustomerRole, HomeOnly,
     Merchant, MerchantInit, RunArgs, Settlement, Wallet, WalletInit,
 };
+
+pub(crate) use offline::{BankOffline, MerchantOffline, WalletOffline};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -67,10 +70,11 @@ pub(crate) enum Command {
     /// E-cheques as files.
     #[command(subcommand, after_help = "Example:\n  feiqian cheque show rent.json --center URL")]
     Cheque(Cheque),
-    /// Check evidence of a double spend, or a cheque, offline.
+    /// Check evidence of a double spend, an accusation, or a cheque, offline.
     #[command(after_help = "Examples:
   feiqian verify evidence.json --root center/root.pem
   feiqian verify evidence.json --root 3f1c…64 hex digits…
+  feiqian verify accusation.json --root center/root.pem
   feiqian verify rent.json --center https://127.0.0.1:7000#sha256=FINGERPRINT
 
 A cheque also needs the revocation lists of its authorities: --crl, or --center.
@@ -101,7 +105,7 @@ Exits with 4 when an invariant is broken, and names it. Nodes may go on running 
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Verify {
-    /// Evidence or a cheque, as a node wrote it.
+    /// Evidence, an accusation or a cheque, as a node wrote it.
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) by: JudgedBy,

@@ -4,5 +4,7 @@
 #![allow(missing_docs, reason = "tests")]
 
 mod bank;
+mod offline;
+mod offline_bank;
 mod pay;
 mod wires;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use feiqian_crypto::Digest;
-use feiqian_merchant::{Config, Keys, Merchant, Parts, TABLES, audit, enrol};
+use feiqian_merchant::{Config, Keys, Merchant, OfflineConfig, Parts, TABLES, audit, enrol};
 use feiqian_money::Minor;
 use feiqian_node::{Caller, Home, ManualClock, Seams, Service, StreamEntropy, Target, call};
 use feiqian_online_cash::deposit::{Outcome, PayResponse};
@@ -21,13 +21,13 @@ use crate::wires::{Death, MortalStore, NodeWires, Trouble, Wires};
 
 const SHOP_URL: &str = "https://shop.example:443";
 
-struct Shop {
-    bank: Arc<TestBank>,
-    wires: Arc<Wires>,
-    clock: Arc<ManualClock>,
-    disk: Arc<SqliteStore>,
-    folder: tempfile::TempDir,
-    merchant: Arc<Merchant>,
+pub(crate) struct Shop {
+    pub(crate) bank: Arc<TestBank>,
+    pub(crate) wires: Arc<Wires>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) disk: Arc<SqliteStore>,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) merchant: Arc<Merchant>,
 }
 
 async fn start(
@@ -56,6 +56,7 @@ async fn start(
         expires_seconds: 900,
         refund_seconds: 86_400,
         sync_seconds: 60,
+        offline: OfflineConfig::default(),
     };
     let keys = Keys::new((transport, given.transport), (signer, given.signer), bank.root.clone());
     let seams = Seams {
@@ -70,7 +71,7 @@ async fn start(
 }
 
 impl Shop {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let (bank, wires) = (TestBank::new(), Arc::new(Wires::default()));
         wires.plug(BANK_URL, bank.router());
         wires.plug(CENTER_URL, bank.center_router());
@@ -86,12 +87,15 @@ impl Shop {
         Home::open(self.folder.path().join("shop"), "merchant").unwrap()
     }
 
-    async fn restart_on(&mut self, store: Arc<dyn feiqian_ledger::store::Store>) -> Result<(), Fault> {
+    pub(crate) async fn restart_on(
+        &mut self,
+        store: Arc<dyn feiqian_ledger::store::Store>,
+    ) -> Result<(), Fault> {
         self.merchant = start(&self.bank, &self.wires, &self.clock, store, self.home()).await?;
         Ok(())
     }
 
-    async fn command(&self, command: Value) -> Result<Value, Fault> {
+    pub(crate) async fn command(&self, command: Value) -> Result<Value, Fault> {
         Arc::clone(&self.merchant).command(command).await
     }
 
@@ -122,7 +126,7 @@ impl Shop {
         orders.into_iter().find(|line| line["order"] == order).unwrap()
     }
 
-    async fn audited(&self) -> audit::Report {
+    pub(crate) async fn audited(&self) -> audit::Report {
         let report = audit::audit(&*self.disk).await.unwrap();
         assert_eq!(report.findings, []);
         report
