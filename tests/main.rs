@@ -14,5 +14,6 @@ mod demo;
 mod faults;
 mod https;
 mod races;
+mod simulate;
 mod tools;
 mod world;

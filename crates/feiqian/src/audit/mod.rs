@@ -4,9 +4,6 @@
 //! not taken at one instant: where homes disagree they are read again, and only a disagreement that stays while
 //! nothing moves (or that outlasts ten looks) counts.
 
-mod books;
-mod world;
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,19 +16,9 @@ use serde_json::{Value, json};
 
 use crate::output::{self, at, set};
 use crate::roles::{self, Role};
-use books::{BankBooks, CenterBooks, WalletBooks};
-use world::{Compared, World};
-
-/// The invariants, as the ledger numbers them.
-const INVARIANTS: [(u8, &str); 7] = [
-    (1, "debits equal credits, pending and posted; no account breaks its limit"),
-    (2, "each id acts once; a pending transfer resolves once; linked transfers are whole"),
-    (3, "circulation is issued less redeemed; no coin is spent above its value; it equals what wallets hold"),
-    (5, "obligations sum to zero; the banks' mirrors are what the center holds"),
-    (6, "money in the world changes only by declared base money"),
-    (7, "every row matches its check; the journal replays to the same balances; its hash chain holds"),
-    (8, "what was acknowledged stands"),
-];
+use feiqian_sim::audit::INVARIANTS;
+use feiqian_sim::audit::books::{BankBooks, CenterBooks, WalletBooks};
+use feiqian_sim::audit::conserve::{Compared, World};
 
 /// Looks at most this often while homes disagree.
 const LOOKS: u32 = 10;

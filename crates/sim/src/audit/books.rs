@@ -11,27 +11,33 @@ use feiqian_wire::{Bounded, Limit, codec};
 use serde::de::DeserializeOwned;
 
 /// A coin's name: denomination and key.
-pub(super) type CoinName = (Digest, [u8; 32]);
+pub type CoinName = (Digest, [u8; 32]);
 
 /// One denomination of one epoch at its bank, minor units.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Denomination {
-    pub(super) value: u64,
-    pub(super) issued: u64,
-    pub(super) redeemed: u64,
+pub struct Denomination {
+    /// What one coin is worth.
+    pub value: u64,
+    /// Signed in answered sessions.
+    pub issued: u64,
+    /// Taken back.
+    pub redeemed: u64,
 }
 
 /// One item that a bank presents.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Presented {
-    pub(super) refund: bool,
-    pub(super) amount: u64,
-    pub(super) state: ItemState,
+pub struct Presented {
+    /// A refund; else a payment.
+    pub refund: bool,
+    /// Minor units.
+    pub amount: u64,
+    /// Where it stands.
+    pub state: ItemState,
 }
 
 /// Where an item stands on one side, the presenting bank's or the center's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ItemState {
+pub enum ItemState {
     /// On its way: received, forwarded, pending.
     Open,
     /// Final: it counts in the books.
@@ -42,7 +48,7 @@ pub(super) enum ItemState {
 
 /// Where a wallet's issuance stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Issuance {
+pub enum Issuance {
     /// Its coins may yet come.
     Open,
     /// Its coins are stored.
@@ -53,75 +59,87 @@ pub(super) enum Issuance {
 
 /// What a bank knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct BankBooks {
-    pub(super) name: String,
-    pub(super) currency: String,
+pub struct BankBooks {
+    /// Its name.
+    pub name: String,
+    /// The currency of its books.
+    pub currency: String,
     /// By denomination id.
-    pub(super) denominations: BTreeMap<Digest, Denomination>,
+    pub denominations: BTreeMap<Digest, Denomination>,
     /// The spent register.
-    pub(super) spent: BTreeMap<CoinName, u64>,
+    pub spent: BTreeMap<CoinName, u64>,
     /// Outputs of answered sessions, by the wallet's request id.
-    pub(super) answered: BTreeMap<Digest, Vec<Digest>>,
+    pub answered: BTreeMap<Digest, Vec<Digest>>,
     /// Accounts of enrolled customers (not merchants), by token.
-    pub(super) customers: BTreeSet<String>,
+    pub customers: BTreeSet<String>,
     /// Balance of the ledger account "circulation".
-    pub(super) circulation: i128,
+    pub circulation: i128,
     /// Balance of the mirror of the settlement account, as an asset.
-    pub(super) mirror: i128,
+    pub mirror: i128,
     /// Balance of all customers together.
-    pub(super) deposits: i128,
+    pub deposits: i128,
     /// Refunds booked and not claimed.
-    pub(super) refunds_payable: i128,
+    pub refunds_payable: i128,
     /// Ids of all booked transfers that fund the settlement account.
-    pub(super) fundings: BTreeSet<Id16>,
+    pub fundings: BTreeSet<Id16>,
     /// Redeemed payments by presentment.
-    pub(super) redeemed: BTreeMap<Digest, u64>,
+    pub redeemed: BTreeMap<Digest, u64>,
     /// Redeemed payments by their digest.
-    pub(super) payments: BTreeMap<Digest, u64>,
+    pub payments: BTreeMap<Digest, u64>,
     /// Refunds booked as issuing bank, by presentment.
-    pub(super) refunds: BTreeMap<Digest, u64>,
+    pub refunds: BTreeMap<Digest, u64>,
     /// What it presents at the center.
-    pub(super) presentments: BTreeMap<Digest, Presented>,
+    pub presentments: BTreeMap<Digest, Presented>,
 }
 
 /// An item at the center.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Item {
-    pub(super) refund: bool,
-    pub(super) collecting: String,
-    pub(super) issuing: String,
-    pub(super) amount: u64,
-    pub(super) state: ItemState,
+pub struct Item {
+    /// A refund; else a payment.
+    pub refund: bool,
+    /// Who presents it.
+    pub collecting: String,
+    /// Who answers for it.
+    pub issuing: String,
+    /// Minor units.
+    pub amount: u64,
+    /// Where it stands.
+    pub state: ItemState,
 }
 
 /// What the center knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct CenterBooks {
+pub struct CenterBooks {
     /// Members with the posted balance of their settlement account.
-    pub(super) settlement: BTreeMap<String, i128>,
+    pub settlement: BTreeMap<String, i128>,
     /// Fundings: bank and amount.
-    pub(super) fundings: BTreeMap<Id16, (String, u64)>,
+    pub fundings: BTreeMap<Id16, (String, u64)>,
     /// Presentments.
-    pub(super) items: BTreeMap<Digest, Item>,
+    pub items: BTreeMap<Digest, Item>,
 }
 
 /// A coin in a wallet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct WalletCoin {
-    pub(super) bank: String,
-    pub(super) worth: u64,
+pub struct WalletCoin {
+    /// The bank.
+    pub bank: String,
+    /// Its value, minor units.
+    pub worth: u64,
 }
 
 /// What a wallet knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct WalletBooks {
-    pub(super) bank: String,
-    pub(super) account: String,
-    pub(super) coins: BTreeMap<CoinName, WalletCoin>,
+pub struct WalletBooks {
+    /// The bank.
+    pub bank: String,
+    /// The account's token.
+    pub account: String,
+    /// By name.
+    pub coins: BTreeMap<CoinName, WalletCoin>,
     /// All issuances by request id.
-    pub(super) sessions: BTreeMap<Digest, Issuance>,
+    pub sessions: BTreeMap<Digest, Issuance>,
     /// Payments that were acknowledged as paid: issuing bank and amount.
-    pub(super) paid: BTreeMap<Digest, (String, u64)>,
+    pub paid: BTreeMap<Digest, (String, u64)>,
 }
 
 fn decoded<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
@@ -147,7 +165,7 @@ impl BankBooks {
     ///
     /// # Errors
     /// [`StoreError`] when a table cannot be read or understood.
-    pub(super) fn read(tx: &mut dyn Tx, name: &str, currency: &str) -> Result<Self, StoreError> {
+    pub fn read(tx: &mut dyn Tx, name: &str, currency: &str) -> Result<Self, StoreError> {
         use feiqian_bank::chart::{self, Post};
         let mut books = Self { name: name.to_owned(), currency: currency.to_owned(), ..Self::default() };
         let keysets: Vec<Keyset> =
@@ -214,7 +232,7 @@ impl CenterBooks {
     ///
     /// # Errors
     /// [`StoreError`] when a table cannot be read or understood.
-    pub(super) fn read(tx: &mut dyn Tx) -> Result<Self, StoreError> {
+    pub fn read(tx: &mut dyn Tx) -> Result<Self, StoreError> {
         let members: Vec<(String, String)> = all(tx, "SELECT name, currency FROM center_bank", |row| {
             Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned()))
         })?;
@@ -252,7 +270,7 @@ impl WalletBooks {
     ///
     /// # Errors
     /// [`StoreError`] when a table cannot be read or understood.
-    pub(super) fn read(tx: &mut dyn Tx, bank: &str, account: &str) -> Result<Self, StoreError> {
+    pub fn read(tx: &mut dyn Tx, bank: &str, account: &str) -> Result<Self, StoreError> {
         let coins = all(tx, "SELECT denomination, coin_key, bank, worth FROM coin", |row| {
             let coin = WalletCoin { bank: row.text(2)?.to_owned(), worth: row.unsigned(3)? };
             Ok(((row.digest(0)?, row.array(1)?), coin))
