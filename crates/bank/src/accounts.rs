@@ -121,8 +121,8 @@ impl Bank {
         Ok(holder)
     }
 
-    /// The account of a certified caller, also when it is closed or the certificate is of keys enrolled earlier: what was
-    /// answered or paid to an account stays within its holder's reach.
+    /// The account of a certified caller, also when it is closed or the certificate is of keys that were renewed: what
+    /// was answered or paid to an account stays within its holder's reach. A revoked certificate opens nothing.
     pub(crate) async fn owner(&self, peer: &Peer) -> Result<Holder, Fault> {
         let verified = peer.certified()?;
         let subject = &verified.subject;
@@ -133,7 +133,7 @@ impl Bank {
         let account: Id16 =
             token.parse().map_err(|_| Fault::new(Code::AccountUnknown, "no such account at this bank"))?;
         let transport_key = verified.public_key;
-        let serial = verified.serial.clone();
+        let serial = verified.serial;
         let (signing_key, barred) = self
             .seams
             .store
@@ -144,13 +144,14 @@ impl Bank {
                 let closed = AccountRow::from_row(&row)?.check_open().err();
                 let superseded =
                     || Fault::new(Code::Forbidden, "the account has been enrolled with other keys");
-                let revoked = is_revoked(tx, &serial)?
-                    .then(|| Fault::new(Code::CertificateInvalid, "the certificate is revoked"));
+                if is_revoked(tx, &serial)? {
+                    return Err(Fault::new(Code::CertificateInvalid, "the certificate is revoked").into());
+                }
                 let sql =
                     "SELECT signing_key, transport_key FROM holder WHERE account = ?1 ORDER BY number DESC";
                 for (age, row) in tx.select(sql, &[account.into()])?.iter().enumerate() {
                     if row.array::<32>(1)? == transport_key {
-                        let barred = closed.or(revoked).or_else(|| (age > 0).then(superseded));
+                        let barred = closed.or_else(|| (age > 0).then(superseded));
                         return Ok::<([u8; 32], Option<Fault>), Refusal>((row.array(0)?, barred));
                     }
                 }

@@ -1,6 +1,6 @@
 //! The bank itself: its parts put together.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::members::NEWS_PAUSE;
@@ -83,6 +83,8 @@ pub struct Bank {
     pub(crate) own_list: ArcSwapOption<RevocationList>,
     /// When the list that the center took was made, Unix seconds; 0 before.
     pub(crate) list_brought: AtomicU64,
+    /// A newer list is due and could not be dated yet.
+    pub(crate) list_late: AtomicBool,
     pub(crate) listing: tokio::sync::Mutex<()>,
 }
 
@@ -136,6 +138,7 @@ impl Bank {
             outbox: Notify::new(),
             own_list: ArcSwapOption::empty(),
             list_brought: AtomicU64::new(0),
+            list_late: AtomicBool::new(false),
             listing: tokio::sync::Mutex::new(()),
             config,
             seams,

@@ -22,6 +22,9 @@ use crate::cheques::tables::CERTIFICATE;
 use crate::refusal::{Refusal, from_blob, to_blob};
 use crate::revocation::{is_revoked, revoke, revoke_signing, serial};
 
+/// How many pairs of keys an account may have within a day.
+const DAY_RENEWALS: u64 = 12;
+
 /// A certificate as stored.
 pub(crate) struct CertificateRow {
     pub(crate) serial: Serial,
@@ -151,12 +154,26 @@ impl Bank {
         let now = self.now();
         let work = move |tx: &mut dyn Tx| {
             open_account(tx, id)?;
+            let sql = "SELECT signing_key, transport_key FROM holder WHERE account = ?1 ORDER BY number DESC LIMIT 1";
+            if let Some(newest) = tx.select(sql, &[id.into()])?.first()
+                && newest.array(0)? == keys.signing
+                && newest.array(1)? == keys.transport
+            {
+                // The same request, at the same time: what the other one issued must not be revoked.
+                let chains = (newest_chain(tx, id, false, now)?, newest_chain(tx, id, true, now)?);
+                return Ok(Some(chains));
+            }
+            check_renewals(tx, id, now)?;
             revoke_signing(tx, id, now.seconds(), RevocationReason::Superseded)?;
-            replace(tx, id, &keys, &rows, now)
+            replace(tx, id, &keys, &rows, now)?;
+            Ok::<_, Refusal>(None)
         };
-        self.seams.store.commit("bank.certificate.renew", work).await?;
+        let issued = self.seams.store.commit("bank.certificate.renew", work).await?;
         self.publish_revocation_list().await?;
-        Ok(response)
+        Ok(match issued {
+            Some((transport, signing)) => EnrolResponse { transport, signing, ..response },
+            None => response,
+        })
     }
 
     /// The answer again, to the holder of the certificate before, if it asks for the keys that it was given.
@@ -261,6 +278,19 @@ fn newest_chain(tx: &mut dyn Tx, account: Id16, signing: bool, now: Timestamp) -
         }
     }
     Err(Fault::new(Code::CertificateInvalid, "the account has no valid certificate").into())
+}
+
+/// Each renewal adds an entry to the revocation list that everybody fetches.
+fn check_renewals(tx: &mut dyn Tx, account: Id16, now: Timestamp) -> Result<(), Refusal> {
+    let since = Value::unsigned(now.seconds().saturating_sub(86_400))?;
+    let sql = "SELECT count(*) FROM holder WHERE account = ?1 AND enrolled > ?2";
+    let renewed = tx.select(sql, &[account.into(), since])?.first().map_or(Ok(0), |row| row.unsigned(0))?;
+    if renewed >= DAY_RENEWALS {
+        return Err(Fault::new(Code::LimitExceeded, "too many new certificates for this account today")
+            .hint("renew tomorrow")
+            .into());
+    }
+    Ok(())
 }
 
 /// The account's holder has other keys from now on.

@@ -21,7 +21,7 @@ use crate::chart::{self, Event, POSTS, Post, along, id};
 use crate::cheques::register::ChequeRow;
 use crate::cheques::tables::{CHEQUE, MANDATE};
 use crate::refusal::{Refusal, from_blob, to_blob};
-use crate::revocation::revoke_account;
+use crate::revocation::revoke_signing;
 use crate::tables::{ACCOUNT, ENROLMENT};
 
 /// What the operator can ask of a bank.
@@ -324,7 +324,8 @@ impl Bank {
                 }
                 row.closed = Some(now);
                 tx.update(&ACCOUNT, &row.values()?)?;
-                revoke_account(tx, row.id, now, RevocationReason::CessationOfOperation)?;
+                // Nothing more is signed for it; its holder still fetches what was answered before.
+                revoke_signing(tx, row.id, now, RevocationReason::CessationOfOperation)?;
             }
             answer_of(tx, &row)
         };

@@ -58,6 +58,7 @@ pub mod chart;
 mod cheques;
 mod command;
 pub mod config;
+mod declined;
 mod deposit;
 mod drop_box;
 mod funding;

@@ -72,9 +72,18 @@ impl Bank {
     pub async fn sync(self: &Arc<Self>) -> Result<(), Fault> {
         let fetch = || async {
             self.members.sync(&*self.seams.network, self.now()).await?;
+            self.show_own_list();
             self.keep_members().await
         };
         self.news.run(fetch).await
+    }
+
+    /// The same before something is refused for ever: whatever keeps the news away is no verdict.
+    pub(crate) async fn ask_news(self: &Arc<Self>) -> Result<(), Fault> {
+        self.sync().await.map_err(|fault| {
+            let what = format!("the center's news are needed: {fault}");
+            Fault::new(Code::Unavailable, what).hint("send the same again")
+        })
     }
 
     /// Writes the current view to the store: the directory, and what is new of the log.

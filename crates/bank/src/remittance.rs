@@ -16,12 +16,13 @@ use feiqian_clearing::presentment::{ItemKind, Presented, Presentment, presentmen
 use feiqian_clearing::remittance::{
     MAX_LINES, TransferItem, TransferLine, TransferOrder, TransferOutcome, TransferReport, TransferReturn,
 };
+use feiqian_crypto::transcript::Transcript;
 use feiqian_crypto::{Digest, Id16};
-use feiqian_ledger::book;
 use feiqian_ledger::store::{Row, StoreError, StoreExt, Tx, Value};
+use feiqian_ledger::{LedgerError, book};
 use feiqian_money::Minor;
 use feiqian_node::Peer;
-use feiqian_pki::{Chain, PkiError, Purpose, Revocation, validate};
+use feiqian_pki::{Chain, Purpose, Revocation, validate};
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Bounded, Timestamp, U64};
 
@@ -30,9 +31,13 @@ use crate::accounts::{AccountRow, Holder, open_account};
 use crate::certificates::signing_chain;
 use crate::chart::{Event, Post, along, id, reserve_along};
 use crate::cheques::tables::TRANSFER_ORDER;
+use crate::declined::Message;
 use crate::outbox::{PresentmentRow, State};
 use crate::refusal::{Refusal, from_blob, to_blob};
 use crate::tables::ACCOUNT;
+
+/// By how many seconds clocks of different nodes may differ.
+const CLOCK_SKEW_SECONDS: u64 = 300;
 
 /// A transfer as stored.
 #[derive(Debug, Clone)]
@@ -148,6 +153,28 @@ pub(crate) fn close_transfer(tx: &mut dyn Tx, presentment: &PresentmentRow) -> R
     Ok(tx.update(&TRANSFER_ORDER, &row.values()?)?)
 }
 
+/// What a received transfer was answered before.
+fn known(tx: &mut dyn Tx, message: Message) -> Result<Option<TransferOutcome>, Refusal> {
+    match TransferRow::find(tx, &message.presentment, true)? {
+        Some(row) => Ok(row.outcome),
+        None => Ok(message.declined(tx)?),
+    }
+}
+
+/// After a reserve: what is left on the settlement account covers the cheques that were paid and are not settled, for
+/// the center has counted those against it already.
+pub(crate) fn check_cover(tx: &mut dyn Tx) -> Result<(), Refusal> {
+    let missing = StoreError::Missing("ledger_account");
+    let settlement = book::account(tx, id(Post::Settlement))?;
+    let (Some(settlement), Some(due)) = (settlement, book::account(tx, id(Post::DueToClearing))?) else {
+        return Err(missing.into());
+    };
+    if due.balance() > i128::from(settlement.available_to_credit().value()) {
+        return Err(LedgerError::LimitExceeded(id(Post::Settlement)).into());
+    }
+    Ok(())
+}
+
 /// The account to credit, or why there is none.
 fn beneficiary(tx: &mut dyn Tx, order: &TransferOrder) -> Result<Result<Id16, TransferReturn>, Refusal> {
     let Ok(account) = order.terms.to_account.parse::<Id16>() else {
@@ -170,7 +197,6 @@ impl Bank {
         order: TransferOrder,
     ) -> Result<TransferOutcome, Fault> {
         let holder = self.holder(&peer).await?;
-        order.verify(&holder.signing_key)?;
         let terms = &order.terms;
         if terms.bank != self.config.name || terms.account != holder.token {
             return Err(Fault::new(Code::Forbidden, "the order is on another account"));
@@ -179,6 +205,13 @@ impl Bank {
             return Err(Fault::new(Code::WrongCurrency, "the account is kept in another currency"));
         }
         let id = presentment_id(self.name(), &holder.token, ItemKind::Transfer, &terms.digest());
+        // The id binds the terms: what was ordered before is not judged again, by keys renewed since.
+        let known = move |tx: &mut dyn Tx| Ok::<_, Refusal>(TransferRow::find(tx, &id, false)?);
+        match self.seams.store.read(known).await?.map(|row| row.outcome) {
+            Some(Some(outcome)) => return Ok(outcome),
+            Some(None) => {}
+            None => order.verify(&holder.signing_key)?,
+        }
         if terms.to_bank == self.config.name {
             return self.transfer_own(&holder, id, order).await;
         }
@@ -271,7 +304,7 @@ impl Bank {
             row.insert_new(tx)?;
             sent.insert(tx)?;
             let _ = book::transfer(tx, &row.transfer_reserve(), at.seconds())?;
-            Ok::<_, Refusal>(())
+            check_cover(tx)
         };
         Ok(self.seams.store.commit("bank.transfer.present", work).await?)
     }
@@ -296,29 +329,37 @@ impl Bank {
         presentment: Presentment<TransferItem>,
     ) -> Result<Presented<TransferOutcome>, Fault> {
         let id = presentment.id;
-        let known = move |tx: &mut dyn Tx| Ok::<_, Refusal>(TransferRow::find(tx, &id, true)?);
-        let stored = self.seams.store.read(known).await?.and_then(|row| row.outcome);
+        let body = to_blob(&presentment).map_err(Refusal::from)?;
+        let content = Transcript::new("bank/transfer/message").bytes(&body).into_digest();
+        let message = Message { presentment: id, content };
+        let stored = self.seams.store.read(move |tx: &mut dyn Tx| known(tx, message)).await?;
         let outcome = match stored {
             Some(outcome) => outcome,
-            None => match self.check_with_news(&presentment).await? {
-                Some(code) => TransferOutcome::Returned(code),
-                None => self.receive_transfer(presentment).await?,
-            },
+            None => {
+                let code = self.check_with_news(&presentment).await?;
+                self.receive_transfer(presentment, message, code).await?
+            }
         };
         Ok(Presented { id, outcome })
     }
 
-    /// The check, once more with the center's news when a revocation list is missing.
+    /// The check, once more with the center's news when a revocation list is missing or before anything is returned
+    /// that newer news could mend: a return is final.
     async fn check_with_news(
         self: &Arc<Self>,
         presentment: &Presentment<TransferItem>,
     ) -> Result<Option<TransferReturn>, Fault> {
-        match self.check_transfer(presentment) {
-            Err(fault) if fault.code == Code::Unavailable => {
-                self.sync().await?;
+        let verdict = match self.check_transfer(presentment) {
+            Ok(Some(TransferReturn::SignatureInvalid)) | Err(_) => {
+                self.ask_news().await?;
                 self.check_transfer(presentment)
             }
-            other => other,
+            verdict => verdict,
+        };
+        match verdict {
+            Err(fault) if fault.code == Code::WrongBank => Ok(Some(TransferReturn::WrongBank)),
+            Err(fault) if fault.is_definitive() => Ok(Some(TransferReturn::CertInvalid)),
+            verdict => verdict,
         }
     }
 
@@ -339,24 +380,30 @@ impl Bank {
         if terms.to_bank != self.config.name || terms.amount.currency != self.config.currency {
             return Ok(Some(TransferReturn::WrongBank));
         }
-        let now = self.now();
-        let bank_key = self.members.snapshot().signer(terms.bank.as_str(), now)?;
+        let (now, at) = (self.now(), item.at);
+        let view = self.members.snapshot();
+        let bank_key = view.signer(terms.bank.as_str(), now)?;
         let Ok(chain) = Chain::new(item.payer.iter().map(|der| der.to_vec()).collect()) else {
             return Ok(Some(TransferReturn::CertInvalid));
         };
-        let lists = self.lists();
-        let payer =
-            match validate(&chain, &self.root, Purpose::Signing, Revocation::Required(&lists), now.seconds())
-            {
-                Ok(payer) => payer,
-                Err(PkiError::Rejected(
-                    feiqian_pki::Rejection::RevocationUnknown
-                    | feiqian_pki::Rejection::RevocationListNotCurrent,
-                )) => return Err(Fault::new(Code::Unavailable, "a current revocation list is missing")),
-                Err(_) => return Ok(Some(TransferReturn::CertInvalid)),
-            };
+        // The sending bank vouches for the time: the customer may have renewed or lost the key since.
+        if at > now.saturating_add(CLOCK_SKEW_SECONDS) {
+            return Ok(Some(TransferReturn::CertInvalid));
+        }
+        let by = Revocation::Unchecked;
+        let Ok(payer) = validate(&chain, &self.root, Purpose::Signing, by, at.seconds()) else {
+            return Ok(Some(TransferReturn::CertInvalid));
+        };
+        let authority = &view.member(terms.bank.as_str())?.authority.public_key;
+        let list = view.lists().of(authority);
+        let list = list.filter(|list| list.verify(authority, now.seconds()).is_ok());
+        let list =
+            list.ok_or_else(|| Fault::new(Code::Unavailable, "a current revocation list is missing"))?;
+        let revoked = list.find(&payer.serial).is_some_and(|entry| entry.at <= at.seconds());
         let subject = &payer.subject;
-        if subject.bank_name() != Some(terms.bank.as_str()) || subject.name() != terms.account.as_str() {
+        let holder =
+            subject.bank_name() == Some(terms.bank.as_str()) && subject.name() == terms.account.as_str();
+        if revoked || !holder {
             return Ok(Some(TransferReturn::CertInvalid));
         }
         Ok(item.verify(&payer.public_key, &bank_key).err().map(|_| TransferReturn::SignatureInvalid))
@@ -365,16 +412,23 @@ impl Bank {
     async fn receive_transfer(
         self: &Arc<Self>,
         presentment: Presentment<TransferItem>,
+        message: Message,
+        code: Option<TransferReturn>,
     ) -> Result<TransferOutcome, Fault> {
-        let (now, reference) = (self.now().seconds(), presentment.id);
+        let (at, reference) = (self.now(), presentment.id);
+        let now = at.seconds();
         let work = move |tx: &mut dyn Tx| {
-            if let Some(row) = TransferRow::find(tx, &reference, true)? {
-                return Ok(row.outcome.ok_or(StoreError::Missing("the transfer's outcome"))?);
+            if let Some(outcome) = known(tx, message)? {
+                return Ok(outcome);
             }
             let order = &presentment.item.order;
-            let account = match beneficiary(tx, order)? {
+            let account = match code.map_or_else(|| beneficiary(tx, order), |code| Ok(Err(code)))? {
                 Ok(account) => account,
-                Err(code) => return Ok(TransferOutcome::Returned(code)),
+                Err(code) => {
+                    let outcome = TransferOutcome::Returned(code);
+                    message.decline(tx, &outcome, at)?;
+                    return Ok(outcome);
+                }
             };
             let amount = order.terms.amount.minor;
             let path = [id(Post::Settlement), id(Post::DueFromClearing), account];

@@ -4,7 +4,7 @@ use feiqian_ledger::store::{Column, Table};
 
 use crate::cheques::tables::{
     ACCOUNT_STATEMENT, CERTIFICATE, CHEQUE, CHEQUE_BOOK, CHEQUE_BOX, CHEQUE_ORDER, CHEQUE_PRESENTMENT,
-    MANDATE, REVOKED, TRANSFER_ORDER,
+    DECLINED, MANDATE, REVOKED, TRANSFER_ORDER,
 };
 
 /// Customers' and merchants' accounts; the id is the ledger's, its hex the token in certificates.
@@ -338,6 +338,7 @@ pub const OWN_TABLES: &[&Table] = &[
     &CHEQUE,
     &CHEQUE_ORDER,
     &CHEQUE_PRESENTMENT,
+    &DECLINED,
     &CHEQUE_BOX,
     &CERTIFICATE,
     &REVOKED,

@@ -4,9 +4,13 @@
 //! its transfers and its obligation; obligations against settlement transfers; that obligations net to zero; that the
 //! base is the sum of all fundings and each settlement account what fundings and obligations make it; the order,
 //! signatures and views of the log of pinned keysets; that the net positions of every cycle sum to zero, its transfers
-//! are those of its obligations, each obligation is in at most one cycle and its banks are told of its end.
+//! are those of its obligations, each obligation is in at most one cycle and its banks are told of its end; that no
+//! cheque is paid to two presentments and every paid file is the presented one with the drawee's receipt; that notices,
+//! revocations and lists belong to what they are about.
 
+mod cheques;
 mod cycles;
+mod lists;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,6 +86,8 @@ pub fn check(tx: &mut dyn Tx) -> Result<Report, StoreError> {
     audit.presentments(tx)?;
     audit.obligations(tx)?;
     audit.cycles(tx)?;
+    audit.notices(tx)?;
+    audit.lists(tx)?;
     audit.fundings(tx)?;
     audit.transfers(tx)?;
     audit.pins(tx)?;
@@ -97,6 +103,10 @@ struct Audit {
     owed: BTreeMap<Digest, Owed>,
     /// Cheques: who owes, and how far they have come.
     deferred: BTreeMap<Digest, (Owed, State)>,
+    /// Cheques by id: the presentment they are paid to.
+    paid_cheques: BTreeMap<Digest, Digest>,
+    /// Numbers of obligations.
+    numbers: BTreeSet<u64>,
     /// Transfers that rows account for.
     explained: BTreeSet<Id16>,
     /// Credits less debits that rows account for, by account.
@@ -144,7 +154,9 @@ impl Audit {
             let place = place(&PRESENTMENT, id);
             let checked = Stored::from_row(row).and_then(|stored| match stored.kind {
                 ItemKind::Refund => self.presentment::<RefundItem>(tx, &place, &stored),
-                ItemKind::Cheque => self.presentment::<ChequeItem>(tx, &place, &stored),
+                ItemKind::Cheque => self
+                    .presentment::<ChequeItem>(tx, &place, &stored)
+                    .and_then(|()| self.cheque(&place, &stored)),
                 ItemKind::Transfer => self.presentment::<TransferItem>(tx, &place, &stored),
                 _ => self.presentment::<CashItem>(tx, &place, &stored),
             });
@@ -230,6 +242,7 @@ impl Audit {
                     return Ok(());
                 }
             };
+            self.numbers.insert(booked.number);
             match self.deferred.remove(&booked.presentment) {
                 Some((owed, state)) => {
                     self.compare(&place, &booked, &owed);
@@ -257,6 +270,14 @@ impl Audit {
             }
             Ok(())
         })?;
+        let count = u64::try_from(self.numbers.len()).unwrap_or(u64::MAX);
+        if self.numbers.last().is_some_and(|last| *last != count) {
+            self.add(
+                8,
+                OBLIGATION.name,
+                format!("{count} obligations, and a number is missing or used twice"),
+            );
+        }
         for (id, (_, state)) in std::mem::take(&mut self.deferred) {
             if state == State::Settled {
                 self.add(5, place(&PRESENTMENT, id), "paid without an obligation");

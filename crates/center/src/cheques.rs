@@ -3,7 +3,7 @@
 use feiqian_cheque::messages::{ChequeItem, ChequeOutcome, Document};
 use feiqian_cheque::progress::Phase;
 use feiqian_cheque::{
-    Bundle, ChequeError, Rejection, ReturnCode, Signer, Trust, VerifiedCheque, examine, verify,
+    BlockType, Bundle, ChequeError, Rejection, ReturnCode, Signer, Trust, VerifiedCheque, examine, verify,
 };
 use feiqian_clearing::presentment::{ItemKind, Presentment};
 use feiqian_crypto::Digest;
@@ -40,14 +40,34 @@ fn give_back(cheque: VerifiedCheque, code: ReturnCode, bench: &Bench<'_>) -> Res
     Ok(Document::new(bundle.to_bytes()?)?)
 }
 
-/// The cheque that an outcome carries must be the presented one with one more block.
-fn check_continues(presented: &Document, answered: &VerifiedCheque, issuing: &str) -> Result<(), Fault> {
+/// The file that an outcome carries must be the presented one with one more block, in which the drawee says so. Only
+/// that block is judged: the others were when the cheque was taken in, and what was revoked since undoes nothing.
+fn check_answer(
+    presented: &Document,
+    answered: &Document,
+    issuing: &str,
+    (kind, says): (BlockType, &str),
+    bench: &Bench<'_>,
+) -> Result<(), Fault> {
     let before = Bundle::from_bytes(presented).map_err(ChequeError::from)?;
-    let blocks = &answered.bundle().blocks;
-    let continues = blocks.split_last().is_some_and(|(_, rest)| *rest == *before.blocks);
-    let signer = answered.signatures().last().and_then(|last| last.signer.as_ref());
-    let by_drawee = signer.is_some_and(|it| it.role() == Role::Bank && it.name() == issuing);
-    if continues && by_drawee { Ok(()) } else { Err(unsound("the file is not the presented cheque's")) }
+    let after = Bundle::from_bytes(answered).map_err(|error| unsound(error.to_string()))?;
+    if !after.blocks.split_last().is_some_and(|(_, rest)| *rest == *before.blocks) {
+        return Err(unsound("the file is not the presented cheque's"));
+    }
+    let trust = Trust::new(bench.view.root(), bench.view.lists().all(), bench.now);
+    let seen = examine(after, &trust).map_err(|error| unsound(error.to_string()))?;
+    let last = seen.signatures().last().ok_or_else(|| unsound("the file is empty"))?;
+    if let Some(fault) = &last.fault {
+        return Err(unsound(fault.to_string()));
+    }
+    let by_drawee = last.signer.as_ref().is_some_and(|it| it.role() == Role::Bank && it.name() == issuing);
+    if !by_drawee {
+        return Err(unsound("the last word in the file is not the drawee's"));
+    }
+    if last.kind != kind || last.says != Some(says) {
+        return Err(unsound("the file says something else than the answer"));
+    }
+    Ok(())
 }
 
 impl Item for ChequeItem {
@@ -121,20 +141,13 @@ impl Item for ChequeItem {
         bench: &Bench<'_>,
     ) -> Result<Verdict, Fault> {
         let presented = &presentment.item.cheque;
-        let sound = |file: &Document| -> Result<VerifiedCheque, Fault> {
-            let cheque = read(file, bench).map_err(|error| unsound(error.to_string()))?;
-            check_continues(presented, &cheque, issuing)?;
-            Ok(cheque)
-        };
         match outcome {
-            ChequeOutcome::Paid(file) if sound(file)?.phase() != Phase::Paid => {
-                return Err(unsound("the file bears no receipt"));
+            ChequeOutcome::Paid(file) => {
+                check_answer(presented, file, issuing, (BlockType::Receipt, "paid"), bench)?;
             }
-            // The drawee may find the file itself broken; then it stays as it is.
-            ChequeOutcome::Returned(code, file)
-                if file != presented && sound(file)?.returned() != Some(*code) =>
-            {
-                return Err(unsound("the file was returned for another reason"));
+            // The drawee may find the file itself broken, or full; then it stays as it is.
+            ChequeOutcome::Returned(code, file) if file != presented => {
+                check_answer(presented, file, issuing, (BlockType::Return, code.as_str()), bench)?;
             }
             _ => {}
         }

@@ -166,15 +166,29 @@ impl Center {
             let (center, now) = (Arc::clone(self), self.seams.clock.now().seconds());
             let work = move |tx: &mut dyn Tx| center.reserve_cycle(tx, number, now);
             self.seams.store.commit("center.cycle.reserve", work).await?;
-            let policy = self.policy();
-            let work = move |tx: &mut dyn Tx| -> Result<Settled, Failure> {
-                let done = commit_cycle(tx, number, now)?;
-                queue::drain(tx, done.cycle.currency, policy, now)?;
-                Ok(done)
-            };
-            settled.push(self.seams.store.commit("center.cycle.settle", work).await?);
+            settled.push(self.finish_cycle(number).await?);
         }
         Ok(settled)
+    }
+
+    /// Goes on with cycles that were reserved when the center stopped.
+    pub(crate) async fn finish_cycles(&self) -> Result<(), Fault> {
+        let read = |tx: &mut dyn Tx| Cycle::unfinished(tx);
+        let cycles: Vec<Cycle> = self.seams.store.read(read).await?;
+        for cycle in cycles.into_iter().filter(|it| it.stage == Stage::Reserved) {
+            self.finish_cycle(cycle.number).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish_cycle(&self, number: u64) -> Result<Settled, Fault> {
+        let (policy, now) = (self.policy(), self.seams.clock.now().seconds());
+        let work = move |tx: &mut dyn Tx| -> Result<Settled, Failure> {
+            let done = commit_cycle(tx, number, now)?;
+            queue::drain(tx, done.cycle.currency, policy, now)?;
+            Ok(done)
+        };
+        Ok(self.seams.store.commit("center.cycle.settle", work).await?)
     }
 
     /// Unwinds what its debtors cannot cover and reserves the net debits of the rest. Once reserved, nothing changes.

@@ -1,15 +1,18 @@
 //! Word to the banks of what was settled or unwound: written with the settlement, sent until it is answered.
 
+use std::sync::Arc;
+
 use feiqian_clearing::finality::{Finality, MAX_ITEMS, SettledRequest};
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{Row, StoreError, StoreExt, Tx, Value};
 use feiqian_node::{Caller, call};
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Bounded, U64};
+use tokio::task::JoinSet;
 
 use crate::failure::Failure;
 use crate::service::Center;
-use crate::tables::NOTICE;
+use crate::tables::{NOTICE, OBLIGATION};
 
 const PATH: &str = "/v1/settled";
 
@@ -46,21 +49,38 @@ impl Center {
     ///
     /// # Errors
     /// `UNAVAILABLE` or `INTERNAL` when the store fails; a bank that does not answer is only logged.
-    pub async fn tell_banks(&self) -> Result<bool, Fault> {
+    pub async fn tell_banks(self: &Arc<Self>) -> Result<bool, Fault> {
         let sql = format!("SELECT DISTINCT bank FROM {} WHERE told = 0 ORDER BY bank", NOTICE.name);
         let read = move |tx: &mut dyn Tx| -> Result<Vec<String>, Failure> {
             tx.select(&sql, &[])?.iter().map(|row| Ok(row.text(0)?.to_owned())).collect()
         };
-        let mut all = true;
+        let mut telling = JoinSet::new();
         for bank in self.seams.store.read(read).await? {
-            while let Some(told) = self.tell_one(&bank).await? {
-                if !told {
-                    all = false;
-                    break;
-                }
+            let center = Arc::clone(self);
+            telling.spawn(async move { center.tell_all(&bank).await });
+        }
+        let mut all = true;
+        while let Some(told) = telling.join_next().await {
+            all &= told.map_err(|error| Fault::new(Code::Internal, error.to_string()))??;
+        }
+        Ok(all && self.is_all_told().await?)
+    }
+
+    /// Tells one bank, until it does not answer.
+    async fn tell_all(&self, bank: &str) -> Result<bool, Fault> {
+        while let Some(told) = self.tell_one(bank).await? {
+            if !told {
+                return Ok(false);
             }
         }
-        Ok(all)
+        Ok(true)
+    }
+
+    /// Some words wait for others: who gets the money back hears of it only after the drawee.
+    async fn is_all_told(&self) -> Result<bool, Fault> {
+        let sql = format!("SELECT 1 FROM {} WHERE told = 0 LIMIT 1", NOTICE.name);
+        let read = move |tx: &mut dyn Tx| -> Result<bool, Failure> { Ok(tx.select(&sql, &[])?.is_empty()) };
+        Ok(self.seams.store.read(read).await?)
     }
 
     /// One message to one bank; `None` when there is none to send, otherwise whether it answered.
@@ -92,12 +112,20 @@ impl Center {
         Ok(Some(true))
     }
 
-    /// The oldest cycle's notices to a bank, as many as one message holds.
+    /// The oldest cycle's notices to a bank, as many as one message holds: what it gets before what it owes, since the
+    /// one may pay for the other. The collecting bank hears of an unwound cheque only when the drawee has: until then
+    /// the drawee would call the next presentment a duplicate.
     async fn untold(&self, bank: &str) -> Result<Vec<Notice>, Fault> {
         let sql = format!(
-            "SELECT {} FROM {} WHERE told = 0 AND bank = ?1 ORDER BY cycle, presentment LIMIT ?2",
-            NOTICE.column_list(),
-            NOTICE.name
+            "SELECT {columns} FROM {notice} WHERE told = 0 AND bank = ?1 AND (settled = 1 OR NOT EXISTS ( \
+             SELECT 1 FROM {notice} AS other JOIN {owed} AS owed ON owed.presentment = other.presentment \
+             WHERE other.presentment = {notice}.presentment AND other.told = 0 AND other.bank = owed.debtor \
+             AND owed.debtor <> ?1)) ORDER BY cycle, \
+             (SELECT debtor = ?1 FROM {owed} AS owed WHERE owed.presentment = {notice}.presentment), \
+             presentment LIMIT ?2",
+            columns = NOTICE.column_list(),
+            notice = NOTICE.name,
+            owed = OBLIGATION.name,
         );
         let (bank, limit) = (bank.to_owned(), i64::try_from(MAX_ITEMS).unwrap_or(i64::MAX));
         let read = move |tx: &mut dyn Tx| -> Result<Vec<Notice>, Failure> {

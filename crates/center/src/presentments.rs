@@ -163,7 +163,7 @@ impl Center {
     }
 
     /// Reserves the payer's cover, or counts the item against its cap, and notes that it is about to be forwarded.
-    /// Cash without cover stays received; what exceeds a cap is answered with `failed`.
+    /// Cash without cover stays received; a transfer without cover and what exceeds a cap are answered with `failed`.
     async fn admit<I: Item>(
         &self,
         fresh: Stored,
@@ -185,6 +185,11 @@ impl Center {
             }
             if !I::DEFERRED {
                 queue::reserve(tx, &mut stored, &owed, policy, now)?;
+                // A transfer that waited would hold the customer's money with no end in sight; it may be ordered again.
+                if I::KIND == ItemKind::Transfer && stored.state == State::Received {
+                    stored.step(Event::Refuse)?;
+                    stored.outcome = Some(failed.clone());
+                }
             } else if queue::is_within_cap(tx, &owed, policy)? {
                 stored.step(Event::Reserve)?;
             } else {
@@ -299,6 +304,7 @@ impl Center {
             let changing = self.changing.lock().await;
             self.reload(&changing).await?;
         }
+        self.finish_cycles().await?;
         let sql =
             format!("SELECT DISTINCT issuing FROM {} WHERE state = 1 ORDER BY issuing", PRESENTMENT.name);
         let read = move |tx: &mut dyn Tx| -> Result<Vec<String>, Failure> {

@@ -43,6 +43,8 @@ impl Policy {
     }
 }
 
+/// How many of one debtor's obligations are looked at in one release.
+const PREFIX: u32 = 1024;
 /// Received cash and transfers that their debtors must cover, oldest first.
 const WAITING: &str = "state = 0 AND kind <> 2 AND currency = ?1 ORDER BY received, id LIMIT ?2";
 
@@ -163,10 +165,13 @@ fn cash_owed(stored: &Stored) -> Result<Owed, Failure> {
     })
 }
 
-/// Settles the greatest set of the queue that leaves no bank below zero.
+/// Settles the greatest set of the queue that leaves no bank below zero. The queue is looked at up to a prefix of each
+/// debtor's, so that a bank without cover holds up nobody else's.
 fn release(tx: &mut dyn Tx, currency: Currency, now: u64) -> Result<(), Failure> {
-    let queued = "state = 0 AND cycle IS NULL AND currency = ?1 ORDER BY number LIMIT ?2";
-    let queue = Booked::select(tx, queued, &[currency.code().into(), GROUP.into()])?;
+    let queued = "number IN (SELECT number FROM (SELECT number, \
+        row_number() OVER (PARTITION BY debtor ORDER BY number) AS place FROM center_obligation \
+        WHERE state = 0 AND cycle IS NULL AND currency = ?1) AS ranked WHERE place <= ?2) ORDER BY number";
+    let queue = Booked::select(tx, queued, &[currency.code().into(), PREFIX.into()])?;
     if queue.is_empty() {
         return Ok(());
     }

@@ -24,6 +24,12 @@ const VALID_SECONDS: u64 = 24 * 3600;
 const RENEW_SECONDS: u64 = 3600;
 /// How often banks are asked for theirs.
 const COLLECT: Duration = Duration::from_secs(60);
+/// The longest list of a member that is taken, DER bytes: some 3,000 certificates.
+const MAX_MEMBER_LIST_BYTES: usize = 128 * 1024;
+/// What all lists may come to, so that one answer holds them.
+const MAX_SHOWN_BYTES: usize = 960 * 1024;
+/// What a list adds to its bytes in an answer.
+const LIST_OVERHEAD: usize = 16;
 /// Only what a bank's authority can be revoked for.
 const REASONS: [(&str, RevocationReason); 4] = [
     ("key_compromise", RevocationReason::KeyCompromise),
@@ -133,6 +139,10 @@ impl Center {
     pub(crate) async fn take_list(&self, bytes: &ListBytes) -> Result<(), Fault> {
         let invalid = |error: String| Fault::new(Code::CertificateInvalid, error);
         let list = RevocationList::from_der(bytes).map_err(|error| invalid(error.to_string()))?;
+        if list.as_der().len() > MAX_MEMBER_LIST_BYTES {
+            let most = format!("a member's revocation list has at most {MAX_MEMBER_LIST_BYTES} bytes");
+            return Err(Fault::new(Code::TooLarge, most));
+        }
         let changing = self.changing.lock().await;
         let (view, now) = (self.members.snapshot(), self.seams.clock.now());
         let authorities = view.members().values().map(|member| member.authority.public_key);
@@ -147,6 +157,11 @@ impl Center {
         }
         if !newer {
             return Err(Fault::new(Code::Conflict, "a newer list of this authority is known"));
+        }
+        let others = view.lists().pairs().into_iter().filter(|(key, _)| *key != authority);
+        let shown: usize = others.map(|(_, list)| list.as_der().len().saturating_add(LIST_OVERHEAD)).sum();
+        if shown.saturating_add(list.as_der().len()) > MAX_SHOWN_BYTES {
+            return Err(Fault::new(Code::LimitExceeded, "the lists of all members no longer fit one answer"));
         }
         let kept = list.clone();
         let work = move |tx: &mut dyn Tx| keep(tx, &authority, 0, &kept);

@@ -33,13 +33,13 @@ fn payer(item: &TransferItem, bench: &Bench<'_>) -> Result<Verified, Fault> {
         return Err(Fault::new(Code::CertificateInvalid, "the order is not signed by the account's holder"));
     }
     let authority = &bench.view.member(&terms.bank)?.authority;
-    if let Some(list) = bench.view.lists().of(&authority.public_key) {
-        if list.verify(&authority.public_key, bench.now.seconds()).is_err() {
-            return Err(Fault::new(Code::Unavailable, "the sending bank's revocation list has ended"));
-        }
-        if list.find(&verified.serial).is_some_and(|entry| entry.at <= at) {
-            return Err(Fault::new(Code::CertificateInvalid, "the account holder's certificate is revoked"));
-        }
+    let list = bench.view.lists().of(&authority.public_key);
+    let list = list.filter(|list| list.verify(&authority.public_key, bench.now.seconds()).is_ok());
+    let list = list.ok_or_else(|| {
+        Fault::new(Code::Unavailable, "no current revocation list of the sending bank is at hand")
+    })?;
+    if list.find(&verified.serial).is_some_and(|entry| entry.at <= at) {
+        return Err(Fault::new(Code::CertificateInvalid, "the account holder's certificate is revoked"));
     }
     Ok(verified)
 }

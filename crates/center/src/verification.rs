@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use feiqian_cheque::messages::{StateRequest, StateResponse, Verdict, VerifyRequest, VerifyResponse};
-use feiqian_cheque::{Bundle, ChequeError, State, Trust, verify};
+use feiqian_cheque::{Bundle, ChequeError, ReturnCode, State, Trust, verify};
 use feiqian_crypto::Digest;
 use feiqian_node::{Caller, call_within};
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Bounded, Text};
 use tokio::task::JoinSet;
 
+use crate::cheques::lacks_list;
 use crate::service::Center;
 
 /// How long a drawee may take to say where a cheque stands: the verdict does not depend on it.
@@ -27,8 +28,10 @@ fn reason(text: &str) -> Text<256> {
     Text::new(text.get(..end).unwrap_or_default()).unwrap_or_default()
 }
 
+/// A missing revocation list is no word about the cheque: it may be asked about again.
 fn refused(id: Digest, error: &ChequeError) -> Verdict {
-    let (good, code, register) = (false, Some(error.return_code()), None);
+    let code = if lacks_list(error) { ReturnCode::Technical } else { error.return_code() };
+    let (good, code, register) = (false, Some(code), None);
     Verdict { id, good, code, reason: reason(&error.to_string()), register }
 }
 

@@ -10,10 +10,12 @@ mod commands;
 mod completions;
 mod demo;
 mod output;
+mod payment;
 mod qr;
 mod roles;
 mod run;
 mod show;
+mod statement;
 mod verify;
 
 use std::process::ExitCode;
@@ -60,7 +62,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Fault> {
         Command::Verify(args) => output::result(&verify::run(&args.file, &args.by).await?, as_json),
         Command::Audit(args) => return audit::run(&args.homes, as_json).await,
         Command::Demo(args) => demo::run(&args, as_json).await?,
-        Command::Bench(args) => output::result(&bench::run(args.seconds, as_json)?, as_json),
+        Command::Bench(args) => output::result(&bench::run(args.seconds, as_json).await?, as_json),
         Command::Completions { shell } => output::line(&completions::script(shell)),
     }
     Ok(0)

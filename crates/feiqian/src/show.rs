@@ -96,17 +96,9 @@ async fn judges(by: &JudgedBy) -> Result<Judges, Fault> {
             Fault::new(Code::Usage, format!("--center: {error}"))
         })?;
         let (root, shown) = ask_center(&endpoint).await?;
-        match &named {
-            verify::Trust::Root(wanted) if wanted.fingerprint() != root.fingerprint() => {
-                return Err(wrong_root(&root, &wanted.fingerprint()));
-            }
-            verify::Trust::Fingerprint(wanted) if *wanted != root.fingerprint() => {
-                return Err(wrong_root(&root, wanted));
-            }
-            _ => {}
-        }
+        let agreed = verify::agrees(&named, &root)?;
         lists.extend(shown);
-        let trusted = endpoint.pin.fingerprint.is_some() || !matches!(named, verify::Trust::None);
+        let trusted = agreed || endpoint.pin.fingerprint.is_some();
         return Ok(Judges { root, lists, trusted });
     }
     match named {
@@ -118,13 +110,6 @@ async fn judges(by: &JudgedBy) -> Result<Judges, Fault> {
         .hint("give the root's file with --root, or the center's address with --center")),
         verify::Trust::None => Ok(Judges { root: nobody()?, lists, trusted: false }),
     }
-}
-
-fn wrong_root(root: &TrustedRoot, wanted: &feiqian_crypto::Digest) -> Fault {
-    Fault::new(
-        Code::WrongRoot,
-        format!("the center stands under the root {}, trusted is {wanted}", root.fingerprint()),
-    )
 }
 
 /// A root that certified nobody: what a cheque is held against when no root is named.

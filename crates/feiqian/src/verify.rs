@@ -1,4 +1,5 @@
-//! `feiqian verify`: checks a document against a root the caller trusts; offline unless a center is named.
+//! `feiqian verify`: checks a document against a root the caller trusts; evidence and cheques offline unless a center is
+//! named.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use feiqian_wire::{Limit, codec};
 use serde_json::{Value, json};
 
 use crate::cli::JudgedBy;
-use crate::show;
+use crate::{payment, show};
 
 /// What the caller said about the root.
 pub(crate) enum Trust {
@@ -27,7 +28,7 @@ fn is_cheque(bytes: &[u8]) -> bool {
     serde_json::from_slice::<Value>(bytes).is_ok_and(|value| value.get("blocks").is_some())
 }
 
-/// Checks the evidence or cheque in `file`.
+/// Checks the evidence, cheque or payment in `file`.
 ///
 /// # Errors
 /// `USAGE` for files that are none; the code of the first rule the evidence breaks; `WRONG_ROOT` when it stands under
@@ -37,14 +38,40 @@ pub(crate) async fn run(file: &Path, by: &JudgedBy) -> Result<Value, Fault> {
     if is_cheque(&bytes) {
         return show::check(file, &bytes, by).await;
     }
+    if let Some(item) = payment::read(&bytes) {
+        return payment::check(file, &item, by).await;
+    }
     evidence(file, &bytes, by.root.as_deref())
+}
+
+/// Whether the caller named this very root.
+///
+/// # Errors
+/// `WRONG_ROOT` when he named another.
+pub(crate) fn agrees(named: &Trust, root: &TrustedRoot) -> Result<bool, Fault> {
+    let wanted = match named {
+        Trust::None => return Ok(false),
+        Trust::Root(wanted) => wanted.fingerprint(),
+        Trust::Fingerprint(wanted) => *wanted,
+    };
+    if wanted == root.fingerprint() {
+        return Ok(true);
+    }
+    let stands = root.fingerprint();
+    Err(Fault::new(
+        Code::WrongRoot,
+        format!("the center stands under the root {stands}, trusted is {wanted}"),
+    ))
 }
 
 fn evidence(file: &Path, bytes: &[u8], root: Option<&str>) -> Result<Value, Fault> {
     let evidence: Evidence = codec::decode_json(bytes, Limit::Large)
         .or_else(|json| codec::decode(bytes, Limit::Large).map_err(|_| json))
         .map_err(|error| {
-            Fault::new(Code::Malformed, format!("{} is no evidence: {error}", file.display()))
+            Fault::new(
+                Code::Malformed,
+                format!("{} is no evidence, cheque or payment: {error}", file.display()),
+            )
         })?;
     let trust = trust(root)?;
     let trusted = !matches!(trust, Trust::None);

@@ -13,18 +13,15 @@ use feiqian_cheque::{
 use feiqian_clearing::presentment::{ItemKind, presentment_id};
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{Row, StoreError, StoreExt, Tx, Value as Stored};
-use feiqian_node::{Caller, call, call_unlisted};
-use feiqian_pki::{MAX_REVOCATION_LIST_BYTES, PkiError, RevocationList};
+use feiqian_node::{CallError, Caller, call};
+use feiqian_pki::{PkiError, RevocationList};
 use feiqian_wire::error::{Code, Fault};
-use feiqian_wire::{Blob, Bounded, Limit, Text, codec};
+use feiqian_wire::{Bounded, Limit, Text, codec};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::service::Merchant;
 use crate::tables::CHEQUE;
-
-/// The revocation lists of root and banks, DER.
-type Lists = Bounded<Blob<MAX_REVOCATION_LIST_BYTES>, 257>;
 
 /// States of a deposit as stored.
 const PENDING: i64 = 0;
@@ -34,17 +31,17 @@ const REFUSED: i64 = 3;
 
 /// A deposit of a cheque as it is kept.
 #[derive(Clone, Debug)]
-struct DepositRow {
-    presentment: Digest,
-    id: Digest,
-    cheque: Cheque,
-    file: Document,
-    outcome: Option<ChequeOutcome>,
+pub(crate) struct DepositRow {
+    pub(crate) presentment: Digest,
+    pub(crate) id: Digest,
+    pub(crate) cheque: Cheque,
+    pub(crate) file: Document,
+    pub(crate) outcome: Option<ChequeOutcome>,
     accepted: u64,
 }
 
 impl DepositRow {
-    fn of(row: &Row) -> Result<Self, Failure> {
+    pub(crate) fn of(row: &Row) -> Result<Self, Failure> {
         let outcome = if row.is_null(5) { None } else { Some(codec::decode(row.blob(5)?, Limit::Large)?) };
         Ok(Self {
             presentment: row.digest(0)?,
@@ -65,7 +62,7 @@ impl DepositRow {
         }
     }
 
-    fn values(&self) -> Result<Vec<Stored>, Failure> {
+    pub(crate) fn values(&self) -> Result<Vec<Stored>, Failure> {
         Ok(vec![
             self.presentment.into(),
             self.id.into(),
@@ -146,6 +143,26 @@ fn judged(error: ChequeError) -> Fault {
     error.into()
 }
 
+/// What a call brought, where it settles that the deposit was not taken and will not be.
+///
+/// After a call that may have arrived, what the bank's door says today (a certificate revoked, an account closed since
+/// then, another root) says nothing of what was done before.
+fn refusal(error: CallError, untried: bool) -> Result<Fault, Fault> {
+    let heard = matches!(error, CallError::Fault(_));
+    let fault = Fault::from(error);
+    let of_the_door = matches!(
+        fault.code,
+        Code::UnsupportedVersion
+            | Code::Unauthenticated
+            | Code::CertificateNotAllowed
+            | Code::Forbidden
+            | Code::AccountClosed
+            | Code::CertificateInvalid
+            | Code::WrongRoot
+    );
+    if fault.is_definitive() && (untried || heard && !of_the_door) { Ok(fault) } else { Err(fault) }
+}
+
 fn document(bundle: &Bundle) -> Result<Document, Fault> {
     Ok(Document::new(bundle.to_bytes()?)?)
 }
@@ -155,11 +172,15 @@ fn bundle_of(file: &Document) -> Result<Bundle, Fault> {
 }
 
 impl Merchant {
+    /// The newest revocation lists ever seen: what the center shows now joins them where it is newer. They say
+    /// themselves until when they hold.
     async fn lists(&self) -> Result<Vec<RevocationList>, Fault> {
-        let network = &*self.seams.network;
-        let lists: Lists = call_unlisted(network, self.members.center(), "/v1/crl", &()).await?;
-        let read: Result<Vec<_>, _> = lists.iter().map(|der| RevocationList::from_der(der)).collect();
-        read.map_err(|error| Fault::new(Code::CertificateInvalid, error.to_string()))
+        let asked = self.sync().await;
+        let lists = self.view().lists().all().to_vec();
+        if lists.is_empty() {
+            asked?;
+        }
+        Ok(lists)
     }
 
     async fn examined(&self, bundle: Bundle) -> Result<Examined, Fault> {
@@ -207,16 +228,19 @@ impl Merchant {
         let (bundle, _) = read(&path)?;
         let id = bundle.id().map_err(ChequeError::from)?;
         let known = self.seams.store.read(move |tx| DepositRow::latest(tx, &id)).await?;
-        let row = match known {
-            Some(row) if matches!(row.state(), PENDING | PAID) => row,
-            known => self.plan_cheque(bundle, known).await?,
+        let (row, untried) = match known {
+            Some(row) if matches!(row.state(), PENDING | PAID) => (row, false),
+            known => (self.plan_cheque(bundle.clone(), known).await?, true),
         };
-        let (row, paid) = self.drive_cheque(row).await?;
+        let (row, paid) = self.drive_cheque(row, untried).await?;
         match &row.outcome {
             Some(ChequeOutcome::Refused(fault)) => return Err(fault.clone()),
             Some(ChequeOutcome::Paid(file) | ChequeOutcome::Returned(_, file)) => {
                 if let Some(out) = out {
-                    feiqian_node::files::write_private(&out, file).map_err(|error| unusable(&out, error))?;
+                    let mut back = bundle_of(file)?;
+                    back.attachments = bundle.attachments;
+                    let file = document(&back)?;
+                    feiqian_node::files::write_private(&out, &file).map_err(|error| unusable(&out, error))?;
                 }
             }
             None => self.pending.notify_one(),
@@ -241,7 +265,9 @@ impl Merchant {
         let file = {
             let signer = Signer::new(&self.keys.signer, &self.keys.signer_chain, &self.keys.root, now)?;
             let account = Text::new(self.config.account.as_str())?;
-            document(&verified.deposit(self.config.bank.clone(), account, presentment, &signer, now)?)?
+            let slip = verified.deposit(self.config.bank.clone(), account, presentment, &signer, now)?;
+            // They are between drawer and payee, not for the three parties that a presentment passes.
+            document(&slip.without_attachments())?
         };
         let row = DepositRow { presentment, id, cheque, file, outcome: None, accepted: now.seconds() };
         let kept = row.clone();
@@ -259,22 +285,20 @@ impl Merchant {
         Ok(row)
     }
 
-    /// Asks the bank; says also whether the drawee has paid where that is not final.
-    async fn drive_cheque(&self, mut row: DepositRow) -> Result<(DepositRow, bool), Fault> {
+    /// Asks the bank; says also whether the drawee has paid where that is not final. `untried`: no call before this
+    /// one can have arrived.
+    async fn drive_cheque(&self, mut row: DepositRow, untried: bool) -> Result<(DepositRow, bool), Fault> {
         if row.outcome.is_some() {
             return Ok((row, false));
         }
         let request = ChequeDeposit { cheque: row.file.clone() };
         let network = &*self.seams.network;
-        let asked: Result<ChequeDepositResponse, Fault> =
-            call(network, &self.bank(), Caller::Certified, "/v1/account/cheque/deposit", &request)
-                .await
-                .map_err(Fault::from);
+        let asked: Result<ChequeDepositResponse, CallError> =
+            call(network, &self.bank(), Caller::Certified, "/v1/account/cheque/deposit", &request).await;
         let outcome = match asked {
             Ok(ChequeDepositResponse::Pending { paid, .. }) => return Ok((row, paid)),
             Ok(ChequeDepositResponse::Final(outcome)) => outcome,
-            Err(fault) if fault.is_definitive() => ChequeOutcome::Refused(fault),
-            Err(fault) => return Err(fault),
+            Err(error) => ChequeOutcome::Refused(refusal(error, untried)?),
         };
         self.check_outcome(&row, &outcome).await?;
         row.outcome = Some(outcome);
@@ -289,21 +313,28 @@ impl Merchant {
         Ok((row, false))
     }
 
-    /// What came back is what was sent, with more blocks; a paid one holds with its receipt.
+    /// What came back is what was sent, with more blocks; a paid one has its receipt, which holds. What was before it
+    /// was good when it was sent: a certificate revoked or a list ended since then does not undo a payment.
     async fn check_outcome(&self, row: &DepositRow, outcome: &ChequeOutcome) -> Result<(), Fault> {
+        use feiqian_cheque::progress::Phase;
         let (ChequeOutcome::Paid(file) | ChequeOutcome::Returned(_, file)) = outcome else { return Ok(()) };
-        let theirs = bundle_of(file)?;
+        // Never definitive: what the bank has answered must not be taken for a refusal.
         let lying = |what: &str| Fault::new(Code::Unavailable, format!("the bank answered with {what}"));
-        if !theirs.blocks.starts_with(&bundle_of(&row.file)?.blocks) {
+        let theirs = Bundle::from_bytes(file).map_err(|error| lying(&error.to_string()))?;
+        let ours = bundle_of(&row.file)?;
+        if !theirs.blocks.starts_with(&ours.blocks) {
             return Err(lying("another cheque"));
         }
-        if matches!(outcome, ChequeOutcome::Paid(_)) {
-            use feiqian_cheque::progress::Phase;
-            // Never definitive: what the bank has answered must not be taken for a refusal.
-            let verified = self.verified(theirs).await.map_err(|fault| lying(&fault.message))?;
-            if !matches!(verified.phase(), Phase::Paid | Phase::Settled) {
-                return Err(lying("a cheque without its receipt"));
-            }
+        if matches!(outcome, ChequeOutcome::Returned(..)) {
+            return Ok(());
+        }
+        let examined = self.examined(theirs).await.map_err(|fault| lying(&fault.message))?;
+        let added = examined.signatures().get(ours.blocks.len()..).unwrap_or_default();
+        if let Some(broken) = added.iter().find_map(|block| block.fault.clone()) {
+            return Err(lying(&ChequeError::from(broken).to_string()));
+        }
+        if added.is_empty() || !matches!(examined.phase(), Phase::Paid | Phase::Settled) {
+            return Err(lying("a cheque without its receipt"));
         }
         Ok(())
     }
@@ -314,7 +345,7 @@ impl Merchant {
             |tx: &mut dyn Tx| DepositRow::select(tx, "WHERE state = 0 ORDER BY accepted LIMIT 256", &[]);
         let mut settled = true;
         for row in self.seams.store.read(read).await? {
-            match self.drive_cheque(row).await {
+            match self.drive_cheque(row, false).await {
                 Ok((row, _)) => settled &= row.outcome.is_some(),
                 Err(fault) => {
                     tracing::info!(%fault, "a cheque is asked for again later");

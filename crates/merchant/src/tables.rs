@@ -3,7 +3,8 @@
 use feiqian_ledger::store::{Column, Table};
 
 /// All tables of a merchant.
-pub const TABLES: &[&Table] = &[&SALE, &CLAIM, &PAYMENT, &REFUND, &CHEQUE, &MEMBER_ENTRY, &MEMBER_DIRECTORY];
+pub const TABLES: &[&Table] =
+    &[&SALE, &CLAIM, &PAYMENT, &REFUND, &CHEQUE, &MEMBER_ENTRY, &MEMBER_DIRECTORY, &MEMBER_LIST];
 
 /// What was asked for. `body`: the signed request.
 pub static SALE: Table = Table {
@@ -121,5 +122,14 @@ pub static MEMBER_DIRECTORY: Table = Table {
     columns: &[Column::integer("id"), Column::blob("directory")],
     key: 1,
     constraints: &["CHECK (id = 0)"],
+    indexes: &[],
+};
+
+/// The newest revocation list seen of each authority, by the authority's key: an older one never takes its place.
+pub static MEMBER_LIST: Table = Table {
+    name: "merchant_member_list",
+    columns: &[Column::blob("authority"), Column::blob("list")],
+    key: 1,
+    constraints: &["CHECK (length(authority) = 32)"],
     indexes: &[],
 };

@@ -314,9 +314,14 @@ impl Members {
         self.view.load_full()
     }
 
-    /// Replaces the view: for the center itself, whose own store is the source.
+    /// Replaces the view. A revocation list that somebody else put into the present one meanwhile stays, where it is
+    /// newer: no view goes back to an older list.
     pub fn replace(&self, view: MemberView) {
-        self.view.store(Arc::new(view));
+        let view = Arc::new(view);
+        self.view.rcu(|present| {
+            let is_same = present.lists.pairs() == view.lists.pairs();
+            if is_same { Arc::clone(&view) } else { Arc::new(view.with_stored_lists(present.lists.all())) }
+        });
     }
 
     /// Puts revocation lists that were kept from an earlier life into force, also those that have ended meanwhile.

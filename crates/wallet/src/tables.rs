@@ -3,6 +3,7 @@
 //! | table | a row is |
 //! |---|---|
 //! | `setting` | generation, directory of banks |
+//! | `revocation_list` | the newest revocation list seen of an authority |
 //! | `pin` | an entry of the center's log of keysets |
 //! | `counter` | the next number for request ids or payee keys |
 //! | `seen` | a session id or a commitment that a bank has shown |
@@ -20,12 +21,21 @@
 
 use feiqian_ledger::store::{Column, Table};
 
-/// Named values: `generation`, `directory`, `revocation`.
+/// Named values: `generation`, `directory`.
 pub static SETTING: Table = Table {
     name: "setting",
     columns: &[Column::text("name"), Column::blob("body")],
     key: 1,
     constraints: &[],
+    indexes: &[],
+};
+
+/// The newest revocation list seen of each authority, by the authority's key: an older one never takes its place.
+pub static REVOCATION_LIST: Table = Table {
+    name: "revocation_list",
+    columns: &[Column::blob("authority"), Column::blob("list")],
+    key: 1,
+    constraints: &["CHECK (length(authority) = 32)"],
     indexes: &[],
 };
 
@@ -307,6 +317,7 @@ pub static CHEQUE_RECEIVED: Table = Table {
 /// All of them.
 pub static TABLES: &[&Table] = &[
     &SETTING,
+    &REVOCATION_LIST,
     &PIN,
     &COUNTER,
     &SEEN,

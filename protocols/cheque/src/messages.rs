@@ -18,6 +18,9 @@ use crate::{Notice, ReturnCode, State, StopReason};
 /// The longest cheque file in a message, bytes.
 pub const MAX_DOCUMENT: usize = 512 * 1024;
 
+/// What a presented file leaves of [`MAX_DOCUMENT`], bytes: two full blocks of the banks, in base64.
+pub const DOCUMENT_ROOM: usize = 36 * 1024;
+
 /// The most cheques in one batch of the verification service.
 pub const MAX_BATCH: usize = 64;
 
@@ -195,6 +198,13 @@ impl ChequeItem {
         let before = bundle.blocks.len().checked_sub(2).and_then(|index| bundle.blocks.get(index));
         let before = before.ok_or(crate::Rejection::Content("it has no deposit block"))?;
         Ok(Self::presented(&before.digest()))
+    }
+
+    /// Whether the banks can add what follows a deposit: a receipt and its settlement, or a return. A file without
+    /// that room is not presented.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.cheque.len().saturating_add(DOCUMENT_ROOM) <= MAX_DOCUMENT
     }
 
     /// `D("cheque/file"; file)`: tells two files under one presentment id apart.

@@ -17,10 +17,10 @@ use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Bounded, Timestamp};
 
 use super::pay::{Presenting, check_slip};
-use super::write;
 use crate::Bank;
 use crate::accounts::{Holder, open_account};
 use crate::chart::{Event, Post, along, id, reserve_along, resolve};
+use crate::declined::Message;
 use crate::outbox::{PresentmentRow, State};
 use crate::refusal::{Refusal, from_blob, to_blob};
 
@@ -87,6 +87,10 @@ impl Bank {
         let (name, token) = (self.config.name.clone(), holder.token.clone());
         let presentment = Presentment::new(name, token, amount, ItemKind::Cheque, &digest, item);
         check_slip(&presentment, &document)?;
+        if !presentment.item.has_room() {
+            return Err(Fault::new(Code::TooLarge, "the file has no room for what the banks must add")
+                .hint("take out its attachments; ask the drawer for another cheque"));
+        }
         if document.cheque().bank == self.config.name {
             return self.deposit_own_cheque(&holder, presentment, document).await;
         }
@@ -173,16 +177,23 @@ impl Bank {
         let verdict = response.verdicts.first().filter(|verdict| verdict.id == document.id());
         let verdict = verdict
             .ok_or_else(|| Fault::new(Code::Unavailable, "the center gave no verdict on this cheque"))?;
+        let file = presentment.item.file_digest();
         if !verdict.good {
             let code = verdict.code.unwrap_or(ReturnCode::ReferToDrawer);
-            let (now, reason) = (self.now(), verdict.reason.as_str().to_owned());
+            let reason = verdict.reason.as_str().to_owned();
             tracing::info!(cheque = %document.id(), %code, %reason, "the center did not pass a cheque");
-            let bundle = document.give_back(code, &self.cheque_signer(now)?, now)?;
-            return Ok(ChequeDepositResponse::Final(ChequeOutcome::Returned(code, write(&bundle)?)));
+            if code == ReturnCode::Technical {
+                // No word about the cheque.
+                return Err(Fault::new(Code::Unavailable, reason).hint("deposit the same again"));
+            }
+            let answer = self.returned(&document, code)?;
+            let message = Message { presentment: presentment.id, content: file };
+            return self.decline_cheque(message, answer).await.map(ChequeDepositResponse::Final);
         }
         let presenting = Presenting {
             id: presentment.id,
-            file: presentment.item.file_digest(),
+            file,
+            roomy: presentment.item.has_room(),
             bank: self.name().to_owned(),
             account: holder.token.to_string(),
             document,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use feiqian_cheque::messages::ChequeOutcome;
+use feiqian_cheque::messages::{ChequeOutcome, Document};
 use feiqian_cheque::{Event, Outcome, ReturnCode, verify};
 use feiqian_clearing::finality::{Finality, SettledRequest};
 use feiqian_clearing::presentment::ItemKind;
@@ -25,15 +25,18 @@ use crate::tables::PRESENTMENT;
 impl Bank {
     /// `POST /v1/settled`: the caller is the center. The same message again changes nothing.
     ///
-    /// An item whose payment this bank has not heard of yet is not skipped: what can be booked is, and the center is
+    /// An item whose payment this bank has not heard of yet is not skipped: what comes in is booked, and the center is
     /// asked to come back.
     pub(crate) async fn settled(self: Arc<Self>, _peer: Peer, request: SettledRequest) -> Result<(), Fault> {
         let (bank, now) = (Arc::clone(&self), self.now());
         let work = move |tx: &mut dyn Tx| {
             let mut missing = 0_usize;
+            // What comes in first: netted, it may pay for what goes out, and the mirror must never fall below zero.
             for item in request.items.iter() {
-                bank.settle_drawn(tx, item, now)?;
                 missing = missing.saturating_add(usize::from(!bank.settle_collected(tx, item, now)?));
+            }
+            if missing == 0 {
+                request.items.iter().try_for_each(|item| bank.settle_drawn(tx, item, now))?;
             }
             Ok::<_, Refusal>(missing)
         };
@@ -86,40 +89,38 @@ impl Bank {
             _ => return Err(contradiction(item)),
         };
         let _ = book::transfer(tx, &transfers, now.seconds())?;
-        let outcome = self.final_outcome(&row.cheque_outcome()?, item.settled, now)?;
+        let outcome = self.final_outcome(row.cheque_outcome()?, item.settled, now);
         row.outcome = Some(to_blob(&outcome)?);
         row.state = if item.settled { State::Done } else { State::Refused };
         tx.update(&PRESENTMENT, &row.values()?)?;
         Ok(true)
     }
 
-    /// The payee's file gets the last block: settled, or returned for want of settlement.
-    fn final_outcome(
-        &self,
-        outcome: &ChequeOutcome,
-        settled: bool,
-        now: Timestamp,
-    ) -> Result<ChequeOutcome, Fault> {
-        let ChequeOutcome::Paid(file) = outcome else {
-            return Err(Fault::new(Code::Internal, "an unpaid cheque was settled"));
-        };
-        let bundle = read(file)?;
-        let signer = self.cheque_signer(now)?;
-        match self.judge(|trust| verify(bundle, trust)) {
-            Ok(paid) if settled => {
-                Ok(ChequeOutcome::Paid(write(&paid.receipt(Outcome::Settled, &signer, now)?)?))
-            }
-            Ok(paid) => {
-                let code = ReturnCode::SettlementFailed;
-                Ok(ChequeOutcome::Returned(code, write(&paid.give_back(code, &signer, now)?)?))
-            }
-            // Somebody's certificate was revoked since: the money moves all the same.
-            Err(error) if !super::is_unjudged(&error) && settled => Ok(ChequeOutcome::Paid(file.clone())),
-            Err(error) if !super::is_unjudged(&error) => {
-                Ok(ChequeOutcome::Returned(ReturnCode::SettlementFailed, file.clone()))
-            }
-            Err(error) => Err(fault(error)),
+    /// The payee's file gets the last block: settled, or returned for want of settlement. Where none can be written
+    /// (the file is full, a list or a certificate has ended) it stays as it is: the money moves all the same, and one
+    /// file holds up no other.
+    fn final_outcome(&self, outcome: ChequeOutcome, settled: bool, now: Timestamp) -> ChequeOutcome {
+        let ChequeOutcome::Paid(file) = outcome else { return outcome };
+        let last = self.last_block(&file, settled, now).unwrap_or_else(|fault| {
+            tracing::info!(%fault, "a settled cheque keeps its file as it was");
+            file
+        });
+        if settled {
+            ChequeOutcome::Paid(last)
+        } else {
+            ChequeOutcome::Returned(ReturnCode::SettlementFailed, last)
         }
+    }
+
+    fn last_block(&self, file: &Document, settled: bool, now: Timestamp) -> Result<Document, Fault> {
+        let signer = self.cheque_signer(now)?;
+        let paid = self.judge(|trust| verify(read(file)?, trust).map_err(fault))?;
+        let bundle = if settled {
+            paid.receipt(Outcome::Settled, &signer, now)?
+        } else {
+            paid.give_back(ReturnCode::SettlementFailed, &signer, now)?
+        };
+        write(&bundle)
     }
 }
 

@@ -197,6 +197,10 @@ impl Bank {
         let work = move |tx: &mut dyn Tx| {
             open_account(tx, account)?;
             let mut row = ChequeRow::need(tx, account, number)?;
+            if row.id == Some(document.id()) {
+                // The same request, at the same time.
+                return Ok(document_of(&row)?);
+            }
             let amount = document.cheque().amount.minor;
             let mut signed = facts(now);
             signed.mandate_met = mandate(tx, account)? == found.mandate;

@@ -71,13 +71,23 @@ impl Bank {
 
     /// Reads and judges a file; when a revocation list is missing, once more with the center's news.
     pub(crate) async fn verified(self: &Arc<Self>, file: &Document) -> Result<VerifiedCheque, Fault> {
+        Ok(self.judged(file).await??)
+    }
+
+    /// The same, with a verdict that will not pass apart from what keeps the bank from giving one.
+    pub(crate) async fn judged(
+        self: &Arc<Self>,
+        file: &Document,
+    ) -> Result<Result<VerifiedCheque, ChequeError>, Fault> {
         let judged = |bundle| self.judge(|trust| verify(bundle, trust));
-        match judged(read(file)?) {
-            Err(error) if is_unjudged(&error) => {
-                self.sync().await?;
-                judged(read(file)?).map_err(fault)
-            }
-            other => other.map_err(fault),
+        let mut verdict = judged(read(file)?);
+        if verdict.as_ref().is_err_and(is_unjudged) {
+            self.ask_news().await?;
+            verdict = judged(read(file)?);
+        }
+        match verdict {
+            Err(error) if is_unjudged(&error) => Err(fault(error)),
+            verdict => Ok(verdict),
         }
     }
 

@@ -6,7 +6,7 @@ use feiqian_cheque::messages::{ChequeItem, ChequeOutcome};
 use feiqian_cheque::progress::Phase;
 use feiqian_cheque::register::{Facts, Repeat};
 use feiqian_cheque::table::Answer;
-use feiqian_cheque::{Day, Event, Outcome, Rejection, ReturnCode, VerifiedCheque, verify};
+use feiqian_cheque::{ChequeError, Day, Event, Outcome, Rejection, ReturnCode, VerifiedCheque, verify};
 use feiqian_clearing::presentment::{ItemKind, Presented, Presentment};
 use feiqian_crypto::{Digest, Id16};
 use feiqian_ledger::book;
@@ -21,8 +21,9 @@ use super::register::{ChequeRow, facts};
 use super::tables::CHEQUE_PRESENTMENT;
 use super::{fault, write};
 use crate::Bank;
-use crate::accounts::AccountRow;
+use crate::accounts::{AccountRow, open_account};
 use crate::chart::{Post, id};
+use crate::declined::Message;
 use crate::refusal::{Refusal, from_blob, to_blob};
 use crate::tables::ACCOUNT;
 
@@ -96,8 +97,29 @@ pub(crate) struct Presenting {
     pub(crate) bank: String,
     pub(crate) account: String,
     pub(crate) document: VerifiedCheque,
+    /// Whether the file has room for a receipt.
+    pub(crate) roomy: bool,
     /// The payee's account here; `None` when another bank presents.
     pub(crate) payee: Option<Id16>,
+}
+
+impl Presenting {
+    fn message(&self) -> Message {
+        Message { presentment: self.id, content: self.file }
+    }
+}
+
+fn message(presentment: &Presentment<ChequeItem>) -> Message {
+    Message { presentment: presentment.id, content: presentment.item.file_digest() }
+}
+
+/// What this message was answered before; the same id with another file is refused once the id was acted on.
+fn known(tx: &mut dyn Tx, message: Message) -> Result<Option<ChequeOutcome>, Refusal> {
+    match AnsweredRow::find(tx, &message.presentment)? {
+        None => Ok(message.declined(tx)?),
+        Some(row) if row.file == message.content => Ok(Some(row.outcome)),
+        Some(_) => Err(Fault::new(Code::Conflict, "the same presentment with another file").into()),
+    }
 }
 
 enum Verdict {
@@ -115,7 +137,9 @@ impl Bank {
         let id = presentment.id;
         let outcome = match self.pay_presented(&presentment).await {
             Ok(outcome) => outcome,
-            Err(fault) if fault.is_definitive() => ChequeOutcome::Refused(fault),
+            Err(fault) if fault.is_definitive() => {
+                self.decline_cheque(message(&presentment), ChequeOutcome::Refused(fault)).await?
+            }
             Err(fault) => return Err(fault),
         };
         Ok(Presented { id, outcome })
@@ -135,32 +159,65 @@ impl Bank {
         if presentment.collecting_bank == self.config.name {
             return Err(Fault::new(Code::WrongRoute, "the bank's own cheques are not presented to it"));
         }
-        let document = self.verified(&presentment.item.cheque).await?;
+        let document = match self.judged(&presentment.item.cheque).await? {
+            Ok(document) => document,
+            Err(error @ ChequeError::Rejected(_)) => {
+                // A block under a file that does not hold would not hold either.
+                let answer = ChequeOutcome::Returned(error.return_code(), presentment.item.cheque.clone());
+                return self.decline_cheque(message(presentment), answer).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
         check_slip(presentment, &document)?;
         let bank = presentment.collecting_bank.to_string();
         let account = presentment.account.to_string();
-        let presenting = Presenting { id: presentment.id, file, bank, account, document, payee: None };
+        let roomy = presentment.item.has_room();
+        let presenting = Presenting { id: presentment.id, file, bank, account, document, roomy, payee: None };
         if presenting.document.cheque().bank != self.config.name {
-            return self.returned(&presenting.document, ReturnCode::WrongBank);
+            let answer = self.returned(&presenting.document, ReturnCode::WrongBank)?;
+            return self.decline_cheque(presenting.message(), answer).await;
         }
         self.take_cheque("bank.pay.cheque", presenting).await
     }
 
     /// What was answered before; the same id with another file is refused.
     pub(crate) async fn answered(&self, id: Digest, file: Digest) -> Result<Option<ChequeOutcome>, Fault> {
-        let work = move |tx: &mut dyn Tx| Ok::<_, Refusal>(AnsweredRow::find(tx, &id)?);
-        match self.seams.store.read(work).await? {
-            None => Ok(None),
-            Some(row) if row.file == file => Ok(Some(row.outcome)),
-            Some(_) => Err(Fault::new(Code::Conflict, "the same presentment with another file")),
-        }
+        let message = Message { presentment: id, content: file };
+        let work = move |tx: &mut dyn Tx| known(tx, message);
+        Ok(self.seams.store.read(work).await?)
     }
 
-    fn returned(&self, document: &VerifiedCheque, code: ReturnCode) -> Result<ChequeOutcome, Fault> {
+    /// Writes a negative answer down, and gives what counts: the first answer to this message.
+    pub(crate) async fn decline_cheque(
+        &self,
+        message: Message,
+        answer: ChequeOutcome,
+    ) -> Result<ChequeOutcome, Fault> {
+        let now = self.now();
+        let work = move |tx: &mut dyn Tx| {
+            let row = AnsweredRow::find(tx, &message.presentment)?;
+            if let Some(row) = row.filter(|row| row.file == message.content) {
+                return Ok(row.outcome);
+            }
+            message.decline(tx, &answer, now)?;
+            Ok::<_, Refusal>(message.declined(tx)?.unwrap_or_else(|| answer.clone()))
+        };
+        Ok(self.seams.store.commit("bank.cheque.decline", work).await?)
+    }
+
+    /// With a `return` block, where one fits.
+    pub(crate) fn returned(
+        &self,
+        document: &VerifiedCheque,
+        code: ReturnCode,
+    ) -> Result<ChequeOutcome, Fault> {
         let now = self.now();
         let signer = self.cheque_signer(now)?;
-        let bundle = document.clone().give_back(code, &signer, now)?;
-        Ok(ChequeOutcome::Returned(code, write(&bundle)?))
+        let file = match document.clone().give_back(code, &signer, now) {
+            Ok(bundle) => write(&bundle).or_else(|_| write(document.bundle()))?,
+            Err(_) => write(document.bundle())?,
+        };
+        Ok(ChequeOutcome::Returned(code, file))
     }
 
     fn paid(&self, document: &VerifiedCheque, settled: bool) -> Result<ChequeOutcome, Fault> {
@@ -182,12 +239,8 @@ impl Bank {
     ) -> Result<ChequeOutcome, Fault> {
         let bank = Arc::clone(self);
         let work = move |tx: &mut dyn Tx| {
-            if let Some(known) = AnsweredRow::find(tx, &presenting.id)? {
-                return if known.file == presenting.file {
-                    Ok(known.outcome)
-                } else {
-                    Err(Fault::new(Code::Conflict, "the same presentment with another file").into())
-                };
+            if let Some(known) = known(tx, presenting.message())? {
+                return Ok(known);
             }
             bank.decide(tx, &presenting)
         };
@@ -196,11 +249,20 @@ impl Bank {
 
     fn decide(&self, tx: &mut dyn Tx, presenting: &Presenting) -> Result<ChequeOutcome, Refusal> {
         let document = &presenting.document;
-        let Some(mut row) = ChequeRow::by_id(tx, &document.id())? else {
-            // Countersigned by this bank's key and not in its register.
-            return Ok(self.returned(document, ReturnCode::Altered)?);
-        };
         let now = self.now();
+        if let Some(payee) = presenting.payee {
+            open_account(tx, payee)?;
+        }
+        let mut row = match ChequeRow::by_id(tx, &document.id())? {
+            Some(row) if presenting.roomy => row,
+            row => {
+                // Countersigned by this bank's key and not in its register; or so large that no receipt could follow.
+                let code = if row.is_some() { ReturnCode::ReferToDrawer } else { ReturnCode::Altered };
+                let answer = self.returned(document, code)?;
+                presenting.message().decline(tx, &answer, now)?;
+                return Ok(answer);
+            }
+        };
         let verdict = match row.apply(Event::Present, &present_facts(&row, document, now)) {
             Err(refusal) => match refusal.return_code() {
                 // Refused with a code: the register stays as it is, the holder gets the file back.
@@ -245,7 +307,7 @@ impl Bank {
     ) -> Result<Verdict, Refusal> {
         let reserved = row.entry.reserved;
         let mut facts = facts(now);
-        let code = match self.obstacle(tx, row, &presenting.document, &mut facts)? {
+        let code = match self.obstacle(tx, row, presenting, &mut facts)? {
             Some(code) => code,
             None => match row.apply(Event::Pay, &facts) {
                 Ok(effect) => {
@@ -273,9 +335,10 @@ impl Bank {
         &self,
         tx: &mut dyn Tx,
         row: &ChequeRow,
-        document: &VerifiedCheque,
+        presenting: &Presenting,
         facts: &mut Facts,
     ) -> Result<Option<ReturnCode>, Refusal> {
+        let document = &presenting.document;
         let cheque = document.cheque();
         let amount = cheque.amount.minor;
         facts.register_matches = row.account.to_string() == cheque.account.as_str()
@@ -292,6 +355,10 @@ impl Bank {
         let account = tx.find(&ACCOUNT, &[row.account.into()])?.ok_or(StoreError::Missing("account"))?;
         if AccountRow::from_row(&account)?.closed.is_some() {
             return Ok(Some(ReturnCode::AccountClosed));
+        }
+        if presenting.payee == Some(row.account) {
+            // It came back to its drawer: there is nothing to move.
+            return Ok(Some(ReturnCode::ReferToDrawer));
         }
         let clearing = state.available_to_debit().checked_add(state.credits_pending)?;
         let uncollected = !facts.funds_available && clearing >= amount;

@@ -167,7 +167,7 @@ impl ChequeRow {
         self.id.zip(self.amount).ok_or(StoreError::Missing("the cheque's amount"))
     }
 
-    fn reserve(&self) -> Result<book::Transfer, StoreError> {
+    pub(crate) fn reserve(&self) -> Result<book::Transfer, StoreError> {
         let (cheque, amount) = self.money()?;
         let event = chart::Event::ChequeReserve;
         let reserve = transfer_id(event, self.reserves, &cheque);

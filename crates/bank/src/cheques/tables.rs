@@ -92,6 +92,21 @@ pub(crate) static CHEQUE_PRESENTMENT: Table = Table {
     indexes: &["(cheque)"],
 };
 
+/// What was answered to presentments of cheques and transfers that left no row elsewhere: refused, or returned without
+/// a trace in the register. `content` tells two bodies under one id apart.
+pub(crate) static DECLINED: Table = Table {
+    name: "declined",
+    columns: &[
+        Column::blob("presentment"),
+        Column::blob("content"),
+        Column::blob("body"),
+        Column::integer("at"),
+    ],
+    key: 2,
+    constraints: &[],
+    indexes: &[],
+};
+
 /// Cheques that others sent to accounts of this bank.
 pub(crate) static CHEQUE_BOX: Table = Table {
     name: "cheque_box",

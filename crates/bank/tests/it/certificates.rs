@@ -13,16 +13,16 @@ use serde_json::json;
 use crate::cheque_world::{Banks, payee, today};
 use crate::world::{Holder, Node, code};
 
-async fn crl(node: &Node) -> RevocationList {
+pub(crate) async fn crl(node: &Node) -> RevocationList {
     let der: Blob<{ feiqian_pki::MAX_REVOCATION_LIST_BYTES }> = node.ask(None, "/v1/crl", &()).await.unwrap();
     RevocationList::from_der(&der).unwrap()
 }
 
-async fn list(node: &Node, holder: &Holder) -> CertificateList {
+pub(crate) async fn list(node: &Node, holder: &Holder) -> CertificateList {
     node.ask(Some(&holder.peer), "/v1/account/certificate/list", &()).await.unwrap()
 }
 
-async fn renew(banks: &Banks, seed: u8) -> Result<Holder, Fault> {
+pub(crate) async fn renew(banks: &Banks, seed: u8) -> Result<Holder, Fault> {
     let subject = Subject::customer(&banks.alice.token, "north").unwrap();
     let (transport, signing) = (KeyPair::from_seed(&[seed; 32]), KeyPair::from_seed(&[seed + 1; 32]));
     let csr = |key: &KeyPair| Blob::new(CertificateRequest::create(key, &subject).unwrap()).unwrap();
@@ -107,7 +107,7 @@ async fn a_closed_account_pays_no_cheque() {
     banks.at(120).await;
     banks.north.command(close).await.unwrap();
     let entries: Vec<_> = crl(&banks.north).await.entries().map(|entry| entry.reason).collect();
-    assert_eq!(entries, [RevocationReason::CessationOfOperation; 2]);
+    assert_eq!(entries, [RevocationReason::CessationOfOperation], "the signing certificate");
     banks.at(121).await;
     assert_eq!(banks.bounced(&cheque).await.0, ReturnCode::AccountClosed);
     banks.sound().await;

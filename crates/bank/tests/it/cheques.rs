@@ -279,14 +279,19 @@ async fn a_cheque_inside_one_bank_is_final_at_once() {
     let request = banks.drawn(1, order, false).await;
     let cheque = banks.issue(&request).await.unwrap();
     let slip = banks.slip(&cheque, "north", &dora);
+    let path = "/v1/account/cheque/deposit";
+    let ask = async |slip| banks.north.ask::<_, ChequeDepositResponse>(Some(&dora.peer), path, slip).await;
+    *banks.north.line.verdict.lock().unwrap() = Some(ReturnCode::Technical);
+    assert_eq!(code(ask(&slip).await), Code::Unavailable, "no word about the cheque is no return");
     *banks.north.line.verdict.lock().unwrap() = Some(ReturnCode::ReferToDrawer);
-    let answer: ChequeDepositResponse =
-        banks.north.ask(Some(&dora.peer), "/v1/account/cheque/deposit", &slip).await.unwrap();
-    assert!(
-        matches!(answer, ChequeDepositResponse::Final(ChequeOutcome::Returned(ReturnCode::ReferToDrawer, _))),
-        "the center is asked"
-    );
+    let answer = ask(&slip).await.unwrap();
+    let ChequeDepositResponse::Final(ChequeOutcome::Returned(ReturnCode::ReferToDrawer, back)) = &answer
+    else {
+        panic!("the center is asked: {answer:?}")
+    };
     *banks.north.line.verdict.lock().unwrap() = None;
+    assert_eq!(ask(&slip).await.unwrap(), answer, "a return is final");
+    let slip = banks.slip(back, "north", &dora);
     for _ in 0..2 {
         let answer: ChequeDepositResponse =
             banks.north.ask(Some(&dora.peer), "/v1/account/cheque/deposit", &slip).await.unwrap();

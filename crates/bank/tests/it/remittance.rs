@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::cheque_world::Banks;
 use crate::world::{Holder, code, digest, minor};
 
-fn order(banks: &Banks, n: u64, to_bank: &str, to: &str, amount: u64) -> TransferOrder {
+pub(crate) fn order(banks: &Banks, n: u64, to_bank: &str, to: &str, amount: u64) -> TransferOrder {
     let terms = TransferTerms {
         id: digest(n),
         bank: Name::new("north").unwrap(),
@@ -26,7 +26,7 @@ fn order(banks: &Banks, n: u64, to_bank: &str, to: &str, amount: u64) -> Transfe
     terms.sign(&banks.alice.signing).unwrap()
 }
 
-async fn send(banks: &Banks, order: &TransferOrder) -> Result<TransferOutcome, Fault> {
+pub(crate) async fn send(banks: &Banks, order: &TransferOrder) -> Result<TransferOutcome, Fault> {
     banks.north.ask(Some(&banks.alice.peer), "/v1/account/transfer", order).await
 }
 
@@ -117,6 +117,10 @@ async fn the_receiving_bank_believes_nobody() {
     // Not signed by the bank of north.
     let key = &banks.alice.signing;
     let forged = TransferItem::sign(rent.clone(), chain, U64(1), banks.now(), key).unwrap();
+    let (path, item) = ("/v1/pay/transfer", present(forged.clone()));
+    let cut = banks.south.ask::<_, Presented<TransferOutcome>>(Some(&banks.world.center), path, &item);
+    assert_eq!(code(cut.await), Code::Unavailable, "the key may be newer than what is known here");
+    banks.world.news(&banks.south);
     assert_eq!(ask(&present(forged.clone())).await, returned(TransferReturn::SignatureInvalid));
     let mut other = forged.clone();
     other.payer = banks.bob.chain.0.clone();

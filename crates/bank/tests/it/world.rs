@@ -82,16 +82,37 @@ impl Network for Direct {
     }
 }
 
+const NEWS: [&str; 3] = ["/v1/directory", "/v1/keysets", "/v1/crl"];
+
 /// The line to the center: cut, unless the test relays what a bank presents to the issuing bank.
 #[derive(Default)]
 pub(crate) struct Line {
     relay: Mutex<Option<(axum::Router, Arc<Verified>)>>,
+    /// Where news are asked for; nowhere unless set.
+    news: Mutex<Option<axum::Router>>,
     /// Forget the next answers, as a broken connection does.
     pub(crate) lose: Mutex<u32>,
     /// Never answer what presents this amount.
     pub(crate) hang: Mutex<Option<u64>>,
     /// What the center's verification service says of every cheque; good unless set.
     pub(crate) verdict: Mutex<Option<ReturnCode>>,
+}
+
+/// What the center shows, as far as a bank asks for news.
+struct News(Directory);
+
+impl News {
+    async fn directory(self: Arc<Self>, _: feiqian_node::Peer, (): ()) -> Result<Directory, Fault> {
+        Ok(self.0.clone())
+    }
+
+    async fn keysets(
+        self: Arc<Self>,
+        _: feiqian_node::Peer,
+        _: feiqian_online_cash::keyset::PinsRequest,
+    ) -> Result<feiqian_online_cash::keyset::PinsResponse, Fault> {
+        Ok(feiqian_online_cash::keyset::PinsResponse { entries: Bounded::default() })
+    }
 }
 
 struct Verifier(Option<ReturnCode>);
@@ -121,6 +142,10 @@ impl Network for Line {
             let route = NodeRoute::new("/v1/cheque/verify").access(Access::Anonymous).limit(Limit::Large);
             let router = Routes::new(verifier).add(route, Verifier::answer).into_router();
             return deliver(&router, to, None, message).await;
+        }
+        let news = self.news.lock().unwrap().clone();
+        if let Some(news) = news.filter(|_| NEWS.contains(&message.path.as_str())) {
+            return deliver(&news, to, None, message).await;
         }
         let cut = || NetworkError::Unreachable { url: to.url.clone(), reason: "the line is cut".to_owned() };
         let (router, peer) = self.relay.lock().unwrap().clone().ok_or_else(cut)?;
@@ -372,6 +397,18 @@ impl World {
             let funding = Funding { id: Id16([node.seed; 16]), amount, at: Timestamp::new(NOW) };
             node.bank.book_fundings(vec![funding]).await.unwrap();
         }
+    }
+
+    /// The center answers `node` when it asks for news: it shows no list and the directory that the node has.
+    pub(crate) fn news(&self, node: &Node) {
+        let view = node.bank.members().snapshot();
+        let banks = view.members().values().map(|member| member.entry.clone()).collect();
+        let news = Arc::new(News(Directory { banks: Bounded::new(banks).unwrap() }));
+        let router = Routes::new(news)
+            .add(NodeRoute::new("/v1/directory").access(Access::Anonymous), News::directory)
+            .add(NodeRoute::new("/v1/keysets").access(Access::Anonymous), News::keysets)
+            .into_router();
+        *node.line.news.lock().unwrap() = Some(router);
     }
 
     /// What `from` presents reaches a center of the test's own.

@@ -51,14 +51,53 @@ impl Audit {
     }
 
     pub(super) fn cycles(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
+        let mut last = 0_u64;
         every_row(tx, &CYCLE, |tx, row| {
-            let place = place(&CYCLE, row.unsigned(0)?);
+            let number = row.unsigned(0)?;
+            let place = place(&CYCLE, number);
+            if number != last.saturating_add(1) {
+                self.add(8, &place, format!("number {} is missing", last.saturating_add(1)));
+            }
+            last = number;
             let checked = Cycle::from_row(row).and_then(|cycle| self.cycle(tx, &place, &cycle));
             checked.or_else(|Failure(fault)| {
                 self.add(7, &place, fault.to_string());
                 Ok(())
             })
         })
+    }
+
+    /// Every word to a bank is about an obligation of its own, with the cycle that it ended in.
+    pub(super) fn notices(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
+        let sql = format!("SELECT bank, presentment, cycle FROM {} ORDER BY bank, presentment", NOTICE.name);
+        for row in &tx.select(&sql, &[])? {
+            let (bank, presentment, told) = (row.text(0)?, row.digest(1)?, row.unsigned(2)?);
+            let place = format!("{} {bank} {presentment}", NOTICE.name);
+            let booked = match Booked::find(tx, &presentment) {
+                Ok(Some(booked)) => booked,
+                Ok(None) => {
+                    self.add(8, place, "there is no obligation of it");
+                    continue;
+                }
+                Err(Failure(fault)) => {
+                    self.add(7, place, fault.to_string());
+                    continue;
+                }
+            };
+            if booked.debtor.as_str() != bank && booked.creditor.as_str() != bank {
+                self.add(8, &place, "the bank has no part in it");
+            }
+            let group = match booked.cycle {
+                Some(number) => tx.find(&CYCLE, &[Value::unsigned(number)?])?,
+                None => None,
+            };
+            let is_group = group.map(|row| row.boolean(2)).transpose()?.unwrap_or(true);
+            let expected = if is_group { 0 } else { booked.cycle.unwrap_or(0) };
+            if told != expected {
+                self.add(8, place, format!("it is told as of cycle {told}, it ended in {expected}"));
+            }
+        }
+        Ok(())
     }
 
     fn cycle(&mut self, tx: &mut dyn Tx, place: &str, cycle: &Cycle) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! A small honest bank: it issues coins, keeps a spent register in memory, and pays what the center presents.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use feiqian_center::Center;
@@ -68,6 +69,8 @@ pub(crate) struct TestBank {
     pub(crate) books: Mutex<Books>,
     /// With what every cheque is returned.
     pub(crate) bounce: Mutex<Option<ReturnCode>>,
+    /// It does not take the center's word of what is final.
+    pub(crate) deaf: AtomicBool,
     /// Certificates this bank has revoked, and when its next list begins to hold.
     pub(crate) revoked: Mutex<(Vec<Revoked>, u64)>,
     /// Answered to everything instead of an outcome.
@@ -144,6 +147,7 @@ impl TestBank {
             center_url: world.center.config().url.clone(),
             books: Mutex::default(),
             bounce: Mutex::default(),
+            deaf: AtomicBool::new(false),
             revoked: Mutex::new((Vec::new(), NOW)),
             fault: Mutex::default(),
             lie: Mutex::default(),
@@ -282,6 +286,9 @@ impl TestBank {
             .add(
                 Route::new("/v1/settled").access(CENTER).limit(Limit::Large),
                 |bank: Arc<Self>, _: Peer, request: SettledRequest| async move {
+                    if bank.deaf.load(Ordering::Relaxed) {
+                        return Err(Fault::new(Code::Unavailable, "not now"));
+                    }
                     bank.hear(&request);
                     Ok(())
                 },

@@ -278,5 +278,10 @@ async fn a_transfer_is_booked_once_and_an_altered_one_returned() {
     assert_eq!(send(altered).await, TransferOutcome::Returned(TransferReturn::SignatureInvalid));
     let nowhere = item(TransferTerms { id: Digest([3; 32]), ..terms("nowhere") });
     assert_eq!(send(nowhere).await, TransferOutcome::Returned(TransferReturn::WrongBank));
+    // More than the bank has: it comes back at once, and holds up nobody.
+    let large = item(TransferTerms { id: Digest([4; 32]), amount: amount(97_001), ..terms("south") });
+    assert_eq!(send(large).await, TransferOutcome::Returned(TransferReturn::SettlementFailed));
+    let fits = item(TransferTerms { id: Digest([5; 32]), amount: amount(97_000), ..terms("south") });
+    assert_eq!(send(fits).await, TransferOutcome::Booked);
     town.world.assert_sound().await;
 }

@@ -6,7 +6,8 @@ use feiqian_cheque::ReturnCode;
 use feiqian_cheque::messages::ChequeOutcome;
 use feiqian_node::{Caller, ListsResponse, MemberView, Members, Target, call};
 use feiqian_pki::{
-    MAX_REVOCATION_LIST_BYTES, Purpose, Revocation, RevocationList, RevocationReason, Revoked, validate,
+    MAX_REVOCATION_LIST_BYTES, Purpose, Revocation, RevocationList, RevocationReason, Revoked, Serial,
+    validate,
 };
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Blob, Timestamp};
@@ -14,7 +15,7 @@ use serde_json::json;
 
 use crate::cheque::present;
 use crate::clearing::Town;
-use crate::world::{MortalStore, NOW, NodeWires};
+use crate::world::{MortalStore, NOW, NodeWires, Trouble};
 
 fn anonymous(town: &Town) -> (NodeWires, Target) {
     let wires = NodeWires { wires: Arc::clone(&town.world.wires), own: None };
@@ -104,4 +105,38 @@ async fn members_fetch_the_lists_keep_them_and_fail_closed() {
     let view = members.snapshot();
     assert_eq!(view.signer("north", Timestamp::new(NOW + 1)).unwrap_err().code, Code::CertificateInvalid);
     view.signer("south", Timestamp::new(NOW + 1)).unwrap();
+}
+
+#[tokio::test]
+async fn what_the_drawee_paid_is_booked_although_a_signer_was_revoked_before_its_answer_came() {
+    let town = Town::gross("1000").await;
+    let cheque = town.cheque(25_000, 1);
+    town.world.wires.trouble("/v1/pay/cheque", &[Trouble::AnswerLost]);
+    assert_eq!(present(&town.south, &cheque).await.unwrap_err().code, Code::Unavailable);
+    assert_eq!(town.north.paid_cheques(), 1);
+    revoke(&town.south, &town.bob, NOW + 5);
+    town.world.center.collect_lists().await;
+    assert!(matches!(present(&town.south, &cheque).await.unwrap(), ChequeOutcome::Paid(_)));
+    assert_eq!(town.settlements().await, ["750.00", "1250.00", "1000.00"]);
+    // The next one is not even forwarded.
+    let refused = present(&town.south, &town.cheque(100, 2)).await.unwrap();
+    assert!(matches!(refused, ChequeOutcome::Returned(ReturnCode::CertInvalid, _)), "{refused:?}");
+    town.world.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_list_too_long_for_everybody_is_not_taken() {
+    let town = Town::gross("1000").await;
+    let entry = |number: u16| {
+        let mut serial = [0x41; 16];
+        serial[14..].copy_from_slice(&number.to_be_bytes());
+        let serial = Serial::from_slice(&serial).unwrap();
+        Revoked { serial, at: NOW, reason: RevocationReason::Unspecified }
+    };
+    *town.north.revoked.lock().unwrap() = ((0..4_000).map(entry).collect(), NOW + 5);
+    town.world.center.collect_lists().await;
+    assert!(shown(&town).await.iter().all(|list| list.this_update() < NOW + 5));
+    *town.north.revoked.lock().unwrap() = ((0..500).map(entry).collect(), NOW + 5);
+    town.world.center.collect_lists().await;
+    assert!(shown(&town).await.iter().any(|list| list.this_update() == NOW + 5));
 }

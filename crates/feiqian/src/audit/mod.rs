@@ -5,6 +5,8 @@
 //! nothing moves (or that outlasts ten looks) counts.
 
 mod books;
+mod items;
+mod promises;
 mod world;
 
 use std::path::{Path, PathBuf};
@@ -19,15 +21,16 @@ use serde_json::{Value, json};
 
 use crate::output::{self, at, set};
 use crate::roles::{self, Role};
-use books::{BankBooks, CenterBooks, WalletBooks};
+use books::{BankBooks, CenterBooks, MerchantBooks, WalletBooks};
 use world::{Compared, World};
 
 /// The invariants, as the ledger numbers them.
-const INVARIANTS: [(u8, &str); 7] = [
+const INVARIANTS: [(u8, &str); 8] = [
     (1, "debits equal credits, pending and posted; no account breaks its limit"),
     (2, "each id acts once; a pending transfer resolves once; linked transfers are whole"),
     (3, "circulation is issued less redeemed; no coin is spent above its value; it equals what wallets hold"),
-    (5, "obligations sum to zero; the banks' mirrors are what the center holds"),
+    (4, "a cheque is paid at most once; what was paid is what drawers were debited"),
+    (5, "obligations and net positions sum to zero; the banks' mirrors are what the center holds"),
     (6, "money in the world changes only by declared base money"),
     (7, "every row matches its check; the journal replays to the same balances; its hash chain holds"),
     (8, "what was acknowledged stands"),
@@ -140,6 +143,7 @@ impl Place {
             Books::Center(books) => look.world.centers.push(books),
             Books::Bank(books) => look.world.banks.push(*books),
             Books::Wallet(books) => look.world.wallets.push(books),
+            Books::Merchant(books) => look.world.merchants.push(books),
             Books::None => {}
         }
         Ok(())
@@ -158,7 +162,8 @@ enum Books {
     Center(CenterBooks),
     Bank(Box<BankBooks>),
     Wallet(WalletBooks),
-    /// A merchant's: its bank keeps the books.
+    Merchant(MerchantBooks),
+    /// Too damaged to be compared with others.
     None,
 }
 
@@ -166,7 +171,7 @@ enum Books {
 enum Reading {
     Center,
     Bank(feiqian_bank::Config, feiqian_bank::audit::Audited),
-    Merchant,
+    Merchant(feiqian_merchant::Config),
     Wallet(feiqian_wallet::Config),
 }
 
@@ -180,7 +185,7 @@ impl Reading {
                 let bank = config.name.as_str().to_owned();
                 Self::Bank(config, feiqian_bank::audit::Audited { bank, signer })
             }
-            Role::Merchant => Self::Merchant,
+            Role::Merchant => Self::Merchant(home.read_config()?),
             Role::Wallet => Self::Wallet(home.read_config()?),
         })
     }
@@ -189,7 +194,7 @@ impl Reading {
         match self {
             Self::Center => Role::Center,
             Self::Bank(..) => Role::Bank,
-            Self::Merchant => Role::Merchant,
+            Self::Merchant(_) => Role::Merchant,
             Self::Wallet(_) => Role::Wallet,
         }
     }
@@ -202,7 +207,7 @@ impl Reading {
                 let audit = feiqian_bank::audit::audit(tx, audited, &mut SystemEntropy.rng())?;
                 (audit.findings, Some(audit.book))
             }
-            Self::Merchant => (feiqian_merchant::audit::check(tx)?.findings, None),
+            Self::Merchant(_) => (feiqian_merchant::audit::check(tx)?.findings, None),
             Self::Wallet(_) => {
                 let audit = feiqian_wallet::audit::audit(tx);
                 (audit.map_err(|fault| StoreError::Corrupt(fault.message.to_string()))?.findings, None)
@@ -226,11 +231,8 @@ impl Reading {
             Self::Center => CenterBooks::read(tx).map(Books::Center),
             Self::Bank(config, _) => BankBooks::read(tx, config.name.as_str(), config.currency.code())
                 .map(|books| Books::Bank(Box::new(books))),
-            Self::Merchant => Ok(Books::None),
-            Self::Wallet(config) => {
-                let (bank, account) = feiqian_wallet::audit::owner(config);
-                WalletBooks::read(tx, &bank, &account).map(Books::Wallet)
-            }
+            Self::Merchant(config) => MerchantBooks::read(tx, config).map(Books::Merchant),
+            Self::Wallet(config) => WalletBooks::read(tx, config).map(Books::Wallet),
         };
         let books = books.unwrap_or_else(|error| {
             findings.push(Finding::new(7, "store.db", error.to_string()));

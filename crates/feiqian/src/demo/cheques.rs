@@ -1,4 +1,5 @@
-//! The cheque chapter: written, verified, paid across banks; one bounces, one is stopped, one is presented twice.
+//! The cheque chapter: written, verified, paid across banks; one bounces, one is stopped, one is presented twice;
+//! then a cycle is netted and settled.
 
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use super::story::{LOOK_AGAIN, Story, Told, copy};
 use super::world::{broken, text_of};
 
 /// How long the banks' revocation lists may take to reach the center.
-const LISTS: std::time::Duration = std::time::Duration::from_secs(75);
+pub(super) const LISTS: std::time::Duration = std::time::Duration::from_secs(75);
 
 impl Story {
     /// Tells the chapter. It uses people of its own and leaves what the others hold as it is.
@@ -19,7 +20,8 @@ impl Story {
         self.bounce().await?;
         self.stop().await?;
         self.present_twice().await?;
-        self.audit_again().await
+        self.audit_again().await?;
+        self.tell_of_a_cycle().await
     }
 
     async fn open_for_cheques(&mut self) -> Told {
@@ -41,8 +43,20 @@ impl Story {
 
     /// Writes a cheque of dora's to the shop's or emil's account; answers its number.
     async fn cheque(&mut self, to: &str, amount: &str, out: &str) -> Result<String, Fault> {
+        self.cheque_of("dora", to, amount, out).await
+    }
+
+    /// Writes a cheque; answers its number.
+    pub(super) async fn cheque_of(
+        &mut self,
+        drawer: &str,
+        to: &str,
+        amount: &str,
+        out: &str,
+    ) -> Result<String, Fault> {
+        let home = format!("@{drawer}");
         let arguments =
-            ["wallet", "cheque", "write", "--home", "@dora", "--to", to, "--amount", amount, "--out", out];
+            ["wallet", "cheque", "write", "--home", &home, "--to", to, "--amount", amount, "--out", out];
         let begun = Instant::now();
         loop {
             match self.command(&arguments).await? {
@@ -62,7 +76,7 @@ impl Story {
     }
 
     /// Deposits until the banks have settled; checks outcome and code.
-    async fn deposits(&mut self, arguments: &[&str], outcome: &str, code: (&str, &str)) -> Told {
+    pub(super) async fn deposits(&mut self, arguments: &[&str], outcome: &str, code: (&str, &str)) -> Told {
         let begun = Instant::now();
         loop {
             let told = match self.command(arguments).await? {
@@ -165,7 +179,7 @@ impl Story {
 }
 
 /// A field as JSON writes it.
-fn shown(value: &Value, name: &str) -> String {
+pub(super) fn shown(value: &Value, name: &str) -> String {
     value.get(name).map(Value::to_string).unwrap_or_default()
 }
 

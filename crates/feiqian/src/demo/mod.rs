@@ -1,8 +1,9 @@
 //! `feiqian demo`: the whole story, played by separate processes of this program on this machine.
 
 mod cheques;
+mod net;
 mod story;
-mod world;
+pub(crate) mod world;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -82,6 +82,11 @@ impl Story {
         self.world.url(name).map(str::to_owned)
     }
 
+    /// Starts the node in the home `name`.
+    pub(super) async fn start(&mut self, role: &str, name: &str) -> Told {
+        self.world.start(role, name).await
+    }
+
     /// The folder of a home.
     pub(super) fn folder(&self, name: &str) -> PathBuf {
         self.world.home(name)

@@ -93,10 +93,12 @@ pub(crate) struct ActRow {
     pub(crate) reported: bool,
     pub(crate) number: u64,
     pub(crate) created: u64,
+    /// Written just now: it was certainly not tried before. Not stored.
+    pub(crate) fresh: bool,
 }
 
 impl ActRow {
-    fn of(row: &Row) -> Result<Self> {
+    pub(crate) fn of(row: &Row) -> Result<Self> {
         let answer = if row.is_null(5) { None } else { Some(decode(row.blob(5)?, &ACT)?) };
         Ok(Self {
             id: row.digest(0)?,
@@ -106,10 +108,11 @@ impl ActRow {
             reported: row.boolean(6)?,
             number: row.unsigned(7)?,
             created: row.unsigned(8)?,
+            fresh: false,
         })
     }
 
-    fn values(&self) -> Result<Vec<Value>> {
+    pub(crate) fn values(&self) -> Result<Vec<Value>> {
         let state = match &self.answer {
             None => "open",
             Some(Answer::Refused(_)) => "refused",
@@ -149,6 +152,63 @@ pub(crate) enum Reached {
     Waiting { presentment: Digest, paid: bool },
 }
 
+/// Why a try brought no answer.
+#[derive(Debug)]
+pub(crate) enum Miss {
+    /// Nothing was sent this time.
+    Unsent(Failure),
+    /// The peer said so, or what stands before its handlers.
+    Answered(Fault),
+    /// The own bank's last word on a deposit.
+    Final(Fault),
+    /// It may have been done.
+    Doubt(Failure),
+}
+
+impl From<Failure> for Miss {
+    fn from(failure: Failure) -> Self {
+        Self::Doubt(failure)
+    }
+}
+
+impl Miss {
+    /// The fault, where it settles that nothing was done and nothing will be.
+    ///
+    /// `untried`: no try before this one can have arrived. After one that may have, what the door says today (a
+    /// certificate revoked, an account closed since then, another root) says nothing of what was done before.
+    ///
+    /// # Errors
+    /// What leaves it open.
+    pub(crate) fn refusal(self, untried: bool) -> Result<Fault> {
+        match self {
+            Self::Final(fault) if fault.is_definitive() => Ok(fault),
+            Self::Answered(fault) if fault.is_definitive() && (untried || !is_of_the_door(fault.code)) => {
+                Ok(fault)
+            }
+            Self::Unsent(Failure::Fault(fault)) if untried && fault.is_definitive() => Ok(fault),
+            Self::Answered(fault) if fault.is_definitive() => Err(Failure::from(fault)
+                .hint("an earlier try may have been carried out: it stays open, and is tried again")),
+            Self::Answered(fault) => Err(CallError::Fault(fault).into()),
+            Self::Final(fault) => Err(fault.into()),
+            Self::Unsent(failure) | Self::Doubt(failure) => Err(failure),
+        }
+    }
+}
+
+/// Whether a peer may say this before it looks at what is asked.
+const fn is_of_the_door(code: Code) -> bool {
+    matches!(
+        code,
+        Code::UnsupportedVersion
+            | Code::Unauthenticated
+            | Code::CertificateNotAllowed
+            | Code::Forbidden
+            | Code::AccountClosed
+            | Code::CertificateInvalid
+            | Code::WrongRoot
+    )
+}
+
 impl Wallet {
     /// Writes an act before it is tried, or takes up the last one of that intent whose answer the owner was not given.
     pub(crate) async fn plan_act(&self, intent: Digest, id: Digest, act: Act) -> Result<ActRow> {
@@ -174,54 +234,54 @@ impl Wallet {
         if let Some(answer) = &row.answer {
             return Ok(Reached::Done(answer.clone()));
         }
+        // A second copy in somebody's box does no harm: there the peer's word is enough.
+        let untried = row.fresh || matches!(row.act, Act::Send { .. });
         let answer = match self.try_act(&row.act).await {
             Ok(Reached::Done(answer)) => answer,
             Ok(waiting) => return Ok(waiting),
-            Err(Failure::Fault(fault)) if fault.is_definitive() => Answer::Refused(fault),
-            Err(failure) => return Err(failure),
+            Err(miss) => Answer::Refused(miss.refusal(untried)?),
         };
         self.finish_act(row.clone(), answer).await
     }
 
-    async fn try_act(&self, act: &Act) -> Result<Reached> {
+    async fn try_act(&self, act: &Act) -> Result<Reached, Miss> {
         let done = |answer| Ok(Reached::Done(answer));
         let own = self.config.bank.as_str();
         match act {
             Act::Book(request) => {
-                let answer: BookResponse = self.certified(own, "/v1/account/cheque/book", request).await?;
+                let answer: BookResponse = self.told(own, "/v1/account/cheque/book", request).await?;
                 self.check_book(request, &answer.allotment)?;
                 done(Answer::Book(answer.allotment))
             }
             Act::Order(request) if request.action == Action::Certify => {
-                let answer: ChequeResponse =
-                    self.certified(own, "/v1/account/cheque/certify", request).await?;
+                let answer: ChequeResponse = self.told(own, "/v1/account/cheque/certify", request).await?;
                 if let Some(ours) = &request.cheque {
                     self.check_extended(ours, &answer.cheque, true).await?;
                 }
                 done(Answer::Cheque(answer.cheque))
             }
             Act::Order(request) => {
-                let line: RegisterLine = self.certified(own, "/v1/account/cheque/order", request).await?;
+                let line: RegisterLine = self.told(own, "/v1/account/cheque/order", request).await?;
                 if line.number != request.number {
-                    return Err(lying("another cheque's line"));
+                    return Err(lying("another cheque's line").into());
                 }
                 done(Answer::Line(line))
             }
             Act::Endorse { bank, cheque, request } => {
-                let line: RegisterLine = self.certified(bank.as_str(), "/v1/cheque/endorse", request).await?;
+                let line: RegisterLine = self.told(bank.as_str(), "/v1/cheque/endorse", request).await?;
                 if line.id != *cheque {
-                    return Err(lying("another cheque's line"));
+                    return Err(lying("another cheque's line").into());
                 }
                 done(Answer::Line(line))
             }
             Act::Deposit { request, .. } => {
                 let answer: ChequeDepositResponse =
-                    self.certified(own, "/v1/account/cheque/deposit", request).await?;
+                    self.told(own, "/v1/account/cheque/deposit", request).await?;
                 match answer {
                     ChequeDepositResponse::Pending { presentment, paid } => {
                         Ok(Reached::Waiting { presentment, paid })
                     }
-                    ChequeDepositResponse::Final(ChequeOutcome::Refused(fault)) => Err(fault.into()),
+                    ChequeDepositResponse::Final(ChequeOutcome::Refused(fault)) => Err(Miss::Final(fault)),
                     ChequeDepositResponse::Final(outcome) => {
                         self.check_outcome(&request.cheque, &outcome).await?;
                         done(Answer::Deposit(outcome))
@@ -229,13 +289,28 @@ impl Wallet {
                 }
             }
             Act::Send { bank, request } => {
-                let (): () = self.certified(bank.as_str(), "/v1/account/cheque/send", request).await?;
+                let (): () = self.told(bank.as_str(), "/v1/account/cheque/send", request).await?;
                 done(Answer::Sent)
             }
             Act::Transfer(order) => {
-                let outcome: TransferOutcome = self.certified(own, "/v1/account/transfer", order).await?;
+                let outcome: TransferOutcome = self.told(own, "/v1/account/transfer", order).await?;
                 done(Answer::Transfer(outcome))
             }
+        }
+    }
+
+    /// Asks a bank for something that must not be done twice.
+    pub(crate) async fn told<Req, Res>(&self, bank: &str, path: &str, request: &Req) -> Result<Res, Miss>
+    where
+        Req: Serialize + Sync + 'static,
+        Res: serde::de::DeserializeOwned,
+    {
+        let to = self.bank_target(bank).await.map_err(Miss::Unsent)?;
+        match self.ask(&to, Caller::Certified, path, request).await {
+            Ok(answer) => Ok(answer),
+            Err(CallError::Fault(fault)) => Err(Miss::Answered(fault)),
+            Err(error) if error.is_definitive() => Err(Miss::Unsent(error.into())),
+            Err(error) => Err(Miss::Doubt(error.into())),
         }
     }
 
@@ -304,7 +379,16 @@ pub(crate) fn insert(
     now: Timestamp,
 ) -> Result<ActRow> {
     let number = next_number(tx, "", "act", 0)?;
-    let row = ActRow { id, intent, act, answer: None, reported: false, number, created: now.seconds() };
+    let row = ActRow {
+        id,
+        intent,
+        act,
+        answer: None,
+        reported: false,
+        number,
+        created: now.seconds(),
+        fresh: true,
+    };
     tx.insert(&ACT, &row.values()?)?;
     Ok(row)
 }

@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 
 use crate::answer::show;
 use crate::cheque::act::{Act, ActRow, Answer, Reached};
-use crate::cheque::{document, intent, read_cheque, read_document, received, unusable, write_cheque};
+use crate::cheque::{
+    document, intent, read_cheque, read_document, received, unusable, with_attachments, write_cheque,
+};
 use crate::failure::{Failure, Result};
 use crate::wallet::Wallet;
 
@@ -36,12 +38,14 @@ impl Wallet {
     pub(crate) async fn endorse_cheque(&self, path: &Path, to: &str, out: &Path) -> Result<Value> {
         let (bundle, file) = read_cheque(path)?;
         let next = self.payee(to).await?;
-        let verified = self.verified(bundle).await?;
+        let verified = self.verified(bundle.clone()).await?;
         let (id, cheque) = (verified.id(), verified.cheque().clone());
         // The words: this very file, so that control that came back can be passed on again.
         let intent = intent("endorse", &[&id.to_string(), &verified.tip().to_string(), to]);
         self.take_in(id, &cheque, &file).await?;
-        let endorsed = document(&verified.endorse(next.payee.clone(), &self.signer()?, self.now())?)?;
+        // The drawee needs no attachments; the next holder gets them.
+        let endorsed = verified.endorse(next.payee.clone(), &self.signer()?, self.now())?;
+        let endorsed = document(&endorsed.without_attachments())?;
         let act = Act::Endorse {
             bank: cheque.bank.clone(),
             cheque: id,
@@ -52,7 +56,7 @@ impl Wallet {
         if let (Reached::Done(Answer::Line(_)), Act::Endorse { request, .. }) =
             (self.drive_act(&row).await?, &row.act)
         {
-            write_cheque(out, &request.cheque)?;
+            write_cheque(out, &with_attachments(&request.cheque, &bundle)?)?;
         }
         let line = match self.finish_and_report(&self.reread(&row).await?).await? {
             Answer::Line(line) => line,
@@ -80,7 +84,7 @@ impl Wallet {
     /// owner was told that it came back: then it is presented again.
     pub(crate) async fn deposit_cheque(&self, path: &Path, out: Option<&Path>) -> Result<Value> {
         let (bundle, file) = read_cheque(path)?;
-        let examined = self.examined(bundle).await?;
+        let examined = self.examined(bundle.clone()).await?;
         let (id, cheque) = (examined.id(), examined.cheque().clone());
         let intent = depositing(&id);
         let known = self.seams.store.read(move |tx| ActRow::latest(tx, &intent)).await?;
@@ -102,7 +106,7 @@ impl Wallet {
                 Answer::Deposit(ChequeOutcome::Paid(file) | ChequeOutcome::Returned(_, file)),
             ) = (out, answer)
             {
-                write_cheque(out, file)?;
+                write_cheque(out, &with_attachments(file, &bundle)?)?;
             }
         }
         deposited(id, &cheque, reached, out)
@@ -119,7 +123,8 @@ impl Wallet {
             &self.signer()?,
             self.now(),
         )?;
-        document(&slip)
+        // They are between drawer and payee, not for the three parties that a presentment passes.
+        document(&slip.without_attachments())
     }
 
     /// A new attempt, whether or not the owner was told of the one before.
@@ -166,8 +171,11 @@ impl Wallet {
             None => None,
             Some(folder) => {
                 feiqian_node::files::create_private_dir(folder).map_err(|error| unusable(folder, error))?;
-                let short = id.to_string().get(..16).unwrap_or_default().to_owned();
-                let path = folder.join(format!("cheque-{short}.json"));
+                // Two files of one cheque stay two: none takes the other's place.
+                let (id, digest) =
+                    (id.to_string(), ChequeItem { cheque: file.clone() }.file_digest().to_string());
+                let short = |text: &str| text.get(..16).unwrap_or_default().to_owned();
+                let path = folder.join(format!("cheque-{}-{}.json", short(&id), short(&digest)));
                 write_cheque(&path, file)?;
                 Some(path)
             }

@@ -10,6 +10,7 @@ use feiqian_wire::error::Fault;
 use feiqian_wire::{Blob, Bounded, Name, Text};
 use serde::{Deserialize, Serialize};
 
+use crate::cheque::{read_document, with_attachments};
 use crate::failure::{Failure, Result};
 use crate::record::{decode, encode, select};
 use crate::tables::LEAF;
@@ -211,9 +212,12 @@ pub(crate) fn note_line(tx: &mut dyn Tx, line: &RegisterLine) -> Result<()> {
     row.save(tx)
 }
 
-/// Keeps the longer file of an own cheque.
+/// Keeps the longer file of an own cheque, with the attachments it had.
 pub(crate) fn note_file(tx: &mut dyn Tx, number: u64, file: &Document) -> Result<()> {
     let mut row = LeafRow::find(tx, number)?.ok_or_else(|| Failure::broken("a cheque without its leaf"))?;
-    row.file = Some(file.clone());
+    row.file = Some(match &row.file {
+        Some(ours) => with_attachments(file, &read_document(ours)?)?,
+        None => file.clone(),
+    });
     row.save(tx)
 }

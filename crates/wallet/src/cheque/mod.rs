@@ -28,31 +28,20 @@ use feiqian_cheque::{
 };
 use feiqian_crypto::{Digest, Transcript};
 use feiqian_ledger::store::StoreExt;
-use feiqian_node::call_unlisted;
-use feiqian_pki::{MAX_REVOCATION_LIST_BYTES, PkiError, RevocationList};
+use feiqian_pki::{PkiError, RevocationList};
+use feiqian_wire::Text;
 use feiqian_wire::error::{Code, Fault};
-use feiqian_wire::{Blob, Bounded, Text};
 use rand::RngExt as _;
 use serde_json::{Value, json};
 
 use crate::answer::show;
 use crate::failure::{Failure, Result};
-use crate::record::{decode, encode};
-use crate::tables::SETTING;
-use crate::wallet::{Wallet, read_setting, write_setting};
+use crate::wallet::{Wallet, read_lists};
 use act::{Act, ActRow, Answer, Reached, lying};
 
 pub(crate) use order::reason as stop_reason;
 pub(crate) use payee::read_place;
 pub(crate) use write::Order;
-
-/// The revocation lists of root and banks as the center shows them, DER.
-type Lists = Bounded<Blob<MAX_REVOCATION_LIST_BYTES>, 257>;
-
-fn read_lists(lists: &Lists) -> Result<Vec<RevocationList>> {
-    let read: Result<Vec<_>, PkiError> = lists.iter().map(|der| RevocationList::from_der(der)).collect();
-    read.map_err(|error| Failure::new(Code::CertificateInvalid, error.to_string()))
-}
 
 /// A path that is not there or cannot be read, by name.
 fn unusable(path: &Path, error: impl std::fmt::Display) -> Failure {
@@ -89,6 +78,13 @@ fn read_document(file: &Document) -> Result<Bundle> {
     Ok(Bundle::from_bytes(file).map_err(ChequeError::from)?)
 }
 
+/// The file with the attachments of `from` in place of its own: banks are sent none, and give none back.
+fn with_attachments(file: &Document, from: &Bundle) -> Result<Document> {
+    let mut bundle = read_document(file)?;
+    bundle.attachments = from.attachments.clone();
+    document(&bundle)
+}
+
 /// Names an act by its words.
 fn intent(kind: &str, words: &[&str]) -> Digest {
     let mut transcript = Transcript::new("wallet/cheque/intent").text(kind);
@@ -99,28 +95,17 @@ fn intent(kind: &str, words: &[&str]) -> Digest {
 }
 
 impl Wallet {
-    /// The revocation lists that the center shows, or those it last showed. They say themselves until when they hold.
+    /// The newest revocation lists ever seen: what the center shows now joins them where it is newer. They say
+    /// themselves until when they hold.
     async fn lists(&self) -> Result<Vec<RevocationList>> {
-        let asked: Result<Lists, _> =
-            call_unlisted(&*self.seams.network, self.members.center(), "/v1/crl", &()).await;
-        let lists = match asked {
-            Ok(lists) => {
-                let body = encode(&lists)?;
-                let keep = move |tx: &mut dyn feiqian_ledger::store::Tx| {
-                    if read_setting(tx, "revocation")?.as_deref() != Some(body.as_slice()) {
-                        write_setting(tx, "revocation", body.clone())?;
-                    }
-                    Ok::<_, Failure>(())
-                };
-                self.seams.store.commit("wallet.cheque.lists", keep).await?;
-                lists
-            }
-            Err(error) => match self.seams.store.read(|tx| read_setting(tx, "revocation")).await? {
-                Some(body) => decode(&body, &SETTING)?,
-                None => return Err(error.into()),
-            },
-        };
-        read_lists(&lists)
+        let asked = self.sync().await;
+        let kept = self.seams.store.read(read_lists).await?;
+        let view = self.view().with_stored_lists(&kept);
+        match asked {
+            Err(Failure::Fault(_)) if !view.lists().all().is_empty() => {}
+            asked => asked?,
+        }
+        Ok(view.lists().all().to_vec())
     }
 
     /// Looks at a document, good or not.
@@ -142,12 +127,23 @@ impl Wallet {
             .map_err(|error| if is_unjudged(&error) { unjudged(&error.to_string()) } else { error.into() })
     }
 
-    /// As `verified`, of what a bank answered: a fault there is never a refusal of what was asked.
-    async fn answered(&self, bundle: Bundle) -> Result<VerifiedCheque> {
-        self.verified(bundle).await.map_err(|failure| match failure {
-            Failure::Fault(fault) => lying(&format!("a cheque that does not hold: {}", fault.message)),
-            store @ Failure::Store(_) => store,
-        })
+    /// Our file with blocks of banks behind it, which are good and stand where they may. What was before them was
+    /// good when it was sent: a certificate revoked or a list ended since then does not undo what a bank has done.
+    /// A fault here is never a refusal of what was asked.
+    async fn continued(&self, ours: &Document, theirs: &Document) -> Result<Examined> {
+        let bundle = continuation(ours, theirs)?;
+        let known = read_document(ours)?.blocks.len();
+        let lists = self.lists().await.map_err(never_final)?;
+        let view = self.view();
+        let examined = examine(bundle, &Trust::new(view.root(), &lists, self.now()))
+            .map_err(|error| lying(&format!("a cheque that does not hold: {error}")))?;
+        let added = examined.signatures().get(known..).unwrap_or_default();
+        match added.iter().find_map(|block| block.fault.clone()).map(ChequeError::from) {
+            _ if added.is_empty() => Err(lying("a cheque without a block of its own")),
+            Some(fault) if is_unjudged(&fault) => Err(unjudged(&fault.to_string())),
+            Some(fault) => Err(lying(&format!("a cheque that does not hold: {fault}"))),
+            None => Ok(examined),
+        }
     }
 
     fn signer(&self) -> Result<Signer<'_>> {
@@ -170,29 +166,21 @@ impl Wallet {
 
     /// The bank's answer is our file with blocks of the drawee behind it, and it holds.
     async fn check_extended(&self, ours: &Document, theirs: &Document, certified: bool) -> Result<()> {
-        let bundle = read_document(theirs)?;
-        if !continues(&read_document(ours)?, &bundle) {
-            return Err(lying("another cheque"));
-        }
-        let verified = self.answered(bundle).await?;
-        let good = verified.phase() == Phase::Issued && (verified.is_certified() || !certified);
+        let examined = self.continued(ours, theirs).await?;
+        let good = examined.phase() == Phase::Issued && (examined.is_certified() || !certified);
         if good { Ok(()) } else { Err(lying("a cheque that is not what was asked for")) }
     }
 
-    /// A paid cheque carries its receipt; a returned one is ours with the return behind it.
+    /// A paid cheque carries its receipt; a returned one is ours, with a return behind it where one had room.
     async fn check_outcome(&self, ours: &Document, outcome: &ChequeOutcome) -> Result<()> {
-        let (ChequeOutcome::Paid(file) | ChequeOutcome::Returned(_, file)) = outcome else { return Ok(()) };
-        let bundle = read_document(file)?;
-        if !continues(&read_document(ours)?, &bundle) {
-            return Err(lying("another cheque"));
+        match outcome {
+            ChequeOutcome::Refused(_) => Ok(()),
+            ChequeOutcome::Returned(_, file) => continuation(ours, file).map(drop),
+            ChequeOutcome::Paid(file) => match self.continued(ours, file).await?.phase() {
+                Phase::Paid | Phase::Settled => Ok(()),
+                _ => Err(lying("a cheque without its receipt")),
+            },
         }
-        if matches!(outcome, ChequeOutcome::Paid(_)) {
-            let verified = self.answered(bundle).await?;
-            if !matches!(verified.phase(), Phase::Paid | Phase::Settled) {
-                return Err(lying("a cheque without its receipt"));
-            }
-        }
-        Ok(())
     }
 
     /// Gets leaves.
@@ -268,7 +256,22 @@ fn unjudged(why: &str) -> Failure {
         .hint("the center has no current revocation list of that bank yet: try again in a minute")
 }
 
-/// Are the blocks of `ours` the first ones of `theirs`?
-fn continues(ours: &Bundle, theirs: &Bundle) -> bool {
-    theirs.blocks.starts_with(&ours.blocks)
+/// What a bank answered, if the blocks of `ours` are its first ones. Attachments come back as they please.
+fn continuation(ours: &Document, theirs: &Document) -> Result<Bundle> {
+    let bundle = Bundle::from_bytes(theirs).map_err(|error| lying(&format!("no e-cheque: {error}")))?;
+    if bundle.blocks.starts_with(&read_document(ours)?.blocks) {
+        Ok(bundle.without_attachments())
+    } else {
+        Err(lying("another cheque"))
+    }
+}
+
+/// After a bank has answered, our own troubles say nothing of what it did.
+fn never_final(failure: Failure) -> Failure {
+    match failure {
+        Failure::Fault(fault) if fault.is_definitive() => {
+            Failure::new(Code::Unavailable, fault.message.as_str())
+        }
+        failure => failure,
+    }
 }

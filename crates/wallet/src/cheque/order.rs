@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::cheque::act::{Act, Answer};
 use crate::cheque::leaf::{LeafRow, LeafState};
 use crate::cheque::list::line_fields;
-use crate::cheque::{intent, write_cheque};
+use crate::cheque::{document, intent, read_document, with_attachments, write_cheque};
 use crate::failure::{Failure, Result};
 use crate::wallet::Wallet;
 
@@ -55,20 +55,22 @@ impl Wallet {
         let leaf = leaf.filter(|leaf| leaf.state == LeafState::Issued).ok_or_else(|| {
             Failure::new(Code::NotFound, format!("this wallet has no issued cheque number {number}"))
         })?;
+        let ours = leaf.file.as_ref().ok_or_else(|| Failure::broken("an issued cheque without file"))?;
+        let ours = read_document(ours)?;
         let intent = intent("order", &[&number.to_string(), "certify"]);
         let id = Digest(self.rng().random());
         let request = OrderRequest {
             order: id,
             number: U64(number),
             action: Action::Certify,
-            cheque: leaf.file.clone(),
+            cheque: Some(document(&ours.clone().without_attachments())?),
         };
         let row = self.plan_act(intent, id, Act::Order(request)).await?;
         let Answer::Cheque(file) = self.finish_and_report(&row).await? else {
             return Err(Failure::broken("another answer than a certified cheque"));
         };
         if let Some(out) = out {
-            write_cheque(out, &file)?;
+            write_cheque(out, &with_attachments(&file, &ours)?)?;
         }
         let terms = leaf.terms()?;
         Ok(json!({

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use feiqian_cheque::bundle::{Attachment, MAX_ATTACHMENT};
 use feiqian_cheque::messages::{ChequeResponse, IssueRequest, SendRequest};
 use feiqian_cheque::{Day, Drawn, Mandate, State, draw};
-use feiqian_crypto::{Digest, Transcript};
+use feiqian_crypto::{Digest, Id16, Transcript};
 use feiqian_ledger::store::StoreExt;
 use feiqian_money::Amount;
 use feiqian_wire::error::Code;
@@ -13,10 +13,12 @@ use feiqian_wire::{Blob, Bounded, Text, U64};
 use serde_json::{Value, json};
 
 use crate::answer::show;
-use crate::cheque::act::{Act, Answer, Reached};
+use crate::cheque::act::{Act, Answer, Miss, Reached};
 use crate::cheque::leaf::{Attached, LeafRow, LeafState, Terms};
 use crate::cheque::payee::Named;
-use crate::cheque::{document, intent, read_cheque, read_file, unusable, write_cheque};
+use crate::cheque::{
+    document, intent, read_cheque, read_document, read_file, unusable, with_attachments, write_cheque,
+};
 use crate::failure::{Failure, Result};
 use crate::record::note;
 use crate::wallet::Wallet;
@@ -90,16 +92,21 @@ impl Wallet {
             memo: Text::new(order.memo.clone())?,
             negotiable: order.negotiable,
             certify: order.certify,
-            mandate: self.mandate(&order.joint, order.required)?,
+            mandate: self.mandate(&order.joint, order.required).await?,
             attachments,
             send: order.send.then_some(place),
         })
     }
 
-    fn mandate(&self, joint: &[String], required: Option<u8>) -> Result<Mandate> {
+    /// The drawers who must sign. Others are named by account token or by name at the same bank.
+    async fn mandate(&self, joint: &[String], required: Option<u8>) -> Result<Mandate> {
         let mut drawers = vec![self.account_token()?];
         for name in joint {
-            drawers.push(Text::new(name.clone())?);
+            drawers.push(if name.parse::<Id16>().is_ok() {
+                Text::new(name.clone())?
+            } else {
+                self.payee(&format!("{}/{name}", self.config.bank)).await?.place.account
+            });
         }
         let all = u8::try_from(drawers.len()).unwrap_or(u8::MAX);
         Mandate::joint(required.unwrap_or(all), drawers)
@@ -128,8 +135,9 @@ impl Wallet {
 
     /// Brings a leaf that is torn out as far as it goes: signed, then issued or refused.
     pub(crate) async fn drive_leaf(&self, row: LeafRow) -> Result<LeafRow> {
-        let row = if row.state == LeafState::Torn { self.sign_leaf(row).await? } else { row };
-        if row.state == LeafState::Signed { self.issue(row).await } else { Ok(row) }
+        let untried = row.state == LeafState::Torn;
+        let row = if untried { self.sign_leaf(row).await? } else { row };
+        if row.state == LeafState::Signed { self.issue(row, untried).await } else { Ok(row) }
     }
 
     async fn sign_leaf(&self, mut row: LeafRow) -> Result<LeafRow> {
@@ -155,28 +163,29 @@ impl Wallet {
             .await
     }
 
-    /// Cheque and payment notice to the drawee, which countersigns.
-    async fn issue(&self, mut row: LeafRow) -> Result<LeafRow> {
+    /// Cheque and payment notice to the drawee, which countersigns. Attachments are the payee's to see, not the bank's.
+    async fn issue(&self, mut row: LeafRow, untried: bool) -> Result<LeafRow> {
         let (Some(cheque), Some(notice)) = (row.file.clone(), row.notice.clone()) else {
             return Err(Failure::broken("a signed cheque without file or notice"));
         };
         let certify = row.terms()?.certify;
-        let request = IssueRequest { cheque: cheque.clone(), notice, certify };
-        let asked: Result<ChequeResponse> =
-            self.certified(self.config.bank.as_str(), "/v1/account/cheque/issue", &request).await;
+        let ours = read_document(&cheque)?;
+        let request =
+            IssueRequest { cheque: document(&ours.clone().without_attachments())?, notice, certify };
+        let asked: Result<ChequeResponse, Miss> =
+            self.told(self.config.bank.as_str(), "/v1/account/cheque/issue", &request).await;
         match asked {
             Ok(answer) => {
                 self.check_extended(&cheque, &answer.cheque, certify).await?;
                 row.state = LeafState::Issued;
-                row.file = Some(answer.cheque);
+                row.file = Some(with_attachments(&answer.cheque, &ours)?);
                 self.save_issued(row).await
             }
-            Err(Failure::Fault(fault)) if fault.is_definitive() => {
+            Err(miss) => {
+                row.refusal = Some(miss.refusal(untried)?);
                 row.state = LeafState::Refused;
-                row.refusal = Some(fault);
                 self.save_leaf("wallet.cheque.refused", row).await
             }
-            Err(failure) => Err(failure),
         }
     }
 
@@ -280,6 +289,7 @@ impl Wallet {
             row.state = LeafState::Signed;
             row.reported = false;
             row = self.save_leaf("wallet.cheque.sign", row).await?;
+            row = self.issue(row, true).await?;
         }
         let row = self.drive_leaf(row).await?;
         self.hand_over(row, out).await

@@ -14,11 +14,11 @@ use feiqian_cheque::{
 };
 use feiqian_clearing::remittance::{TransferOrder, TransferOutcome, TransferReturn};
 use feiqian_crypto::Digest;
-use feiqian_pki::{KeyPair, RevocationList, Subject};
+use feiqian_pki::{KeyPair, RevocationList, RevocationReason, Revoked, Serial, Subject};
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Blob, Bounded, Text, U64};
 
-use crate::world::{DAY, World, leaf, name, read, write};
+use crate::world::{DAY, T0, World, leaf, name, read, write};
 
 pub(crate) struct Registered {
     pub(crate) account: String,
@@ -42,6 +42,15 @@ pub(crate) struct ChequeBank {
     pub(crate) sent: usize,
     pub(crate) transfers: BTreeMap<Digest, TransferOrder>,
     orders: BTreeMap<Digest, Vec<u8>>,
+    /// What the bank's door says, whatever is asked with a certificate.
+    pub(crate) door: Option<Code>,
+    /// Deposits are said to be paid with this file, and are not.
+    pub(crate) lie: Option<Document>,
+    /// The certificates of each account.
+    pub(crate) serials: BTreeMap<String, Vec<Serial>>,
+    revoked: Vec<Revoked>,
+    /// The center shows its oldest lists again.
+    pub(crate) rolled_back: bool,
 }
 
 fn refuse<T>(code: Code) -> Result<T, Fault> {
@@ -53,7 +62,9 @@ fn file(bundle: &Bundle) -> Document {
 }
 
 fn bundle(file: &Document) -> Result<Bundle, Fault> {
-    Ok(Bundle::from_bytes(file).map_err(feiqian_cheque::ChequeError::from)?)
+    let bundle = Bundle::from_bytes(file).map_err(feiqian_cheque::ChequeError::from)?;
+    assert!(bundle.attachments.is_empty(), "attachments are no bank's business");
+    Ok(bundle)
 }
 
 impl World {
@@ -65,15 +76,41 @@ impl World {
         ]
     }
 
+    /// What the center shows: the bank judges what it has in hand, others by what was revoked since.
+    fn shown_lists(&self) -> Vec<RevocationList> {
+        let state = self.state();
+        let (from, revoked) = if state.cheques.rolled_back {
+            (T0, &[][..])
+        } else {
+            (self.now().seconds(), &*state.cheques.revoked)
+        };
+        vec![
+            self.root.issue_crl(&[], 1, from, from + DAY).unwrap(),
+            self.bank.issue_crl(revoked, 1, from, from + DAY).unwrap(),
+        ]
+    }
+
+    /// Revokes every certificate that an account has.
+    pub(crate) fn revoke(&self, who: &str) {
+        let (at, reason) = (self.now().seconds(), RevocationReason::KeyCompromise);
+        let mut state = self.state();
+        let serials = state.cheques.serials[who].clone();
+        state.cheques.revoked.extend(serials.into_iter().map(|serial| Revoked { serial, at, reason }));
+    }
+
     fn signing(&self) -> Signer<'_> {
         Signer::new(&self.signer, &self.signer_chain, &self.trusted_root(), self.now()).unwrap()
     }
 
     pub(crate) fn cheque_call(&self, who: &str, path: &str, body: &[u8]) -> Result<Vec<u8>, Fault> {
+        let door = self.state().cheques.door;
+        if let Some(code) = door.filter(|_| path != "/v1/crl" && path != "/v1/certificate") {
+            return refuse(code);
+        }
         match path {
             "/v1/crl" => {
                 let lists: Vec<Blob<1_048_576>> =
-                    self.lists().iter().map(|list| Blob::new(list.as_der()).unwrap()).collect();
+                    self.shown_lists().iter().map(|list| Blob::new(list.as_der()).unwrap()).collect();
                 write(&Bounded::<_, 257>::new(lists).unwrap())
             }
             "/v1/account/cheque/book" => write(&self.book(who, &read(body)?)?),
@@ -236,6 +273,9 @@ impl World {
         let state = &mut *guard;
         if state.cheques.slow {
             return Ok(ChequeDepositResponse::Pending { presentment: slip.presentment, paid: false });
+        }
+        if let Some(lie) = &state.cheques.lie {
+            return Ok(ChequeDepositResponse::Final(ChequeOutcome::Paid(lie.clone())));
         }
         let (id, amount) = (verified.id(), verified.cheque().amount.minor.value());
         let Some(entry) = state.cheques.register.get_mut(&id) else { return refuse(Code::NotFound) };

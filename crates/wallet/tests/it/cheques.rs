@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use feiqian_cheque::State;
+use feiqian_cheque::messages::Document;
+use feiqian_cheque::{Bundle, State};
 use feiqian_wire::error::Code;
 use serde_json::{Value, json};
 
@@ -242,6 +243,156 @@ async fn transfers_are_booked_or_come_back() {
     let lost = run(&scene.alice, order("north/00000000000000000000000000000001")).await.unwrap();
     assert_eq!((lost["code"].as_str(), lost["iso20022"].as_str()), (Some("ACCOUNT_UNKNOWN"), Some("AC01")));
     assert_eq!(scene.alice.account(), 5_000);
+}
+
+/// An owner, a command, the route it is asked on, and what the world shows when it was done once.
+type Asked<'a> = (&'a Owner, Value, &'static str, &'a dyn Fn() -> usize);
+
+#[tokio::test]
+async fn what_may_have_been_done_is_not_refused_at_the_door() {
+    let doors = [
+        Code::Forbidden,
+        Code::Unauthenticated,
+        Code::CertificateInvalid,
+        Code::AccountClosed,
+        Code::WrongRoot,
+    ];
+    for code in doors {
+        let scene = Scene::new(50_000).await;
+        scene.book().await;
+        let world = &scene.world;
+        let transfers = || world.state().cheques.transfers.len();
+        let cheques = || world.registered("alice").len();
+        let paid = || usize::from(scene.bob.account() == 100 + 25_000);
+        let deposit = json!({"command": "cheque_deposit", "path": scene.file("cheque")});
+        let transfer = json!({"command": "transfer", "to": "north/bob", "amount": "1"});
+        let steps: [Asked<'_>; 3] = [
+            (&scene.alice, transfer, "/v1/account/transfer", &transfers),
+            (&scene.alice, scene.order("250", json!({})), "/v1/account/cheque/issue", &cheques),
+            (&scene.bob, deposit, "/v1/account/cheque/deposit", &paid),
+        ];
+        for (owner, command, route, done) in steps {
+            world.state().lose_path = Some(route);
+            assert_eq!(run(owner, command.clone()).await.unwrap_err().code, Code::NodeUnreachable);
+            assert_eq!(done(), 1, "{route}");
+            world.state().lose_path = None;
+            if code == Code::WrongRoot {
+                world.state().untrusted = true;
+            } else {
+                world.state().cheques.door = Some(code);
+            }
+            assert_eq!(run(owner, command.clone()).await.unwrap_err().code, code, "{route}");
+            world.state().cheques.door = None;
+            world.state().untrusted = false;
+            run(owner, command).await.unwrap();
+            assert_eq!(done(), 1, "{route} after {code}");
+        }
+        assert_eq!((scene.alice.account(), scene.bob.account()), (24_900, 25_100));
+    }
+}
+
+#[tokio::test]
+async fn what_the_door_says_the_first_time_is_a_refusal() {
+    let scene = Scene::new(50_000).await;
+    scene.world.state().cheques.door = Some(Code::AccountClosed);
+    let order = json!({"command": "transfer", "to": "north/bob", "amount": "1"});
+    assert_eq!(run(&scene.alice, order.clone()).await.unwrap_err().code, Code::AccountClosed);
+    scene.world.state().cheques.door = None;
+    run(&scene.alice, json!({"command": "status"})).await.unwrap();
+    assert_eq!(scene.bob.account(), 0, "it is not tried again behind the owner's back");
+    run(&scene.alice, order).await.unwrap();
+    assert_eq!(scene.bob.account(), 100);
+}
+
+#[tokio::test]
+async fn what_is_paid_stays_paid_when_an_endorser_is_revoked_later() {
+    let scene = Scene::new(50_000).await;
+    scene.book().await;
+    scene.write("7", json!({"negotiable": true})).await.unwrap();
+    let out = scene.file("endorsed");
+    let endorse =
+        json!({"command": "cheque_endorse", "path": scene.file("cheque"), "to": "north/carol", "out": out});
+    run(&scene.bob, endorse).await.unwrap();
+    let deposit = json!({"command": "cheque_deposit", "path": out});
+    scene.world.state().lose_path = Some("/v1/account/cheque/deposit");
+    assert_eq!(run(&scene.carol, deposit.clone()).await.unwrap_err().code, Code::NodeUnreachable);
+    scene.world.state().lose_path = None;
+    scene.world.advance(10);
+    scene.world.revoke("bob");
+    run(&scene.carol, json!({"command": "status"})).await.unwrap();
+    let list = run(&scene.carol, json!({"command": "cheque_list"})).await.unwrap();
+    assert_eq!((&list["received"][0]["state"], scene.carol.account()), (&json!("paid"), 700));
+}
+
+#[tokio::test]
+async fn a_bank_that_answers_nonsense_has_not_refused() {
+    let scene = Scene::new(50_000).await;
+    scene.book().await;
+    scene.write("7", json!({})).await.unwrap();
+    let deposit = json!({"command": "cheque_deposit", "path": scene.file("cheque")});
+    let bare = std::fs::read(scene.file("cheque")).unwrap();
+    for lie in [b"x".to_vec(), bare] {
+        scene.world.state().cheques.lie = Some(Document::new(lie).unwrap());
+        let refused = run(&scene.bob, deposit.clone()).await.unwrap_err();
+        assert_eq!(refused.code, Code::Unavailable, "{refused}");
+    }
+    scene.world.state().cheques.lie = None;
+    assert_eq!(run(&scene.bob, deposit).await.unwrap()["outcome"], "paid");
+}
+
+#[tokio::test]
+async fn a_revocation_once_seen_is_not_forgotten() {
+    let scene = Scene::new(50_000).await;
+    scene.book().await;
+    scene.write("7", json!({"negotiable": true})).await.unwrap();
+    let out = scene.file("endorsed");
+    let endorse =
+        json!({"command": "cheque_endorse", "path": scene.file("cheque"), "to": "north/carol", "out": out});
+    run(&scene.bob, endorse).await.unwrap();
+    scene.world.advance(10);
+    scene.world.revoke("bob");
+    let deposit = json!({"command": "cheque_deposit", "path": out});
+    assert_eq!(run(&scene.carol, deposit.clone()).await.unwrap_err().code, Code::CertificateInvalid);
+    scene.world.state().cheques.rolled_back = true;
+    assert_eq!(run(&scene.carol, deposit).await.unwrap_err().code, Code::CertificateInvalid);
+}
+
+#[tokio::test]
+async fn attachments_reach_every_holder_and_no_bank() {
+    let scene = Scene::new(50_000).await;
+    scene.book().await;
+    let invoice = scene.file("invoice.pdf");
+    std::fs::write(&invoice, b"%PDF").unwrap();
+    scene.write("7", json!({"negotiable": true, "attach": [invoice]})).await.unwrap();
+    let (certified, endorsed, paid) = (scene.file("certified"), scene.file("endorsed"), scene.file("paid"));
+    run(&scene.alice, json!({"command": "cheque_certify", "number": 1, "out": certified})).await.unwrap();
+    let endorse =
+        json!({"command": "cheque_endorse", "path": certified, "to": "north/carol", "out": endorsed});
+    run(&scene.bob, endorse).await.unwrap();
+    let deposit = json!({"command": "cheque_deposit", "path": endorsed, "out": paid});
+    assert_eq!(run(&scene.carol, deposit).await.unwrap()["outcome"], "paid");
+    for file in [scene.file("cheque"), certified, endorsed, paid] {
+        let bundle = Bundle::from_bytes(&std::fs::read(&file).unwrap()).unwrap();
+        assert_eq!(bundle.attachments[0].bytes().unwrap(), b"%PDF", "{}", file.display());
+    }
+}
+
+#[tokio::test]
+async fn two_files_of_one_cheque_in_a_box_stay_two() {
+    let scene = Scene::new(50_000).await;
+    scene.book().await;
+    scene.write("7", json!({"send": true})).await.unwrap();
+    let certified = scene.file("certified");
+    run(&scene.alice, json!({"command": "cheque_certify", "number": 1, "out": certified})).await.unwrap();
+    let second = Document::new(std::fs::read(&certified).unwrap()).unwrap();
+    scene.world.state().cheques.boxes.get_mut("bob").unwrap().push(second);
+    let command = json!({"command": "cheque_inbox", "folder": scene.file("in")});
+    let taken = run(&scene.bob, command).await.unwrap()["cheques"].clone();
+    assert_eq!(taken.as_array().unwrap().len(), 2);
+    for (taken, sent) in taken.as_array().unwrap().iter().zip([scene.file("cheque"), certified]) {
+        let written = std::fs::read(taken["file"].as_str().unwrap()).unwrap();
+        assert!(written == std::fs::read(&sent).unwrap(), "{}", sent.display());
+    }
 }
 
 #[tokio::test]

@@ -37,7 +37,8 @@ use feiqian_online_cash::request::{Delivery, Payee, PaymentRequest, Route, Signe
 use feiqian_online_cash::seed::Seed;
 use feiqian_online_cash::signed::{DocumentSignature, WireChain};
 use feiqian_pki::{
-    Authority, CertificateRequest, Chain, KeyPair, Purpose, Subject, TrustedRoot, fingerprint,
+    Authority, CertificateRequest, Chain, KeyPair, Purpose, Revocation, Subject, TrustedRoot, fingerprint,
+    validate,
 };
 use feiqian_store::SqliteStore;
 use feiqian_wallet::{Config, Parts, RefreshPolicy, Wallet};
@@ -98,6 +99,10 @@ pub(crate) struct State {
     pub(crate) deposited: u64,
     pub(crate) down: BTreeSet<&'static str>,
     pub(crate) lose_after: i64,
+    /// The answers of this route are lost.
+    pub(crate) lose_path: Option<&'static str>,
+    /// Nobody is who he should be.
+    pub(crate) untrusted: bool,
     pub(crate) put_messages: usize,
     pub(crate) evidence: Option<Evidence>,
     /// Payments whose outcome was asked for, in order.
@@ -159,6 +164,8 @@ impl World {
             deposited: 0,
             down: BTreeSet::new(),
             lose_after: -1,
+            lose_path: None,
+            untrusted: false,
             put_messages: 0,
             evidence: None,
             asked: Vec::new(),
@@ -278,6 +285,8 @@ impl World {
         let signing = KeyPair::from_seed(&[who.as_bytes()[0]; 32]);
         let mut state = self.state();
         let chain = leaf(&self.bank, &signing, &Subject::customer(who, "north").unwrap(), &mut state.rng);
+        let known = validate(&chain, &self.trusted_root(), Purpose::Signing, Revocation::Unchecked, T0);
+        state.cheques.serials.entry(who.to_owned()).or_default().push(known.unwrap().serial);
         state.accounts.entry(who.to_owned()).or_insert(balance);
         state.holders.insert(who.to_owned(), signing.public_key());
         let mut config =
@@ -805,13 +814,16 @@ impl Network for Wire {
         if self.world.state().down.contains(to.url.as_str()) {
             return Err(NetworkError::Unreachable { url: to.url.clone(), reason: "down".into() });
         }
+        if self.world.state().untrusted && message.caller == Caller::Certified {
+            return Err(NetworkError::Untrusted { url: to.url.clone(), reason: "by the test".into() });
+        }
         let answer = self.handle(&message);
         let left = {
             let mut state = self.world.state();
             state.lose_after -= 1;
             state.lose_after
         };
-        if left == 0 {
+        if left == 0 || self.world.state().lose_path == Some(message.path.as_str()) {
             return Err(NetworkError::Lost { url: to.url.clone(), reason: "lost by the test".into() });
         }
         let (status, body) = match answer {
