@@ -60,6 +60,9 @@ pub(crate) struct PresentmentRow {
     pub(crate) tried: u64,
 }
 
+/// How soon after a failed round an item's news may start the next.
+const WAKE_PAUSE: Duration = Duration::from_secs(1);
+
 const KINDS: [(ItemKind, i64); 4] =
     [(ItemKind::Payment, 0), (ItemKind::Refund, 1), (ItemKind::Cheque, 2), (ItemKind::Transfer, 3)];
 
@@ -315,8 +318,12 @@ impl Bank {
                     backoff.next_pause(&mut rng)
                 }
             };
+            // While the center does not answer, news of one item is a reason to try again, but not to hammer it.
             let woken = async {
-                if pause == idle { self.outbox.notified().await } else { std::future::pending().await }
+                if pause != idle {
+                    tokio::time::sleep(WAKE_PAUSE).await;
+                }
+                self.outbox.notified().await;
             };
             tokio::select! {
                 biased;
