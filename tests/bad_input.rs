@@ -19,7 +19,9 @@ fn homes_belong_to_one_role() {
     world.run(&["center", "init", "--home", "@letters", "--name", "c"]).refused("WRONG_HOME");
     let again = world.run(&["center", "init", "--home", "@center", "--name", "center"]);
     again.refused("CONFLICT");
-    world.run(&["center", "init", "--home", "@net", "--name", "c", "--settlement", "net"]).refused("USAGE");
+    let often = ["center", "init", "--home", "@often", "--name", "c", "--settlement", "often"];
+    world.run(&often).refused("USAGE");
+    assert!(!world.home("often").exists(), "nothing is made of a command that is not understood");
 }
 
 #[test]

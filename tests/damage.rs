@@ -3,6 +3,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
+use crate::cheque_tools;
 use crate::world::World;
 
 /// Tables of a store, with columns and the number of key columns first.
@@ -46,12 +47,12 @@ fn changed(value: &Value) -> Option<Value> {
     }
 }
 
-/// Changes one column of one row of every table, one at a time; answers how many changes were noticed.
-fn spoil(world: &World, name: &str) -> usize {
+/// Changes one column of one row of every table, one at a time; answers the table of every change that was noticed.
+fn spoil(world: &World, name: &str) -> Vec<String> {
     let path = world.home(name).join("store.db");
     let connection = Connection::open(&path).unwrap();
     connection.execute_batch("PRAGMA ignore_check_constraints = ON; PRAGMA journal_mode = DELETE;").unwrap();
-    let mut noticed = 0;
+    let mut noticed = Vec::new();
     for (table, columns, keys) in tables(&connection) {
         let list = columns.join(", ");
         let mut select = connection.prepare(&format!("SELECT {list} FROM {table} LIMIT 1")).unwrap();
@@ -93,7 +94,7 @@ fn spoil(world: &World, name: &str) -> usize {
                 audit.value["findings"]
             );
             assert_eq!(write(row[index].clone()).unwrap(), 1);
-            noticed += 1;
+            noticed.push(table.clone());
         }
     }
     let whole = world.audit(&[name]);
@@ -115,8 +116,68 @@ fn one_value_changed_in_any_table_of_any_store_is_named() {
     for (name, least) in
         [("center", 10), ("north", 20), ("south", 15), ("shop", 6), ("alice", 12), ("bob", 9)]
     {
-        let noticed = spoil(&world, name);
+        let noticed = spoil(&world, name).len();
         assert!(noticed >= least, "only {noticed} changes were tried in {name}");
+    }
+}
+
+#[test]
+fn one_value_changed_in_any_table_about_cheques_is_named() {
+    let mut world = cheque_tools::clearing("net");
+    // A row in every table: settled, pending, returned, endorsed, stopped and sent cheques, transfers, revocations,
+    // closed statements.
+    for (file, amount) in [("settled", "5.00"), ("pending", "6.00"), ("bounced", "5000.00")] {
+        let cheque = cheque_tools::write(&world, "alice", "south/shop", amount, file, &[]);
+        cheque_tools::give_in(&world, "shop", &cheque.file).ok();
+        if file == "settled" {
+            world.ok(&["center", "cycle", "close", "--home", "@center"]);
+            world.ok(&["center", "settle", "--home", "@center"]);
+            cheque_tools::is_paid(&world, "shop", &cheque.file);
+        }
+    }
+    cheque_tools::write(&world, "alice", "south/bob", "7.00", "given", &["--negotiable", "--send"]);
+    let endorse =
+        ["wallet", "cheque", "endorse", "--home", "@bob", "@given.json", "--to", "south/shop", "--out"];
+    cheque_tools::patient(&world, &[&endorse[..], &["@passed.json"]].concat()).ok();
+    let stopped = cheque_tools::write(&world, "alice", "south/bob", "8.00", "stopped", &["--certify"]);
+    cheque_tools::order(&world, "stop", &stopped.number, &["--reason", "LOST"]).ok();
+    world.ok(&["wallet", "transfer", "--home", "@alice", "--to", "south/bob", "--amount", "9.00"]);
+    world.ok(&["wallet", "certificate", "renew", "--home", "@alice"]);
+    world.ok(&["bank", "statement", "--home", "@north", "--name", "alice"]);
+    world.stop_all();
+    let tables: [(&str, &[&str]); 6] = [
+        (
+            "center",
+            &["center_presentment", "center_obligation", "center_cycle", "center_notice", "center_crl"],
+        ),
+        (
+            "north",
+            &[
+                "account_statement",
+                "certificate",
+                "cheque",
+                "cheque_book",
+                "cheque_order",
+                "cheque_presentment",
+                "member_list",
+                "presentment",
+                "revoked",
+                "transfer_order",
+            ],
+        ),
+        ("south", &["cheque_box", "presentment"]),
+        ("shop", &["merchant_cheque"]),
+        ("alice", &["act", "cheque_leaf"]),
+        ("bob", &["act", "cheque_received"]),
+    ];
+    for (name, expected) in tables {
+        let noticed = spoil(&world, name);
+        for table in expected {
+            assert!(
+                noticed.iter().any(|it| it == table),
+                "nothing was changed in {table} of {name}: {noticed:?}"
+            );
+        }
     }
 }
 

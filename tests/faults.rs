@@ -39,8 +39,32 @@ struct Play {
     unreached: Vec<String>,
 }
 
-fn minor(text: &str) -> i64 {
+pub(crate) fn minor(text: &str) -> i64 {
     text.replace('.', "").parse().unwrap()
+}
+
+pub(crate) fn trace_file(world: &World, name: &str) -> PathBuf {
+    world.folder().join(format!("{name}.trace"))
+}
+
+/// How many bytes the trace of `name` has.
+pub(crate) fn trace_length(world: &World, name: &str) -> usize {
+    std::fs::metadata(trace_file(world, name)).map_or(0, |file| usize::try_from(file.len()).unwrap())
+}
+
+/// The names of the commits that `name` made since its trace was `from` bytes long.
+pub(crate) fn traced(world: &World, name: &str, from: usize) -> BTreeMap<String, u32> {
+    let text = std::fs::read_to_string(trace_file(world, name)).unwrap_or_default();
+    let mut points = BTreeMap::new();
+    for line in text.get(from..).unwrap_or_default().lines() {
+        *points.entry(line.to_owned()).or_default() += 1;
+    }
+    points
+}
+
+/// What makes a process trace its commits.
+pub(crate) fn tracing(world: &World, name: &str) -> [(&'static str, String); 1] {
+    [("FEIQIAN_FAULT_TRACE", trace_file(world, name).display().to_string())]
 }
 
 impl Play {
@@ -131,44 +155,24 @@ impl Play {
         self.world.run_with(&words, faults)
     }
 
-    fn trace_file(&self, name: &str) -> PathBuf {
-        self.world.folder().join(format!("{name}.trace"))
-    }
-
-    /// The names of the commits that `name` made since its trace was `from` bytes long.
-    fn traced(&self, name: &str, from: usize) -> BTreeMap<String, u32> {
-        let text = std::fs::read_to_string(self.trace_file(name)).unwrap_or_default();
-        let mut points = BTreeMap::new();
-        for line in text.get(from..).unwrap_or_default().lines() {
-            *points.entry(line.to_owned()).or_default() += 1;
-        }
-        points
-    }
-
     /// Plays the act once with every process tracing; answers the commits of each.
     fn enumerate(&mut self, act: Act) -> Vec<(String, String)> {
-        let trace = |play: &Self, name: &str| {
-            vec![("FEIQIAN_FAULT_TRACE", play.trace_file(name).display().to_string())]
-        };
         for name in NODES {
             self.world.kill(name);
-            let faults = trace(self, name);
+            let faults = tracing(&self.world, name);
             assert!(self.world.start_with(name, &faults), "{}", self.world.log(name));
         }
         self.settled("before tracing");
         let words = self.prepare(act);
-        let length = |play: &Self, name: &str| {
-            std::fs::metadata(play.trace_file(name)).map_or(0, |file| usize::try_from(file.len()).unwrap())
-        };
-        let before: Vec<usize> = NODES.iter().map(|name| length(self, name)).collect();
+        let before: Vec<usize> = NODES.iter().map(|name| trace_length(&self.world, name)).collect();
         if words[0] == "wallet" {
-            let faults = trace(self, "alice");
+            let faults = tracing(&self.world, "alice");
             self.command(&words, &faults).ok();
         } else {
             self.command(&words, &[]).ok();
         }
         if act == Act::Refund {
-            let faults = trace(self, "alice");
+            let faults = tracing(&self.world, "alice");
             let claim = ["wallet", "refresh", "--home", "@alice"].map(str::to_owned);
             let claimed = wait_until(PATIENCE, || {
                 self.command(&claim, &faults).ok();
@@ -179,10 +183,11 @@ impl Play {
         self.settled("tracing");
         let mut points = Vec::new();
         for (name, from) in NODES.iter().zip(before) {
-            points.extend(self.traced(name, from).into_keys().map(|point| ((*name).to_owned(), point)));
+            points
+                .extend(traced(&self.world, name, from).into_keys().map(|point| ((*name).to_owned(), point)));
         }
-        points.extend(self.traced("alice", 0).into_keys().map(|point| ("alice".to_owned(), point)));
-        std::fs::remove_file(self.trace_file("alice")).unwrap();
+        points.extend(traced(&self.world, "alice", 0).into_keys().map(|point| ("alice".to_owned(), point)));
+        std::fs::remove_file(trace_file(&self.world, "alice")).unwrap();
         points
     }
 

@@ -8,12 +8,21 @@
 
 mod bad_input;
 mod by_hand;
+mod cheque_clearing;
+mod cheque_documents;
+#[cfg(feature = "test-faults")]
+mod cheque_faults;
+mod cheque_orders;
+mod cheque_tools;
+mod cheques;
 mod damage;
 mod demo;
 #[cfg(feature = "test-faults")]
 mod faults;
 mod https;
+mod payment_files;
 mod races;
+mod remittance;
 mod simulate;
 mod tools;
 mod world;

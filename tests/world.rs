@@ -87,8 +87,14 @@ impl World {
 
     /// Center and banks north and south, running.
     pub(crate) fn banks() -> Self {
+        Self::banks_under("gross", "1000000.00")
+    }
+
+    /// Center and banks north and south, running; cheques are settled this way, each bank has this at the center.
+    pub(crate) fn banks_under(settlement: &str, funds: &str) -> Self {
         let mut world = Self::empty();
-        world.ok(&["center", "init", "--home", "@center", "--name", "center"]);
+        let init = ["center", "init", "--home", "@center", "--name", "center", "--settlement", settlement];
+        world.ok(&[&init[..], &["--fund", funds]].concat());
         world.start("center");
         // Both are members before either looks around.
         for bank in ["north", "south"] {

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 
 use crate::steps::{self, Step, command};
-use crate::{layers, vectors};
+use crate::{iso20022, layers, vectors};
 
 /// The feature that compiles the fault points into the binary under test.
 const TEST_FAULTS: &str = "test-faults";
@@ -41,10 +41,11 @@ pub(crate) fn ci(root: &Path) -> Result<()> {
     steps::run(all)
 }
 
-/// All tests, the test vectors, and the second implementation that checks them.
+/// All tests, the test vectors, the second implementation that checks them, and the ISO 20022 exports against the
+/// official schemas.
 ///
 /// # Errors
-/// The first of the three that fails.
+/// The first of them that fails.
 pub(crate) fn test(root: &Path, passed_on: &[&str]) -> Result<()> {
     let features = features(root)?;
     steps::run(test_steps(root, &features, passed_on))
@@ -61,6 +62,7 @@ fn test_steps<'a>(root: &'a Path, features: &'a [&'a str], passed_on: &'a [&'a s
         Step::new("tests", tests),
         Step::new("test vectors", || vectors::check(root)),
         Step::new("second implementation", || second_implementation(root)),
+        Step::new("ISO 20022 schemas", || iso20022::check(root)),
     ]
 }
 

@@ -3,6 +3,7 @@
 //! Every command prints what it does, names what it found and exits non-zero when a check fails.
 
 mod checks;
+mod iso20022;
 mod layers;
 mod steps;
 mod tidy;
@@ -17,7 +18,9 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   ci                 everything a change must pass: format, layers, clippy, docs, tests
-  test [ARG]...      all tests, the test vectors, the second implementation; ARGs go to `cargo test`
+  test [ARG]...      all tests, the test vectors, the second implementation, the ISO 20022 schemas;
+                     ARGs go to `cargo test`
+  iso20022           only the ISO 20022 exports against the official schemas
   layers             no crate depends on its own layer or a higher one; no role crate enables `hazmat`
   vectors [--check]  write docs/spec/vectors/*.json; with --check compare instead
   tidy               broken relative links, unfinished code; lists files over 600 lines";
@@ -42,6 +45,7 @@ fn run(mut arguments: Vec<String>) -> Result<()> {
     match (command.as_str(), rest.as_slice()) {
         ("ci", []) => checks::ci(&root),
         ("test", passed_on) => checks::test(&root, passed_on),
+        ("iso20022", []) => iso20022::check(&root),
         ("layers", []) => layers::check(&root),
         ("vectors", []) => vectors::write(&root),
         ("vectors", ["--check"]) => vectors::check(&root),

@@ -9,12 +9,14 @@ use feiqian_money::Minor;
 use feiqian_node::Peer;
 use feiqian_online_cash::account::{AccountStatus, EnrolRequest, EnrolResponse};
 use feiqian_online_cash::signed::WireChain;
-use feiqian_pki::{CertificateRequest, PkiError, Purpose, Role, Subject};
-use feiqian_wire::Text;
+use feiqian_pki::{CertificateRequest, PkiError, Purpose, RevocationReason, Role, Subject};
 use feiqian_wire::error::{Code, Fault};
+use feiqian_wire::{Text, Timestamp};
 
 use crate::Bank;
+use crate::certificates::replace;
 use crate::refusal::{Refusal, from_blob, to_blob};
+use crate::revocation::{is_revoked, revoke_account};
 use crate::tables::{ACCOUNT, ENROLMENT, HOLDER};
 
 /// Hex digits of the secret part of an enrolment code.
@@ -107,7 +109,7 @@ pub(crate) fn code_digest(code: &str) -> Digest {
     Transcript::new("bank/enrolment-code").text(code).into_digest()
 }
 
-fn pki_fault(error: &PkiError) -> Fault {
+pub(crate) fn pki_fault(error: &PkiError) -> Fault {
     Fault::new(Code::CertificateInvalid, error.to_string())
 }
 
@@ -119,8 +121,8 @@ impl Bank {
         Ok(holder)
     }
 
-    /// The account of a certified caller, also when it is closed or the certificate is of keys enrolled earlier: what was
-    /// answered or paid to an account stays within its holder's reach.
+    /// The account of a certified caller, also when it is closed or the certificate is of keys that were renewed: what
+    /// was answered or paid to an account stays within its holder's reach. A revoked certificate opens nothing.
     pub(crate) async fn owner(&self, peer: &Peer) -> Result<Holder, Fault> {
         let verified = peer.certified()?;
         let subject = &verified.subject;
@@ -131,6 +133,7 @@ impl Bank {
         let account: Id16 =
             token.parse().map_err(|_| Fault::new(Code::AccountUnknown, "no such account at this bank"))?;
         let transport_key = verified.public_key;
+        let serial = verified.serial;
         let (signing_key, barred) = self
             .seams
             .store
@@ -141,6 +144,9 @@ impl Bank {
                 let closed = AccountRow::from_row(&row)?.check_open().err();
                 let superseded =
                     || Fault::new(Code::Forbidden, "the account has been enrolled with other keys");
+                if is_revoked(tx, &serial)? {
+                    return Err(Fault::new(Code::CertificateInvalid, "the certificate is revoked").into());
+                }
                 let sql =
                     "SELECT signing_key, transport_key FROM holder WHERE account = ?1 ORDER BY number DESC";
                 for (age, row) in tx.select(sql, &[account.into()])?.iter().enumerate() {
@@ -188,6 +194,7 @@ impl Bank {
         let (response, keys) = self.certify(&account, &request)?;
         let stored = to_blob(&response).map_err(Refusal::from)?;
         let id = account.id;
+        let rows = self.certificate_rows(id, &response)?;
         let work = move |tx: &mut dyn Tx| {
             let row = tx.find(&ENROLMENT, &[code.into()])?.ok_or_else(invalid)?;
             if let Some(used) = row.optional_blob(3)? {
@@ -196,10 +203,9 @@ impl Bank {
                 return Ok(from_blob(response)?);
             }
             open_account(tx, id)?;
-            let number = tx.select("SELECT count(*) FROM holder WHERE account = ?1", &[id.into()])?;
-            let number = number.first().map_or(Ok(0), |row| row.integer(0))?;
-            let at = Value::unsigned(now.seconds())?;
-            tx.insert(&HOLDER, &[id.into(), number.into(), keys.signing.into(), keys.transport.into(), at])?;
+            // A new code for an account that was enrolled before: the keys before are replaced.
+            revoke_account(tx, id, now.seconds(), RevocationReason::Superseded)?;
+            replace(tx, id, &keys, &rows, now)?;
             let expires = Value::unsigned(row.unsigned(2)?)?;
             tx.update(
                 &ENROLMENT,
@@ -207,10 +213,12 @@ impl Bank {
             )?;
             Ok::<EnrolResponse, Refusal>(response.clone())
         };
-        Ok(self.seams.store.commit("bank.enrol", work).await?)
+        let response = self.seams.store.commit("bank.enrol", work).await?;
+        self.publish_revocation_list().await?;
+        Ok(response)
     }
 
-    fn certify(
+    pub(crate) fn certify(
         &self,
         account: &AccountRow,
         request: &EnrolRequest,
@@ -270,7 +278,21 @@ impl Bank {
     }
 }
 
-struct EnrolledKeys {
-    signing: [u8; 32],
-    transport: [u8; 32],
+/// The keys of a new pair of certificates.
+pub(crate) struct EnrolledKeys {
+    pub(crate) signing: [u8; 32],
+    pub(crate) transport: [u8; 32],
+}
+
+/// The account's keys from now on.
+pub(crate) fn add_holder(
+    tx: &mut dyn Tx,
+    account: Id16,
+    keys: &EnrolledKeys,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let number = tx.select("SELECT count(*) FROM holder WHERE account = ?1", &[account.into()])?;
+    let number = number.first().map_or(Ok(0), |row| row.integer(0))?;
+    let at = Value::unsigned(now.seconds())?;
+    tx.insert(&HOLDER, &[account.into(), number.into(), keys.signing.into(), keys.transport.into(), at])
 }

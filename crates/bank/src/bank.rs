@@ -1,16 +1,17 @@
 //! The bank itself: its parts put together.
 
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::members::NEWS_PAUSE;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use feiqian_crypto::snowblind::CommitmentPool;
 use feiqian_crypto::{Digest, Id16};
 use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_money::{Amount, Minor};
 use feiqian_node::{Coalesced, Endpoint, Identity, Members, Seams, Target};
 use feiqian_online_cash::signed::WireChain;
-use feiqian_pki::{Authority, Chain, KeyPair, Role, TrustedRoot};
+use feiqian_pki::{Authority, Chain, KeyPair, RevocationList, Role, TrustedRoot};
 use feiqian_wire::Timestamp;
 use feiqian_wire::error::{Code, Fault};
 use tokio::sync::Notify;
@@ -78,6 +79,13 @@ pub struct Bank {
     sessions: Mutex<Sessions>,
     pub(crate) refill: Notify,
     pub(crate) outbox: Notify,
+    /// The authority's newest revocation list.
+    pub(crate) own_list: ArcSwapOption<RevocationList>,
+    /// When the list that the center took was made, Unix seconds; 0 before.
+    pub(crate) list_brought: AtomicU64,
+    /// A newer list is due and could not be dated yet.
+    pub(crate) list_late: AtomicBool,
+    pub(crate) listing: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Bank {
@@ -128,10 +136,17 @@ impl Bank {
             sessions: Mutex::new(Sessions::default()),
             refill: Notify::new(),
             outbox: Notify::new(),
+            own_list: ArcSwapOption::empty(),
+            list_brought: AtomicU64::new(0),
+            list_late: AtomicBool::new(false),
+            listing: tokio::sync::Mutex::new(()),
             config,
             seams,
         };
         bank.reload_ring().await?;
+        let kept = members::stored_lists(&*bank.seams.store).await?;
+        bank.members.restore_lists(&*bank.seams.network, &kept);
+        bank.issue_revocation_list().await?;
         Ok(Arc::new(bank))
     }
 

@@ -4,7 +4,8 @@
 //! |---|---|---|---|
 //! | circulation | liability: coins in circulation | debits ≤ credits | 10 |
 //! | refunds payable | liability | debits ≤ credits | 11 |
-//! | due to clearing, due from clearing | suspense, zero between events | none | 20, 21 |
+//! | certified cheques | liability: reserved, pending until paid | debits ≤ credits | 12 |
+//! | due to clearing, due from clearing | suspense: paid cheques that are not settled, else zero | none | 20, 21 |
 //! | settlement | asset: mirror of the account at the center | credits ≤ debits | 30 |
 //! | vault | asset: base money paid in by customers | credits ≤ debits | 31 |
 //! | capital | counterpart of the settlement account's funding | debits ≤ credits | 40 |
@@ -38,10 +39,12 @@ pub enum Post {
     Fees,
     /// Losses.
     Losses,
+    /// Reserved for certified cheques.
+    CertifiedCheques,
 }
 
 /// All of the bank's own accounts.
-pub const POSTS: [Post; 9] = [
+pub const POSTS: [Post; 10] = [
     Post::Circulation,
     Post::RefundsPayable,
     Post::DueToClearing,
@@ -51,6 +54,7 @@ pub const POSTS: [Post; 9] = [
     Post::Capital,
     Post::Fees,
     Post::Losses,
+    Post::CertifiedCheques,
 ];
 
 /// The code of customers' accounts.
@@ -70,6 +74,7 @@ impl Post {
             Self::Capital => "capital",
             Self::Fees => "fees",
             Self::Losses => "losses",
+            Self::CertifiedCheques => "certified_cheques",
         }
     }
 
@@ -84,12 +89,15 @@ impl Post {
             Self::Capital => 40,
             Self::Fees => 50,
             Self::Losses => 51,
+            Self::CertifiedCheques => 12,
         }
     }
 
     const fn limit(self) -> Limit {
         match self {
-            Self::Circulation | Self::RefundsPayable | Self::Capital => Limit::DebitsNotAboveCredits,
+            Self::Circulation | Self::RefundsPayable | Self::Capital | Self::CertifiedCheques => {
+                Limit::DebitsNotAboveCredits
+            }
             Self::Settlement | Self::Vault => Limit::CreditsNotAboveDebits,
             _ => Limit::None,
         }
@@ -136,6 +144,44 @@ pub(crate) enum Event {
     RefundSend = 21,
     RefundReceive = 22,
     Claim = 23,
+    ChequeReserve = 30,
+    ChequePay = 31,
+    ChequeSettle = 32,
+    ChequeUnwind = 33,
+    ChequeCollect = 34,
+    ChequeReceive = 35,
+    TransferOwn = 40,
+    TransferSend = 41,
+    TransferReceive = 42,
+}
+
+impl Event {
+    /// The word of a code in the ledger.
+    pub(crate) fn word(code: u16) -> &'static str {
+        let words = [
+            (Self::PayIn, "pay_in"),
+            (Self::PayOut, "pay_out"),
+            (Self::Capital, "capital"),
+            (Self::Withdraw, "withdraw"),
+            (Self::DepositOwn, "deposit"),
+            (Self::Redeem, "redeem"),
+            (Self::Collect, "deposit"),
+            (Self::RefundOwn, "refund"),
+            (Self::RefundSend, "refund"),
+            (Self::RefundReceive, "refund"),
+            (Self::Claim, "claim"),
+            (Self::ChequeReserve, "cheque_certified"),
+            (Self::ChequePay, "cheque_paid"),
+            (Self::ChequeSettle, "cheque_settled"),
+            (Self::ChequeUnwind, "cheque_unwound"),
+            (Self::ChequeCollect, "cheque_collected"),
+            (Self::ChequeReceive, "cheque_collected"),
+            (Self::TransferOwn, "transfer"),
+            (Self::TransferSend, "transfer_sent"),
+            (Self::TransferReceive, "transfer_received"),
+        ];
+        words.into_iter().find(|(event, _)| *event as u16 == code).map_or("other", |(_, word)| word)
+    }
 }
 
 /// The id of the `leg`-th transfer of an event about `reference`: `D("bank/transfer"; code, leg, reference)`.

@@ -2,21 +2,26 @@
 
 use std::sync::Arc;
 
+use feiqian_cheque::messages::RegisterLine;
+use feiqian_cheque::{Mandate as MandateOf, State};
 use feiqian_crypto::{Digest, Id16, Transcript};
 use feiqian_ledger::book::{self, AccountState};
-use feiqian_ledger::store::{StoreError, StoreExt, Tx, Value};
+use feiqian_ledger::store::{Row, StoreError, StoreExt, Tx, Value};
 use feiqian_money::{Amount, Minor};
 use feiqian_online_cash::evidence::Evidence;
-use feiqian_pki::Role;
-use feiqian_wire::Name;
+use feiqian_pki::{RevocationReason, Role};
 use feiqian_wire::error::{Code, Fault};
+use feiqian_wire::{Name, Text};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::Bank;
 use crate::accounts::{AccountRow, SECRET_BYTES, code_digest};
 use crate::chart::{self, Event, POSTS, Post, along, id};
-use crate::refusal::{Refusal, from_blob};
+use crate::cheques::register::ChequeRow;
+use crate::cheques::tables::{CHEQUE, MANDATE};
+use crate::refusal::{Refusal, from_blob, to_blob};
+use crate::revocation::revoke_signing;
 use crate::tables::{ACCOUNT, ENROLMENT};
 
 /// What the operator can ask of a bank.
@@ -61,6 +66,35 @@ pub enum Command {
     Evidence,
     /// Balances, keysets and load.
     Status,
+    /// An account's statement: closes a new one when something was posted since the last.
+    Statement {
+        /// The account's name.
+        name: Name,
+        /// Shows that one instead.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        number: Option<u64>,
+    },
+    /// The register of cheques, newest first, at most 1000 used leaves.
+    Cheques,
+    /// Who may sign cheques on an account.
+    Mandate {
+        /// The account's name.
+        name: Name,
+        /// How many must sign.
+        required: u8,
+        /// The names of the accounts whose holders may.
+        drawers: Vec<Name>,
+    },
+}
+
+/// A cheque as the operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChequeLine {
+    /// The name of the account it is drawn on.
+    pub name: String,
+    /// The drawer's view.
+    #[serde(flatten)]
+    pub line: RegisterLine,
 }
 
 /// An account as the operator sees it.
@@ -158,6 +192,11 @@ impl Bank {
             Command::AccountClose { name } => to_json(&self.account_close(name).await?),
             Command::Evidence => Ok(serde_json::json!({ "evidence": to_json(&self.evidence().await?)? })),
             Command::Status => to_json(&self.status().await?),
+            Command::Statement { name, number } => to_json(&self.statement(name, number).await?),
+            Command::Cheques => Ok(serde_json::json!({ "cheques": to_json(&self.cheques().await?)? })),
+            Command::Mandate { name, required, drawers } => {
+                to_json(&self.set_mandate(name, required, drawers).await?)
+            }
         }
     }
 
@@ -276,12 +315,66 @@ impl Bank {
                     .hint("let what is pending end")
                     .into());
                 }
+                let sql = "SELECT count(*) FROM cheque WHERE account = ?1 AND state = ?2";
+                let paid = tx.select(sql, &[row.id.into(), State::Paid.number().into()])?;
+                if paid.first().map_or(Ok(0), |row| row.unsigned(0))? > 0 {
+                    return Err(
+                        Fault::new(Code::Conflict, "a paid cheque of the account is not settled").into()
+                    );
+                }
                 row.closed = Some(now);
                 tx.update(&ACCOUNT, &row.values()?)?;
+                // Nothing more is signed for it; its holder still fetches what was answered before.
+                revoke_signing(tx, row.id, now, RevocationReason::CessationOfOperation)?;
             }
             answer_of(tx, &row)
         };
-        Ok(self.seams.store.commit("bank.account.close", work).await?)
+        let answer = self.seams.store.commit("bank.account.close", work).await?;
+        self.publish_revocation_list().await?;
+        Ok(answer)
+    }
+
+    async fn cheques(self: &Arc<Self>) -> Result<Vec<ChequeLine>, Fault> {
+        let currency = self.config.currency;
+        let work = move |tx: &mut dyn Tx| {
+            let columns: Vec<String> = CHEQUE.columns.iter().map(|it| format!("c.{}", it.name)).collect();
+            let sql = format!(
+                "SELECT {}, a.name FROM cheque AS c JOIN account AS a ON a.id = c.account WHERE c.state > 0 \
+                 ORDER BY a.name, c.number DESC LIMIT 1000",
+                columns.join(", ")
+            );
+            let line = |row: &Row| {
+                let name = row.text(CHEQUE.columns.len())?.to_owned();
+                Ok(ChequeLine { name, line: ChequeRow::from_row(row)?.line(currency) })
+            };
+            tx.select(&sql, &[])?.iter().map(line).collect::<Result<Vec<_>, Refusal>>()
+        };
+        Ok(self.seams.store.read(work).await?)
+    }
+
+    async fn set_mandate(
+        self: &Arc<Self>,
+        name: Name,
+        required: u8,
+        drawers: Vec<Name>,
+    ) -> Result<MandateOf, Fault> {
+        let work = move |tx: &mut dyn Tx| {
+            let account = open_named(tx, name.as_str())?;
+            let mut tokens = Vec::with_capacity(drawers.len());
+            for drawer in &drawers {
+                let row = open_named(tx, drawer.as_str())?;
+                tokens.push(Text::new(row.id.to_string()).map_err(Fault::from)?);
+            }
+            let mandate = MandateOf::joint(required, tokens)
+                .map_err(|error| Fault::new(Code::Usage, error.to_string()))?;
+            let values = [account.id.into(), to_blob(&mandate)?.into()];
+            match tx.find(&MANDATE, &[account.id.into()])? {
+                Some(_) => tx.update(&MANDATE, &values)?,
+                None => tx.insert(&MANDATE, &values)?,
+            }
+            Ok::<_, Refusal>(mandate)
+        };
+        Ok(self.seams.store.commit("bank.cheque.mandate", work).await?)
     }
 
     async fn evidence(self: &Arc<Self>) -> Result<Vec<Evidence>, Fault> {
@@ -351,7 +444,13 @@ fn find_named(tx: &mut dyn Tx, name: &str) -> Result<Option<AccountRow>, StoreEr
     tx.select(&sql, &[name.into()])?.first().map(AccountRow::from_row).transpose()
 }
 
-fn open_named(tx: &mut dyn Tx, name: &str) -> Result<AccountRow, Refusal> {
+/// The account of this name, open or closed.
+pub(crate) fn open_or_closed(tx: &mut dyn Tx, name: &str) -> Result<AccountRow, Refusal> {
+    Ok(find_named(tx, name)?.ok_or_else(|| unknown(name))?)
+}
+
+/// The account of this name, which must be open.
+pub(crate) fn open_named(tx: &mut dyn Tx, name: &str) -> Result<AccountRow, Refusal> {
     let row = find_named(tx, name)?.ok_or_else(|| unknown(name))?;
     match row.closed {
         None => Ok(row),

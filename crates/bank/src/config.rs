@@ -1,6 +1,6 @@
 //! A bank's settings: `config.toml` in its home.
 
-use feiqian_money::Currency;
+use feiqian_money::{Currency, Minor};
 use feiqian_wire::Name;
 use feiqian_wire::error::{Code, Fault};
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,46 @@ impl Default for DropBoxLimits {
     }
 }
 
+/// Bounds of cheques.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChequeLimits {
+    /// The largest cheque, minor units; 0 for no limit.
+    pub cheque_minor: u64,
+    /// The most that is paid of one account's cheques in a day, minor units; 0 for no limit.
+    pub day_minor: u64,
+    /// The most unused leaves of an account: 200.
+    pub open_leaves: u64,
+    /// The most cheques in the box of an account: 64.
+    pub box_files: u64,
+    /// How long a cheque stays in a box, seconds: 30 days.
+    pub box_seconds: u64,
+}
+
+impl Default for ChequeLimits {
+    fn default() -> Self {
+        Self { cheque_minor: 0, day_minor: 0, open_leaves: 200, box_files: 64, box_seconds: 30 * DAY }
+    }
+}
+
+impl ChequeLimits {
+    /// The largest cheque.
+    #[must_use]
+    pub fn cheque_limit(&self) -> Minor {
+        limit(self.cheque_minor)
+    }
+
+    /// The most that is paid in a day.
+    #[must_use]
+    pub fn day_limit(&self) -> Minor {
+        limit(self.day_minor)
+    }
+}
+
+fn limit(minor: u64) -> Minor {
+    if minor == 0 { Minor::MAX } else { Minor::new(minor).unwrap_or(Minor::MAX) }
+}
+
 /// The settings of one bank.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,6 +132,9 @@ pub struct Config {
     /// The drop boxes.
     #[serde(default)]
     pub drop_box: DropBoxLimits,
+    /// Cheques.
+    #[serde(default)]
+    pub cheques: ChequeLimits,
 }
 
 fn session_seconds() -> u64 {
@@ -131,6 +174,7 @@ impl Config {
             sync_seconds: sync_seconds(),
             schedule: Schedule::default(),
             drop_box: DropBoxLimits::default(),
+            cheques: ChequeLimits::default(),
         }
     }
 

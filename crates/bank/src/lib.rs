@@ -10,6 +10,9 @@
 //! | `sessions`, `issue`, `funding` | begin, finish, recover; what pays for new coins |
 //! | `register`, `payments` | the spent register; redeeming payments |
 //! | `deposit`, `outbox`, `refund` | the collecting side, the issuing side |
+//! | `cheques` | the register of own cheques, cheques deposited here, boxes |
+//! | `certificates`, `revocation` | account holders' certificates, the revocation list |
+//! | `remittance`, `statements` | transfers between accounts; account statements |
 //! | `outcome`, `drop_box` | what anybody may ask or leave |
 //! | `command`, `service` | the operator; routes and background work |
 //!
@@ -29,6 +32,14 @@
 //! | `bank.outbox.try` | when an item was last tried |
 //! | `bank.refund.own`, `bank.refund.present`, `bank.refund.outcome` | the payee's side of refunds |
 //! | `bank.outcome.release` | the time until which expired payments are refused for ever |
+//! | `bank.cheque.book`, `.issue`, `.certify`, `.order`, `.endorse`, `.expire` | the register of own cheques |
+//! | `bank.cheque.own`, `bank.pay.cheque` | an own cheque is presented and paid or returned, here or through the center |
+//! | `bank.cheque.present`, `bank.cheque.outcome` | a deposited cheque before it is sent; its outcome and the pending credit |
+//! | `bank.cheque.settled` | the center's word on the leg between the banks, on either side |
+//! | `bank.cheque.send`, `.inbox`, `.prune`, `.mandate` | boxes; who may sign |
+//! | `bank.certificate.renew`, `.revoke` | certificates; the list is made right after |
+//! | `bank.transfer.own`, `.present`, `.outcome`, `bank.pay.transfer` | remittances |
+//! | `bank.statement.close` | an account statement |
 //! | `bank.drop.put`, `.delete`, `.prune` | drop boxes |
 //!
 //! # Enrolment codes
@@ -42,9 +53,12 @@
 mod accounts;
 pub mod audit;
 mod bank;
+mod certificates;
 pub mod chart;
+mod cheques;
 mod command;
 pub mod config;
+mod declined;
 mod deposit;
 mod drop_box;
 mod funding;
@@ -58,12 +72,16 @@ mod payments;
 mod refund;
 mod refusal;
 mod register;
+mod remittance;
+mod revocation;
 pub mod secrets;
 mod service;
 mod sessions;
+mod statements;
 pub mod tables;
 
 pub use bank::{Bank, Keys, Parts};
-pub use command::{AccountAnswer, Command, KeysetLine, StatusAnswer};
+pub use command::{AccountAnswer, ChequeLine, Command, KeysetLine, StatusAnswer};
 pub use config::Config;
 pub use init::{InitOptions, init, load, open};
+pub use statements::{StatementAnswer, StatementLine};

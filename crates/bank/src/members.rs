@@ -8,14 +8,14 @@ use feiqian_ledger::book;
 use feiqian_ledger::store::{Row, Store, StoreExt, Tx, Value};
 use feiqian_node::{Caller, MemberView, call};
 use feiqian_online_cash::keyset::PinEntry;
-use feiqian_pki::TrustedRoot;
+use feiqian_pki::{RevocationList, TrustedRoot};
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Bounded, Text, Timestamp};
 
 use crate::Bank;
 use crate::chart::{Event, Post, id};
 use crate::refusal::{Refusal, from_blob, to_blob};
-use crate::tables::{MEMBER, MEMBER_PIN};
+use crate::tables::{MEMBER, MEMBER_LIST, MEMBER_PIN};
 
 /// The shortest time between two questions to the center for news.
 pub(crate) const NEWS_PAUSE: Duration = Duration::from_millis(200);
@@ -48,6 +48,21 @@ pub(crate) async fn restore(
     }))
 }
 
+/// The revocation lists as stored, ended ones too: those close the door until the center is reached.
+pub(crate) async fn stored_lists(store: &dyn Store) -> Result<Vec<RevocationList>, Fault> {
+    let ders = store
+        .read(|tx: &mut dyn Tx| {
+            let rows = tx.select("SELECT der FROM member_list ORDER BY authority", &[])?;
+            rows.iter().map(|row| Ok(row.blob(0)?.to_vec())).collect::<Result<Vec<_>, Refusal>>()
+        })
+        .await?;
+    let read = |der: &Vec<u8>| {
+        let broken = |error| Fault::new(Code::Internal, format!("a stored revocation list: {error}"));
+        RevocationList::from_der(der).map_err(broken)
+    };
+    ders.iter().map(read).collect()
+}
+
 impl Bank {
     /// Asks the center for its directory and new keysets, and keeps them. Who asks at the same time shares one
     /// question, and questions are 200 ms apart: calls of others can cause them.
@@ -57,9 +72,18 @@ impl Bank {
     pub async fn sync(self: &Arc<Self>) -> Result<(), Fault> {
         let fetch = || async {
             self.members.sync(&*self.seams.network, self.now()).await?;
+            self.show_own_list();
             self.keep_members().await
         };
         self.news.run(fetch).await
+    }
+
+    /// The same before something is refused for ever: whatever keeps the news away is no verdict.
+    pub(crate) async fn ask_news(self: &Arc<Self>) -> Result<(), Fault> {
+        self.sync().await.map_err(|fault| {
+            let what = format!("the center's news are needed: {fault}");
+            Fault::new(Code::Unavailable, what).hint("send the same again")
+        })
     }
 
     /// Writes the current view to the store: the directory, and what is new of the log.
@@ -83,6 +107,14 @@ impl Bank {
                     None => tx.insert(&MEMBER, &values)?,
                     Some(row) if row.blob(1)? == body => {}
                     Some(_) => tx.update(&MEMBER, &values)?,
+                }
+            }
+            for (authority, list) in view.lists().pairs() {
+                let values = [Value::from(authority), list.as_der().into()];
+                match tx.find(&MEMBER_LIST, &[authority.into()])? {
+                    None => tx.insert(&MEMBER_LIST, &values)?,
+                    Some(row) if row.blob(1)? == list.as_der() => {}
+                    Some(_) => tx.update(&MEMBER_LIST, &values)?,
                 }
             }
             Ok::<_, Refusal>(())

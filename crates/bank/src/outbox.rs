@@ -19,6 +19,7 @@ use crate::Bank;
 use crate::accounts::count;
 use crate::chart::{Event, Post, along, id, reserve_along, resolve};
 use crate::refusal::{Refusal, from_blob, to_blob};
+use crate::remittance::close_transfer;
 use crate::tables::PRESENTMENT;
 
 /// How long one attempt waits for the center.
@@ -35,6 +36,8 @@ pub(crate) enum State {
     /// Paid to this presentment, or booked.
     Done = 1,
     Refused = 2,
+    /// A cheque that was paid; the leg between the banks is not final.
+    Unsettled = 3,
 }
 
 /// A presentment as stored.
@@ -57,8 +60,18 @@ pub(crate) struct PresentmentRow {
     pub(crate) tried: u64,
 }
 
+/// How soon after a failed round an item's news may start the next.
+const WAKE_PAUSE: Duration = Duration::from_secs(1);
+
+const KINDS: [(ItemKind, i64); 4] =
+    [(ItemKind::Payment, 0), (ItemKind::Refund, 1), (ItemKind::Cheque, 2), (ItemKind::Transfer, 3)];
+
 fn kind_number(kind: ItemKind) -> i64 {
-    i64::from(matches!(kind, ItemKind::Refund))
+    KINDS.into_iter().find(|(known, _)| *known == kind).map_or(-1, |(_, number)| number)
+}
+
+fn kind_of(number: i64) -> Option<ItemKind> {
+    KINDS.into_iter().find(|(_, known)| *known == number).map(|(kind, _)| kind)
 }
 
 impl PresentmentRow {
@@ -66,7 +79,7 @@ impl PresentmentRow {
         let corrupt = |what: &str| StoreError::Corrupt(format!("presentment: unknown {what}"));
         Ok(Self {
             id: row.digest(0)?,
-            kind: if row.boolean(1)? { ItemKind::Refund } else { ItemKind::Payment },
+            kind: kind_of(row.integer(1)?).ok_or_else(|| corrupt("kind"))?,
             account: row.id(2)?,
             reference: row.digest(3)?,
             bank: row.text(4)?.to_owned(),
@@ -77,6 +90,7 @@ impl PresentmentRow {
                 0 => State::Pending,
                 1 => State::Done,
                 2 => State::Refused,
+                3 => State::Unsettled,
                 _ => return Err(corrupt("state")),
             },
             outcome: row.optional_blob(9)?.map(<[u8]>::to_vec),
@@ -85,7 +99,7 @@ impl PresentmentRow {
         })
     }
 
-    fn values(&self) -> Result<[Value; 12], StoreError> {
+    pub(crate) fn values(&self) -> Result<[Value; 12], StoreError> {
         Ok([
             self.id.into(),
             kind_number(self.kind).into(),
@@ -164,6 +178,8 @@ impl Bank {
         }
         let (state, outcome) = match row.kind {
             ItemKind::Refund => self.ask_refund(&row).await?,
+            ItemKind::Cheque => self.ask_cheque(&row).await?,
+            ItemKind::Transfer => self.ask_transfer(&row).await?,
             _ => self.ask_payment(&row).await?,
         };
         self.settle(row, state, outcome).await.map(Some)
@@ -244,7 +260,11 @@ impl Bank {
         Ok((state, to_blob(&presented.outcome).map_err(Refusal::from)?))
     }
 
-    async fn present<I, O>(&self, path: &str, presentment: &Presentment<I>) -> Result<Presented<O>, Fault>
+    pub(crate) async fn present<I, O>(
+        &self,
+        path: &str,
+        presentment: &Presentment<I>,
+    ) -> Result<Presented<O>, Fault>
     where
         I: serde::Serialize + Sync + 'static,
         O: serde::de::DeserializeOwned,
@@ -263,6 +283,8 @@ impl Bank {
         let now = self.now().seconds();
         let (point, id) = match row.kind {
             ItemKind::Refund => ("bank.refund.outcome", row.id),
+            ItemKind::Cheque => ("bank.cheque.outcome", row.id),
+            ItemKind::Transfer => ("bank.transfer.outcome", row.id),
             _ => ("bank.deposit.outcome", row.id),
         };
         let work = move |tx: &mut dyn Tx| {
@@ -296,8 +318,12 @@ impl Bank {
                     backoff.next_pause(&mut rng)
                 }
             };
+            // While the center does not answer, news of one item is a reason to try again, but not to hammer it.
             let woken = async {
-                if pause == idle { self.outbox.notified().await } else { std::future::pending().await }
+                if pause != idle {
+                    tokio::time::sleep(WAKE_PAUSE).await;
+                }
+                self.outbox.notified().await;
             };
             tokio::select! {
                 biased;
@@ -386,7 +412,14 @@ fn book_outcome(tx: &mut dyn Tx, row: &PresentmentRow, now: u64) -> Result<(), R
         (ItemKind::Refund, state) => {
             let _ = book::transfer(tx, &resolve(&row.refund_reserve(), state == State::Done), now)?;
         }
-        (_, State::Done) => {
+        (ItemKind::Cheque, State::Unsettled) => {
+            let _ = book::transfer(tx, &row.cheque_credit(), now)?;
+        }
+        (ItemKind::Transfer, state) => {
+            let _ = book::transfer(tx, &resolve(&row.transfer_reserve(), state == State::Done), now)?;
+            close_transfer(tx, row)?;
+        }
+        (ItemKind::Payment, State::Done) => {
             let path = [id(Post::Settlement), id(Post::DueFromClearing), row.account];
             let _ = book::transfer(tx, &along(Event::Collect, &row.id, &path, row.amount), now)?;
             count(tx, row.account, Minor::ZERO, row.amount)?;

@@ -20,6 +20,7 @@ use crate::chart::{Event, Post, along, id};
 use crate::outbox::{PresentmentRow, State};
 use crate::payments::{PaymentRow, check_refused, keep_refusal};
 use crate::refusal::{Refusal, to_blob};
+use crate::remittance::check_cover;
 use crate::tables::{PAYMENT, REFUND};
 
 /// The path of a refund's money through the issuing bank's book.
@@ -121,7 +122,7 @@ impl Bank {
             }
             row.insert_new(tx)?;
             let _ = book::transfer(tx, &row.refund_reserve(), now)?;
-            Ok::<_, Refusal>(())
+            check_cover(tx)
         };
         Ok(self.seams.store.commit("bank.refund.present", work).await?)
     }

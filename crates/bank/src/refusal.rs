@@ -33,6 +33,12 @@ impl From<Rejection> for Refusal {
     }
 }
 
+impl From<feiqian_cheque::register::Refusal> for Refusal {
+    fn from(refusal: feiqian_cheque::register::Refusal) -> Self {
+        Self::Fault(Fault::new(refusal.code(), refusal.to_string()))
+    }
+}
+
 impl From<MoneyError> for Refusal {
     fn from(error: MoneyError) -> Self {
         Self::Fault(error.into())

@@ -30,7 +30,10 @@ impl Bank {
         let now = self.now();
         self.sessions().drop_expired(now);
         let pruned = self.prune_drop_boxes().await;
-        synced.and(registered).and(rotated).and(pruned)
+        let listed = self.renew_revocation_list().await;
+        let brought = self.bring_revocation_list().await;
+        let expired = self.expire_cheques().await.and(self.prune_cheque_boxes().await);
+        synced.and(registered).and(rotated).and(pruned).and(listed).and(brought).and(expired)
     }
 
     async fn run_tending(self: Arc<Self>, shutdown: Shutdown) {
@@ -127,6 +130,27 @@ impl Service for Bank {
             .add(anonymous("/v1/keysets"), Self::show_keysets)
             .add(anonymous("/v1/drop/put").limit(Limit::Large), Self::drop_put)
             .add(anonymous("/v1/drop/access").limit(Limit::Small), Self::drop_access)
+            .add(account("/v1/account/cheque/book").limit(Limit::Small), Self::cheque_book)
+            .add(account("/v1/account/cheque/issue").limit(Limit::Large), Self::cheque_issue)
+            .add(account("/v1/account/cheque/order").limit(Limit::Large), Self::cheque_order)
+            .add(account("/v1/account/cheque/certify").limit(Limit::Large), Self::cheque_certify)
+            .add(account("/v1/account/cheque/list"), Self::cheque_list)
+            .add(account("/v1/account/cheque/deposit").limit(Limit::Large), Self::cheque_deposit)
+            .add(account("/v1/account/cheque/send").limit(Limit::Large), Self::cheque_send)
+            .add(account("/v1/account/cheque/inbox"), Self::cheque_inbox)
+            .add(account("/v1/account/cheque/inbox/delete").limit(Limit::Small), Self::cheque_inbox_delete)
+            .add(account("/v1/cheque/endorse").limit(Limit::Large), Self::cheque_endorse)
+            .add(open("/v1/cheque/state"), Self::cheque_state)
+            .add(center("/v1/pay/cheque").limit(Limit::Large), Self::pay_cheque)
+            .add(center("/v1/settled").limit(Limit::Large), Self::settled)
+            .add(account("/v1/account/transfer"), Self::transfer)
+            .add(account("/v1/account/transfers"), Self::transfers)
+            .add(center("/v1/pay/transfer"), Self::pay_transfer)
+            .add(account("/v1/account/certificate/list"), Self::certificate_list)
+            .add(account("/v1/account/certificate/renew"), Self::certificate_renew)
+            .add(account("/v1/account/certificate/revoke").limit(Limit::Small), Self::certificate_revoke)
+            .add(account("/v1/certificate").limit(Limit::Small), Self::certificate_of)
+            .add(anonymous("/v1/crl"), Self::show_revocation_list)
             .into_router()
     }
 

@@ -2,6 +2,11 @@
 
 use feiqian_ledger::store::{Column, Table};
 
+use crate::cheques::tables::{
+    ACCOUNT_STATEMENT, CERTIFICATE, CHEQUE, CHEQUE_BOOK, CHEQUE_BOX, CHEQUE_ORDER, CHEQUE_PRESENTMENT,
+    DECLINED, MANDATE, REVOKED, TRANSFER_ORDER,
+};
+
 /// Customers' and merchants' accounts; the id is the ledger's, its hex the token in certificates.
 pub static ACCOUNT: Table = Table {
     name: "account",
@@ -76,6 +81,15 @@ pub static MEMBER_PIN: Table = Table {
 pub static MEMBER: Table = Table {
     name: "member",
     columns: &[Column::text("name"), Column::blob("body")],
+    key: 1,
+    constraints: &[],
+    indexes: &[],
+};
+
+/// The newest revocation list of each authority that the center showed, by the authority's key.
+pub static MEMBER_LIST: Table = Table {
+    name: "member_list",
+    columns: &[Column::blob("authority"), Column::blob("der")],
     key: 1,
     constraints: &[],
     indexes: &[],
@@ -227,7 +241,8 @@ pub static REFUND: Table = Table {
     indexes: &[],
 };
 
-/// Items this bank presents at the center: kind 0 payment, 1 refund; state 0 pending, 1 paid or booked, 2 refused.
+/// Items this bank presents at the center: kind 0 payment, 1 refund, 2 cheque, 3 transfer; state 0 pending, 1 paid
+/// or booked, for good, 2 refused or returned, 3 a cheque paid and not settled.
 pub static PRESENTMENT: Table = Table {
     name: "presentment",
     columns: &[
@@ -245,7 +260,11 @@ pub static PRESENTMENT: Table = Table {
         Column::integer("tried"),
     ],
     key: 1,
-    constraints: &["UNIQUE (kind, account, reference)", "CHECK (state IN (0, 1, 2))"],
+    constraints: &[
+        "UNIQUE (kind, account, reference)",
+        "CHECK (state IN (0, 1, 2, 3))",
+        "CHECK (kind IN (0, 1, 2, 3))",
+    ],
     indexes: &["(state, bank, tried)"],
 };
 
@@ -299,6 +318,7 @@ pub const OWN_TABLES: &[&Table] = &[
     &KEYSET,
     &MEMBER_PIN,
     &MEMBER,
+    &MEMBER_LIST,
     &SESSION,
     &COIN,
     &STATEMENT,
@@ -313,6 +333,17 @@ pub const OWN_TABLES: &[&Table] = &[
     &DROP_MESSAGE,
     &DROP_USAGE,
     &EVIDENCE,
+    &MANDATE,
+    &CHEQUE_BOOK,
+    &CHEQUE,
+    &CHEQUE_ORDER,
+    &CHEQUE_PRESENTMENT,
+    &DECLINED,
+    &CHEQUE_BOX,
+    &CERTIFICATE,
+    &REVOKED,
+    &TRANSFER_ORDER,
+    &ACCOUNT_STATEMENT,
 ];
 
 const BOOK: &[&Table] = feiqian_ledger::TABLES;

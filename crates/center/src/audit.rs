@@ -3,17 +3,26 @@
 //! Checks, in one snapshot: every row's check; the book against its journal; each presentment against its own bytes,
 //! its transfers and its obligation; obligations against settlement transfers; that obligations net to zero; that the
 //! base is the sum of all fundings and each settlement account what fundings and obligations make it; the order,
-//! signatures and views of the log of pinned keysets.
+//! signatures and views of the log of pinned keysets; that the net positions of every cycle sum to zero, its transfers
+//! are those of its obligations, each obligation is in at most one cycle and its banks are told of its end; that no
+//! cheque is paid to two presentments and every paid file is the presented one with the drawee's receipt; that notices,
+//! revocations and lists belong to what they are about.
+
+mod cheques;
+mod cycles;
+mod lists;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use feiqian_cheque::messages::ChequeItem;
 use feiqian_clearing::gross::State;
 use feiqian_clearing::presentment::ItemKind;
+use feiqian_clearing::remittance::TransferItem;
 use feiqian_crypto::{Digest, Id16};
 use feiqian_ledger::audit::{Finding, check_book, check_rows};
 use feiqian_ledger::book::{self, AccountState, Transfer};
 use feiqian_ledger::store::{Row, Store, StoreError, StoreExt, Table, Tx, Value};
-use feiqian_money::{Amount, Currency, Minor};
+use feiqian_money::{Currency, Minor};
 use feiqian_online_cash::deposit::CashItem;
 use feiqian_online_cash::keyset::PinLog;
 use feiqian_online_cash::refund::RefundItem;
@@ -24,9 +33,10 @@ use feiqian_wire::{Limit, codec};
 use crate::failure::Failure;
 use crate::items::{Item, Verdict};
 use crate::membership::all_banks;
+use crate::obligations::{Booked, Due};
 use crate::pins;
-use crate::presentments::Stored;
 use crate::settlement::{self, Owed, base_account, hub_account, settlement_account};
+use crate::stored::Stored;
 use crate::tables::{FUNDING, OBLIGATION, PIN, PRESENTMENT, ROOT, TABLES};
 
 const PAGE: u32 = 256;
@@ -75,6 +85,9 @@ pub fn check(tx: &mut dyn Tx) -> Result<Report, StoreError> {
     audit.findings.extend(check_book(tx)?.findings);
     audit.presentments(tx)?;
     audit.obligations(tx)?;
+    audit.cycles(tx)?;
+    audit.notices(tx)?;
+    audit.lists(tx)?;
     audit.fundings(tx)?;
     audit.transfers(tx)?;
     audit.pins(tx)?;
@@ -88,10 +101,18 @@ struct Audit {
     forwarded: u64,
     /// Obligations that settled presentments call for.
     owed: BTreeMap<Digest, Owed>,
+    /// Cheques: who owes, and how far they have come.
+    deferred: BTreeMap<Digest, (Owed, State)>,
+    /// Cheques by id: the presentment they are paid to.
+    paid_cheques: BTreeMap<Digest, Digest>,
+    /// Numbers of obligations.
+    numbers: BTreeSet<u64>,
     /// Transfers that rows account for.
     explained: BTreeSet<Id16>,
     /// Credits less debits that rows account for, by account.
     expected: BTreeMap<Id16, i128>,
+    /// What reserved cycles have announced to the hub.
+    announced: BTreeMap<Currency, i128>,
     /// Sum of fundings by currency.
     base: BTreeMap<Currency, i128>,
     /// Net of obligations by currency and bank.
@@ -133,6 +154,10 @@ impl Audit {
             let place = place(&PRESENTMENT, id);
             let checked = Stored::from_row(row).and_then(|stored| match stored.kind {
                 ItemKind::Refund => self.presentment::<RefundItem>(tx, &place, &stored),
+                ItemKind::Cheque => self
+                    .presentment::<ChequeItem>(tx, &place, &stored)
+                    .and_then(|()| self.cheque(&place, &stored)),
+                ItemKind::Transfer => self.presentment::<TransferItem>(tx, &place, &stored),
                 _ => self.presentment::<CashItem>(tx, &place, &stored),
             });
             checked.or_else(|Failure(fault)| {
@@ -144,7 +169,7 @@ impl Audit {
 
     fn presentment<I: Item>(&mut self, tx: &mut dyn Tx, place: &str, stored: &Stored) -> Result<(), Failure> {
         let presentment = stored.presentment::<I>()?;
-        if presentment.id != stored.id || !presentment.is_consistent(I::KIND, &presentment.item.digest()) {
+        if presentment.id != stored.id || !presentment.is_consistent(I::KIND, &presentment.item.digest()?) {
             self.add(2, place, "the id is not that of bank, account and item");
         }
         if presentment.collecting_bank.as_str() != stored.collecting || presentment.amount != stored.amount {
@@ -167,6 +192,10 @@ impl Audit {
         }
         let issuing = stored.issuing.clone().unwrap_or_default();
         let owed = I::owed(&presentment, &issuing);
+        if I::DEFERRED {
+            self.deferred.insert(stored.id, (owed, stored.state));
+            return Ok(());
+        }
         self.reserve(tx, place, stored, &owed)?;
         if stored.state == State::Settled {
             self.owed.insert(stored.id, owed);
@@ -204,28 +233,56 @@ impl Audit {
     }
 
     fn obligations(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
-        every_row(tx, &OBLIGATION, |_, row| {
-            let id = row.digest(0)?;
-            let place = place(&OBLIGATION, id);
-            let amount = Amount::new(row.minor(3)?, row.parse(4)?);
-            let (debtor, creditor) = (row.text(1)?.to_owned(), row.text(2)?.to_owned());
-            match self.owed.remove(&id) {
-                None => self.add(5, &place, "no settled presentment calls for it"),
-                Some(owed) if (&owed.debtor, &owed.creditor, owed.amount) != (&debtor, &creditor, amount) => {
-                    self.add(5, &place, "it is not what its presentment says");
+        every_row(tx, &OBLIGATION, |tx, row| {
+            let place = place(&OBLIGATION, row.digest(0)?);
+            let booked = match Booked::from_row(row) {
+                Ok(booked) => booked,
+                Err(Failure(fault)) => {
+                    self.add(7, &place, fault.to_string());
+                    return Ok(());
                 }
-                Some(_) => {}
+            };
+            self.numbers.insert(booked.number);
+            match self.deferred.remove(&booked.presentment) {
+                Some((owed, state)) => {
+                    self.compare(&place, &booked, &owed);
+                    self.deferred_obligation(tx, &place, &booked, state)?;
+                }
+                None => {
+                    match self.owed.remove(&booked.presentment) {
+                        None => self.add(5, &place, "no settled presentment calls for it"),
+                        Some(owed) => self.compare(&place, &booked, &owed),
+                    }
+                    let own = Some(settlement::settle_id(&booked.presentment));
+                    if booked.transfer != own || booked.due != Due::Settled {
+                        self.add(5, &place, "its transfer is another presentment's");
+                    }
+                }
             }
-            if row.id(5)? != settlement::settle_id(&id) {
-                self.add(5, &place, "its transfer is another presentment's");
-            }
-            let value = i128::from(amount.minor.value());
-            for (bank, signed) in [(creditor, value), (debtor, value.saturating_neg())] {
-                move_by(&mut self.expected, settlement_account(&bank, amount.currency), signed);
-                move_by(&mut self.nets, (amount.currency, bank), signed);
+            if booked.due == Due::Settled {
+                let value = i128::from(booked.amount.minor.value());
+                let currency = booked.amount.currency;
+                let moved = [(&booked.creditor, value), (&booked.debtor, value.saturating_neg())];
+                for (bank, signed) in moved {
+                    move_by(&mut self.expected, settlement_account(bank, currency), signed);
+                    move_by(&mut self.nets, (currency, bank.as_str().to_owned()), signed);
+                }
             }
             Ok(())
         })?;
+        let count = u64::try_from(self.numbers.len()).unwrap_or(u64::MAX);
+        if self.numbers.last().is_some_and(|last| *last != count) {
+            self.add(
+                8,
+                OBLIGATION.name,
+                format!("{count} obligations, and a number is missing or used twice"),
+            );
+        }
+        for (id, (_, state)) in std::mem::take(&mut self.deferred) {
+            if state == State::Settled {
+                self.add(5, place(&PRESENTMENT, id), "paid without an obligation");
+            }
+        }
         for id in std::mem::take(&mut self.owed).into_keys() {
             self.add(5, place(&PRESENTMENT, id), "settled without an obligation");
         }
@@ -237,6 +294,13 @@ impl Audit {
             self.add(5, currency.code(), format!("obligations net to {sum}, not to zero"));
         }
         Ok(())
+    }
+
+    fn compare(&mut self, place: &str, booked: &Booked, owed: &Owed) {
+        let found = (booked.debtor.as_str(), booked.creditor.as_str(), booked.amount);
+        if found != (owed.debtor.as_str(), owed.creditor.as_str(), owed.amount) {
+            self.add(5, place, "it is not what its presentment says");
+        }
     }
 
     fn fundings(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
@@ -318,8 +382,12 @@ impl Audit {
             }
         }
         let place = format!("hub account of {currency}");
+        // What a reserved cycle has announced to it is all it may hold.
+        let announced = self.announced.get(&currency).copied().unwrap_or(0);
         let still = |state: &AccountState| {
-            state.balance() == 0 && state.debits_pending.is_zero() && state.credits_pending.is_zero()
+            state.balance() == 0
+                && state.debits_pending.is_zero()
+                && i128::from(state.credits_pending.value()) == announced
         };
         if let Some(state) = self.account(tx, &place, hub_account(currency))
             && !still(&state)
@@ -389,6 +457,7 @@ fn move_by<K: Ord>(sums: &mut BTreeMap<K, i128>, key: K, value: i128) {
 #[cfg(test)]
 mod tests {
     use feiqian_ledger::book::Kind;
+    use feiqian_money::Amount;
 
     use super::*;
 

@@ -26,8 +26,20 @@ pub enum Settlement {
     /// Each item at once against prefunded settlement accounts.
     #[default]
     Gross,
-    /// Multilateral net positions by cycles; not served.
+    /// Cheques by multilateral net positions, in cycles that the operator closes and settles. Payments with coins and
+    /// credit transfers stay gross: whoever receives them has them at once.
     Net,
+}
+
+/// What bounds a bank's net debit under net settlement.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Caps {
+    /// What its settlement account covers: what would exceed that is returned, and no cycle can fail.
+    #[default]
+    Prefunded,
+    /// Nothing: a bank whose account does not cover its position when the cycle settles has its last items unwound.
+    None,
 }
 
 /// `config.toml` of a center.
@@ -46,6 +58,9 @@ pub struct Config {
     /// How obligations are settled.
     #[serde(default)]
     pub settlement: Settlement,
+    /// What bounds a bank's net debit under net settlement.
+    #[serde(default)]
+    pub caps: Caps,
     /// Base money put on a new member's settlement account, major units of its currency.
     #[serde(default = "default_funding")]
     pub funding: String,
@@ -71,6 +86,7 @@ impl Config {
             url: url.into(),
             admission: Admission::default(),
             settlement: Settlement::default(),
+            caps: Caps::default(),
             funding: default_funding(),
         }
     }
@@ -79,7 +95,7 @@ impl Config {
     ///
     /// # Errors
     /// `USAGE` that names the setting: a name or address that is none, open admission of a center that other
-    /// machines reach, net settlement, a funding that is no amount.
+    /// machines reach, a funding that is no amount.
     pub fn check(&self) -> Result<(), Fault> {
         Subject::center(&self.name).map_err(|error| usage(format!("name: {error}")))?;
         if self.name.len() > 32 {
@@ -92,10 +108,6 @@ impl Config {
                 self.listen
             ))
             .hint("listen on 127.0.0.1, or use admission = \"code\" and `feiqian center invite`"));
-        }
-        if self.settlement == Settlement::Net {
-            return Err(usage("settlement: net settlement is not served by this version")
-                .hint("use settlement = \"gross\""));
         }
         self.initial_funding(Currency::USD).map(|_| ())
     }
@@ -140,9 +152,8 @@ mod tests {
     }
 
     #[test]
-    fn net_settlement_and_nonsense_are_refused() {
+    fn nonsense_is_refused() {
         for bad in [
-            Config { settlement: Settlement::Net, ..config() },
             Config { funding: "much".into(), ..config() },
             Config { name: "The Center".into(), ..config() },
             Config { url: "http://x".into(), ..config() },

@@ -5,7 +5,7 @@ use feiqian_wire::error::{Code, Fault};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::config::{Admission, Config, Settlement, default_funding};
+use crate::config::{Admission, Caps, Config, Settlement, default_funding};
 use crate::keys::Keys;
 
 /// What a center is made with.
@@ -58,6 +58,7 @@ pub async fn init(
         url: String::new(),
         admission: options.admission,
         settlement: options.settlement,
+        caps: Caps::default(),
         funding: options.funding.unwrap_or_else(default_funding),
     };
     let url = |listen: &str| options.url.clone().unwrap_or_else(|| format!("https://{listen}"));

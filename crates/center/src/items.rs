@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::failure::certificate;
+use crate::keys::Keys;
 use crate::settlement::{self, Owed};
 
 /// Whether an outcome takes the reserve.
@@ -25,6 +26,42 @@ pub(crate) enum Verdict {
     Release,
 }
 
+/// At what items are judged.
+#[derive(Clone, Copy)]
+pub(crate) struct Bench<'a> {
+    pub(crate) view: &'a MemberView,
+    /// Sign what the center itself says about an item.
+    pub(crate) keys: &'a Keys,
+    pub(crate) now: Timestamp,
+}
+
+/// What an item says of itself.
+pub(crate) struct Stated {
+    pub(crate) amount: Amount,
+    /// The bank that presents it and the account there; `None` when the item does not get so far as to say.
+    pub(crate) route: Option<(String, String)>,
+}
+
+/// What the center's own check of an item finds.
+pub(crate) enum Checked<O> {
+    /// It goes to this bank.
+    Good(String),
+    /// Refused for ever.
+    Refused(O),
+    /// It cannot be judged now.
+    Later(Fault),
+}
+
+impl<O> Checked<O> {
+    fn of(checked: Result<String, Fault>, refused: impl FnOnce(Fault) -> O) -> Self {
+        match checked {
+            Ok(issuing) => Self::Good(issuing),
+            Err(fault) if fault.is_definitive() => Self::Refused(refused(fault)),
+            Err(fault) => Self::Later(fault),
+        }
+    }
+}
+
 /// An item of value between a collecting bank and the bank it is forwarded to.
 pub(crate) trait Item: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     type Outcome: Serialize + DeserializeOwned + Clone + Send + Sync + 'static;
@@ -32,20 +69,22 @@ pub(crate) trait Item: Serialize + DeserializeOwned + Clone + Send + Sync + 'sta
     const KIND: ItemKind;
     /// The issuing bank's call.
     const FORWARD: &'static str;
+    /// Whether it is settled after it was paid, with others; else its cover is reserved before it is forwarded, and
+    /// what is paid is settled in the same moment.
+    const DEFERRED: bool;
 
-    /// What the presentment id is made of.
-    fn digest(&self) -> Digest;
+    /// What the presentment id is made of; a fault when the item is none.
+    fn digest(&self) -> Result<Digest, Fault>;
 
     /// Amount and route of the item as it says itself; `WRONG_ROUTE` when it is not for an account.
-    fn stated(&self) -> Result<(Amount, &str, &str), Fault>;
+    fn stated(&self, bench: &Bench<'_>) -> Result<Stated, Fault>;
 
     /// Checks every signature and proof; answers with the issuing bank.
     fn check(
         presentment: &Presentment<Self>,
-        view: &MemberView,
-        now: Timestamp,
+        bench: &Bench<'_>,
         rng: &mut impl CryptoRng,
-    ) -> Result<String, Fault>;
+    ) -> Checked<Self::Outcome>;
 
     /// Who owes whom.
     fn owed(presentment: &Presentment<Self>, issuing: &str) -> Owed;
@@ -55,14 +94,20 @@ pub(crate) trait Item: Serialize + DeserializeOwned + Clone + Send + Sync + 'sta
         presentment: &Presentment<Self>,
         issuing: &str,
         outcome: &Self::Outcome,
-        view: &MemberView,
-        now: Timestamp,
+        bench: &Bench<'_>,
     ) -> Result<Verdict, Fault>;
 
     /// What the outcome says by itself, for audits: its signatures were checked when it was recorded.
     fn verdict(presentment: &Presentment<Self>, outcome: &Self::Outcome) -> Verdict;
 
     fn refused(fault: Fault) -> Self::Outcome;
+
+    /// What is answered when the banks cannot settle it: before it was paid, or (with its outcome) afterwards.
+    fn failed(
+        presentment: &Presentment<Self>,
+        outcome: Option<&Self::Outcome>,
+        bench: &Bench<'_>,
+    ) -> Result<Self::Outcome, Fault>;
 }
 
 fn account_route(route: &Route) -> Result<(&str, &str), Fault> {
@@ -72,8 +117,17 @@ fn account_route(route: &Route) -> Result<(&str, &str), Fault> {
     }
 }
 
+fn stated(amount: Amount, route: &Route) -> Result<Stated, Fault> {
+    let (bank, account) = account_route(route)?;
+    Ok(Stated { amount, route: Some((bank.to_owned(), account.to_owned())) })
+}
+
+fn not_settled() -> Fault {
+    Fault::new(Code::SettlementFailed, "the banks could not settle it")
+}
+
 /// An issuing bank's word that does not hold: nobody may act on it.
-fn unsound(what: impl AsRef<str>) -> Fault {
+pub(crate) fn unsound(what: impl AsRef<str>) -> Fault {
     Fault::new(Code::Unavailable, what).hint("the issuing bank's answer does not hold; it is asked again")
 }
 
@@ -82,26 +136,24 @@ impl Item for CashItem {
 
     const KIND: ItemKind = ItemKind::Payment;
     const FORWARD: &'static str = "/v1/pay/payment";
+    const DEFERRED: bool = false;
 
-    fn digest(&self) -> Digest {
-        self.payment.digest()
+    fn digest(&self) -> Result<Digest, Fault> {
+        Ok(self.payment.digest())
     }
 
-    fn stated(&self) -> Result<(Amount, &str, &str), Fault> {
-        let request = &self.request.request;
-        let (bank, account) = account_route(&request.route)?;
-        Ok((request.amount, bank, account))
+    fn stated(&self, _bench: &Bench<'_>) -> Result<Stated, Fault> {
+        stated(self.request.request.amount, &self.request.request.route)
     }
 
     fn check(
         presentment: &Presentment<Self>,
-        view: &MemberView,
-        now: Timestamp,
+        bench: &Bench<'_>,
         rng: &mut impl CryptoRng,
-    ) -> Result<String, Fault> {
-        let checker = Checker { pins: &view.pins, authorities: view, now };
-        let payment = checker.verify(&presentment.item, rng)?;
-        Ok(payment.issuing_bank.as_str().to_owned())
+    ) -> Checked<Outcome> {
+        let checker = Checker { pins: &bench.view.pins, authorities: bench.view, now: bench.now };
+        let checked = checker.verify(&presentment.item, rng).map_err(Fault::from);
+        Checked::of(checked.map(|payment| payment.issuing_bank.as_str().to_owned()), Self::refused)
     }
 
     fn owed(presentment: &Presentment<Self>, issuing: &str) -> Owed {
@@ -117,9 +169,9 @@ impl Item for CashItem {
         presentment: &Presentment<Self>,
         issuing: &str,
         outcome: &Outcome,
-        view: &MemberView,
-        now: Timestamp,
+        bench: &Bench<'_>,
     ) -> Result<Verdict, Fault> {
+        let Bench { view, now, .. } = *bench;
         match outcome {
             Outcome::Paid(receipt) | Outcome::AlreadyPaid(receipt) => {
                 check_receipt(presentment, issuing, receipt, view, now)?;
@@ -160,6 +212,10 @@ impl Item for CashItem {
     fn refused(fault: Fault) -> Outcome {
         Outcome::Refused(fault)
     }
+
+    fn failed(_: &Presentment<Self>, _: Option<&Outcome>, _: &Bench<'_>) -> Result<Outcome, Fault> {
+        Ok(Outcome::Refused(not_settled()))
+    }
 }
 
 fn check_receipt(
@@ -183,46 +239,22 @@ impl Item for RefundItem {
 
     const KIND: ItemKind = ItemKind::Refund;
     const FORWARD: &'static str = "/v1/pay/refund";
+    const DEFERRED: bool = false;
 
-    fn digest(&self) -> Digest {
-        self.order.digest()
+    fn digest(&self) -> Result<Digest, Fault> {
+        Ok(self.order.digest())
     }
 
-    fn stated(&self) -> Result<(Amount, &str, &str), Fault> {
-        let (bank, account) = account_route(&self.receipt.route)?;
-        Ok((self.order.amount, bank, account))
+    fn stated(&self, _bench: &Bench<'_>) -> Result<Stated, Fault> {
+        stated(self.order.amount, &self.receipt.route)
     }
 
     fn check(
         presentment: &Presentment<Self>,
-        view: &MemberView,
-        now: Timestamp,
+        bench: &Bench<'_>,
         _rng: &mut impl CryptoRng,
-    ) -> Result<String, Fault> {
-        let RefundItem { order, receipt, payee } = &presentment.item;
-        let issuing = order.issuing_bank.as_str();
-        receipt.verify(&view.receipt_signer(issuing, receipt.paid_at, now)?)?;
-        if receipt.bank != order.issuing_bank || receipt.payment != order.payment {
-            return Err(Fault::new(Code::RequestMismatch, "the receipt is of another payment"));
-        }
-        if receipt.amount.currency != order.amount.currency {
-            return Err(Fault::new(
-                Code::WrongCurrency,
-                "the refund is in another currency than the payment",
-            ));
-        }
-        if order.amount.minor > receipt.amount.minor {
-            return Err(Fault::new(Code::RefundExceeded, "the refund is more than was paid"));
-        }
-        let holder =
-            validate(&payee.to_chain()?, view.root(), Purpose::Signing, Revocation::Unchecked, now.seconds())
-                .map_err(certificate)?;
-        let (bank, account) = account_route(&receipt.route)?;
-        if holder.subject.bank_name() != Some(bank) || holder.subject.name() != account {
-            return Err(Fault::new(Code::CertificateInvalid, "the refund is not ordered by the payee"));
-        }
-        order.verify(&holder.public_key)?;
-        Ok(issuing.to_owned())
+    ) -> Checked<RefundOutcome> {
+        Checked::of(check_refund(presentment, bench.view, bench.now), Self::refused)
     }
 
     fn owed(presentment: &Presentment<Self>, issuing: &str) -> Owed {
@@ -238,8 +270,7 @@ impl Item for RefundItem {
         presentment: &Presentment<Self>,
         _issuing: &str,
         outcome: &RefundOutcome,
-        _view: &MemberView,
-        _now: Timestamp,
+        _bench: &Bench<'_>,
     ) -> Result<Verdict, Fault> {
         Ok(Self::verdict(presentment, outcome))
     }
@@ -254,6 +285,42 @@ impl Item for RefundItem {
     fn refused(fault: Fault) -> RefundOutcome {
         RefundOutcome::Refused(fault)
     }
+
+    fn failed(
+        _: &Presentment<Self>,
+        _: Option<&RefundOutcome>,
+        _: &Bench<'_>,
+    ) -> Result<RefundOutcome, Fault> {
+        Ok(RefundOutcome::Refused(not_settled()))
+    }
+}
+
+fn check_refund(
+    presentment: &Presentment<RefundItem>,
+    view: &MemberView,
+    now: Timestamp,
+) -> Result<String, Fault> {
+    let RefundItem { order, receipt, payee } = &presentment.item;
+    let issuing = order.issuing_bank.as_str();
+    receipt.verify(&view.receipt_signer(issuing, receipt.paid_at, now)?)?;
+    if receipt.bank != order.issuing_bank || receipt.payment != order.payment {
+        return Err(Fault::new(Code::RequestMismatch, "the receipt is of another payment"));
+    }
+    if receipt.amount.currency != order.amount.currency {
+        return Err(Fault::new(Code::WrongCurrency, "the refund is in another currency than the payment"));
+    }
+    if order.amount.minor > receipt.amount.minor {
+        return Err(Fault::new(Code::RefundExceeded, "the refund is more than was paid"));
+    }
+    let holder =
+        validate(&payee.to_chain()?, view.root(), Purpose::Signing, Revocation::Unchecked, now.seconds())
+            .map_err(certificate)?;
+    let (bank, account) = account_route(&receipt.route)?;
+    if holder.subject.bank_name() != Some(bank) || holder.subject.name() != account {
+        return Err(Fault::new(Code::CertificateInvalid, "the refund is not ordered by the payee"));
+    }
+    order.verify(&holder.public_key)?;
+    Ok(issuing.to_owned())
 }
 
 /// Does this code of an issuing bank say for ever that the item was not taken? A bank answers what it took before

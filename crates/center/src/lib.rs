@@ -1,10 +1,13 @@
 //! The verification center: root authority, directory of banks, log of pinned keysets, and the clearing of items
-//! between banks under gross settlement.
+//! between banks under gross or net settlement.
 //!
 //! ```text
 //! collecting bank ──present──▶ center: verify, reserve cover ──pay──▶ issuing bank
 //!                 ◀─outcome── center: post or void, obligation ◀─outcome──
 //! ```
+//!
+//! Cheques take the same way, but are paid first: what the banks then owe each other is settled together, by releases
+//! of a queue (gross) or by cycles (net), and both banks are told when it is final.
 //!
 //! | module | idea |
 //! |---|---|
@@ -24,21 +27,30 @@
 //! compare their views of the log.
 
 pub mod audit;
+mod cheques;
 pub mod command;
 pub mod config;
+mod cycles;
 mod failure;
 pub mod init;
 mod inquiry;
 mod items;
 pub mod keys;
 mod membership;
+mod notices;
+mod obligations;
 mod pins;
 mod presentments;
+mod queue;
+mod revocation;
 pub mod service;
 pub mod settlement;
+mod stored;
 pub mod tables;
+mod transfers;
+mod verification;
 
-pub use config::{Admission, Config, Settlement};
+pub use config::{Admission, Caps, Config, Settlement};
 pub use init::{InitOptions, init};
 pub use inquiry::EvidenceFinding;
 pub use keys::Keys;

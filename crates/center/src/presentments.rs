@@ -6,132 +6,33 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use feiqian_cheque::messages::ChequeItem;
 use feiqian_clearing::gross::{Event, State};
 use feiqian_clearing::presentment::{ItemKind, Presented, Presentment};
+use feiqian_clearing::remittance::TransferItem;
 use feiqian_crypto::Digest;
-use feiqian_ledger::LedgerError;
-use feiqian_ledger::book;
-use feiqian_ledger::store::{Row, StoreExt, Tx, Value};
-use feiqian_money::Amount;
-use feiqian_node::{Backoff, CallError, Caller, Shutdown, call_within};
+use feiqian_ledger::store::{StoreExt, Tx};
+use feiqian_node::{Backoff, CallError, Caller, MemberView, Shutdown, call_within};
 use feiqian_online_cash::deposit::CashItem;
 use feiqian_online_cash::refund::RefundItem;
+use feiqian_wire::codec;
 use feiqian_wire::error::{Code, Fault};
-use feiqian_wire::{Limit, codec};
 use tokio::task::JoinSet;
 
+use crate::cycles::open_cycle;
 use crate::failure::Failure;
-use crate::items::{Item, Verdict, is_verdict};
+use crate::items::{Bench, Checked, Item, Verdict, is_verdict};
+use crate::obligations::{Booked, Due, book_all};
+use crate::queue::{self, Policy};
 use crate::service::Center;
 use crate::settlement::Owed;
+use crate::stored::{Stored, corrupt, find, put, select};
 use crate::tables::{OBLIGATION, PRESENTMENT};
 
 /// How long an issuing bank may take: a collecting bank waits 15 s for us, and our own steps come on top.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(12);
 /// The most presentments of one bank resumed in one round.
 const ROUND: u32 = 64;
-
-/// A presentment as stored.
-#[derive(Debug, Clone)]
-pub(crate) struct Stored {
-    pub(crate) id: Digest,
-    pub(crate) kind: ItemKind,
-    pub(crate) collecting: String,
-    pub(crate) issuing: Option<String>,
-    pub(crate) amount: Amount,
-    pub(crate) body: Vec<u8>,
-    pub(crate) state: State,
-    pub(crate) outcome: Option<Vec<u8>>,
-    received: u64,
-}
-
-fn kind_number(kind: ItemKind) -> i64 {
-    i64::from(kind == ItemKind::Refund)
-}
-
-fn corrupt(what: &str) -> Failure {
-    Failure(Fault::new(Code::Internal, format!("a stored presentment is unreadable: {what}")))
-}
-
-impl Stored {
-    fn new<I: Item>(presentment: &Presentment<I>, issuing: Option<String>, now: u64) -> Result<Self, Fault> {
-        Ok(Self {
-            id: presentment.id,
-            kind: I::KIND,
-            collecting: presentment.collecting_bank.as_str().to_owned(),
-            issuing,
-            amount: presentment.amount,
-            body: codec::encode(presentment)?,
-            state: State::Received,
-            outcome: None,
-            received: now,
-        })
-    }
-
-    pub(crate) fn from_row(row: &Row) -> Result<Self, Failure> {
-        Ok(Self {
-            id: row.digest(0)?,
-            kind: if row.boolean(1)? { ItemKind::Refund } else { ItemKind::Payment },
-            collecting: row.text(2)?.to_owned(),
-            issuing: row.optional_text(3)?.map(str::to_owned),
-            amount: Amount::new(row.minor(4)?, row.parse(5)?),
-            body: row.blob(6)?.to_vec(),
-            state: State::from_number(row.integer(7)?).ok_or_else(|| corrupt("state"))?,
-            outcome: row.optional_blob(8)?.map(<[u8]>::to_vec),
-            received: row.unsigned(9)?,
-        })
-    }
-
-    fn values(&self, now: u64) -> Result<[Value; 11], Failure> {
-        Ok([
-            self.id.into(),
-            kind_number(self.kind).into(),
-            self.collecting.as_str().into(),
-            self.issuing.clone().into(),
-            self.amount.minor.into(),
-            self.amount.currency.code().into(),
-            self.body.as_slice().into(),
-            self.state.number().into(),
-            self.outcome.clone().into(),
-            Value::unsigned(self.received)?,
-            Value::unsigned(now)?,
-        ])
-    }
-
-    fn step(&mut self, event: Event) -> Result<(), Failure> {
-        self.state = self.state.after(event).map_err(|error| corrupt(&error.to_string()))?;
-        Ok(())
-    }
-
-    pub(crate) fn presentment<I: Item>(&self) -> Result<Presentment<I>, Failure> {
-        Ok(codec::decode(&self.body, Limit::Large)?)
-    }
-
-    /// The answer, once there is one.
-    fn answer<I: Item>(&self) -> Result<Option<Presented<I::Outcome>>, Failure> {
-        let Some(outcome) = &self.outcome else { return Ok(None) };
-        Ok(Some(Presented { id: self.id, outcome: codec::decode(outcome, Limit::Large)? }))
-    }
-
-    /// The same id with other bytes is a conflict.
-    fn check_same(&self, other: &Self) -> Result<(), Fault> {
-        if self.body == other.body {
-            return Ok(());
-        }
-        Err(Fault::new(Code::Conflict, "this presentment id was used with other content"))
-    }
-}
-
-pub(crate) fn find(tx: &mut dyn Tx, id: &Digest) -> Result<Option<Stored>, Failure> {
-    tx.find(&PRESENTMENT, &[(*id).into()])?.map(|row| Stored::from_row(&row)).transpose()
-}
-
-/// Writes the row as it now is.
-fn put(tx: &mut dyn Tx, known: bool, stored: &Stored, now: u64) -> Result<(), Failure> {
-    let values = stored.values(now)?;
-    let written = if known { tx.update(&PRESENTMENT, &values) } else { tx.insert(&PRESENTMENT, &values) };
-    Ok(written?)
-}
 
 /// Removes its id from those being forwarded, also when the caller hangs up.
 struct Forwarding<'a>(&'a Center, Digest);
@@ -181,74 +82,134 @@ impl From<Failure> for Waits {
 }
 
 /// Refuses what is no presentment of this caller at all; nothing is remembered of it.
-fn check_shape<I: Item>(caller: &str, presentment: &Presentment<I>) -> Result<(), Fault> {
+fn check_shape<I: Item>(caller: &str, presentment: &Presentment<I>, bench: &Bench<'_>) -> Result<(), Fault> {
     if presentment.collecting_bank.as_str() != caller {
         return Err(Fault::new(Code::Forbidden, format!("bank {caller} presents for itself only")));
     }
-    if !presentment.is_consistent(I::KIND, &presentment.item.digest()) {
+    if !presentment.is_consistent(I::KIND, &presentment.item.digest()?) {
         return Err(Fault::new(Code::Malformed, "the presentment id is not that of bank, account and item"));
     }
-    let (amount, bank, account) = presentment.item.stated()?;
-    if (bank, account) != (caller, presentment.account.as_str()) {
+    let stated = presentment.item.stated(bench)?;
+    let own = |(bank, account): &(String, String)| {
+        (bank.as_str(), account.as_str()) == (caller, presentment.account.as_str())
+    };
+    if stated.route.as_ref().is_some_and(|route| !own(route)) {
         return Err(Fault::new(Code::WrongRoute, "the item is for another account"));
     }
-    if amount != presentment.amount || amount.minor.is_zero() {
+    if stated.amount != presentment.amount || stated.amount.minor.is_zero() {
         return Err(Fault::new(Code::AmountMismatch, "the presentment is not of the item's amount"));
     }
     Ok(())
 }
 
 impl Center {
+    /// At what items are judged now.
+    pub(crate) fn bench<'a>(&'a self, view: &'a MemberView) -> Bench<'a> {
+        Bench { view, keys: &self.keys, now: self.seams.clock.now() }
+    }
+
+    pub(crate) fn policy(&self) -> Policy {
+        Policy::of(&self.config)
+    }
+
     /// Takes a presentment of `caller`, or answers what became of it.
     pub(crate) async fn present<I: Item>(
         &self,
         caller: &str,
         presentment: Presentment<I>,
     ) -> Result<Presented<I::Outcome>, Fault> {
-        check_shape(caller, &presentment)?;
+        let view = self.members.snapshot();
+        let bench = self.bench(&view);
+        check_shape(caller, &presentment, &bench)?;
         let id = presentment.id;
-        let mut fresh = Stored::new(&presentment, None, self.seams.clock.now().seconds())?;
+        let mut fresh = Stored::new(&presentment, None, bench.now.seconds())?;
         let known = self.seams.store.read(move |tx: &mut dyn Tx| find(tx, &id)).await?;
         if let Some(known) = &known {
             known.check_same(&fresh)?;
-            if let Some(answer) = known.answer::<I>()? {
-                return Ok(answer);
+            if known.state.is_final() {
+                return self.answer::<I>(known).await;
             }
             if known.state == State::Forwarded {
                 return Ok(self.forward(known.clone(), presentment).await?);
             }
         }
-        let now = self.seams.clock.now();
-        let view = self.members.snapshot();
-        match I::check(&presentment, &view, now, &mut self.seams.entropy.rng()) {
-            Ok(issuing) => fresh.issuing = Some(issuing),
-            Err(fault) if fault.is_definitive() => return self.refuse::<I>(fresh, fault).await,
-            Err(fault) => return Err(fault),
+        match I::check(&presentment, &bench, &mut self.seams.entropy.rng()) {
+            Checked::Good(issuing) => fresh.issuing = Some(issuing),
+            Checked::Refused(outcome) => return self.refuse::<I>(fresh, outcome).await,
+            Checked::Later(fault) => return Err(fault),
         }
         if fresh.issuing.as_deref() == Some(caller) {
             return Err(Fault::new(Code::WrongRoute, "an item of the bank's own is not cleared here"));
         }
-        let stored = self.reserve::<I>(fresh, &presentment).await?;
-        match stored.answer::<I>()? {
-            Some(answer) => Ok(answer),
-            None if stored.state == State::Received => Err(no_cover(&stored)),
-            None => Ok(self.forward(stored, presentment).await?),
+        let failed = codec::encode(&I::failed(&presentment, None, &bench)?)?;
+        let stored = self.admit::<I>(fresh, &presentment, failed).await?;
+        match stored.state {
+            State::Received => Err(no_cover(&stored)),
+            State::Forwarded => Ok(self.forward(stored, presentment).await?),
+            _ => self.answer::<I>(&stored).await,
         }
     }
 
-    /// Reserves the payer's cover and notes that the item is about to be forwarded. Without cover it stays received.
-    async fn reserve<I: Item>(&self, fresh: Stored, presentment: &Presentment<I>) -> Result<Stored, Fault> {
+    /// The answer to a final presentment. What is paid and waits in the queue is not answered yet.
+    async fn answer<I: Item>(&self, stored: &Stored) -> Result<Presented<I::Outcome>, Fault> {
+        if I::DEFERRED && stored.state == State::Settled {
+            let id = stored.id;
+            let booked = self.seams.store.read(move |tx: &mut dyn Tx| Booked::find(tx, &id)).await?;
+            if booked.is_some_and(|booked| booked.due == Due::Open && booked.cycle.is_none()) {
+                return Err(no_cover(stored));
+            }
+        }
+        stored.answer::<I>()?.ok_or_else(|| corrupt("no outcome").0)
+    }
+
+    /// Reserves the payer's cover, or counts the item against its cap, and notes that it is about to be forwarded.
+    /// Cash without cover stays received; a transfer without cover and what exceeds a cap are answered with `failed`.
+    async fn admit<I: Item>(
+        &self,
+        fresh: Stored,
+        presentment: &Presentment<I>,
+        failed: Vec<u8>,
+    ) -> Result<Stored, Fault> {
         let issuing = fresh.issuing.clone().unwrap_or_default();
         let owed = I::owed(presentment, &issuing);
-        let now = self.seams.clock.now().seconds();
-        let work = move |tx: &mut dyn Tx| reserve_once(tx, &fresh, &owed, now);
+        let (now, policy) = (self.seams.clock.now().seconds(), self.policy());
+        let work = move |tx: &mut dyn Tx| -> Result<Stored, Failure> {
+            let known = find(tx, &fresh.id)?;
+            let mut stored = fresh.clone();
+            if let Some(known) = &known {
+                known.check_same(&fresh)?;
+                if known.state != State::Received {
+                    return Ok(known.clone());
+                }
+                stored.received = known.received;
+            }
+            if !I::DEFERRED {
+                queue::reserve(tx, &mut stored, &owed, policy, now)?;
+                // A transfer that waited would hold the customer's money with no end in sight; it may be ordered again.
+                if I::KIND == ItemKind::Transfer && stored.state == State::Received {
+                    stored.step(Event::Refuse)?;
+                    stored.outcome = Some(failed.clone());
+                }
+            } else if queue::is_within_cap(tx, &owed, policy)? {
+                stored.step(Event::Reserve)?;
+            } else {
+                stored.step(Event::Refuse)?;
+                stored.outcome = Some(failed.clone());
+            }
+            put(tx, known.is_some(), &stored, now)?;
+            Ok(stored)
+        };
         Ok(self.seams.store.commit("center.present.reserve", work).await?)
     }
 
     /// Records that the center itself refuses the item.
-    async fn refuse<I: Item>(&self, fresh: Stored, fault: Fault) -> Result<Presented<I::Outcome>, Fault> {
-        let outcome = codec::encode(&I::refused(fault))?;
-        let now = self.seams.clock.now().seconds();
+    async fn refuse<I: Item>(
+        &self,
+        fresh: Stored,
+        outcome: I::Outcome,
+    ) -> Result<Presented<I::Outcome>, Fault> {
+        let outcome = codec::encode(&outcome)?;
+        let (now, policy) = (self.seams.clock.now().seconds(), self.policy());
         let work = move |tx: &mut dyn Tx| -> Result<Stored, Failure> {
             let known = find(tx, &fresh.id)?;
             let mut stored = known.clone().unwrap_or_else(|| fresh.clone());
@@ -257,6 +218,8 @@ impl Center {
                 stored.step(Event::Refuse)?;
                 stored.outcome = Some(outcome.clone());
                 put(tx, known.is_some(), &stored, now)?;
+                // It may have kept others waiting.
+                queue::drain(tx, stored.amount.currency, policy, now)?;
             }
             Ok(stored)
         };
@@ -274,15 +237,21 @@ impl Center {
         let _forwarding = Forwarding::start(self, stored.id)?;
         let outcome = self.ask(&issuing, &presentment).await?;
         let view = self.members.snapshot();
-        let verdict = I::judge(&presentment, &issuing, &outcome, &view, self.seams.clock.now()).inspect_err(
+        let verdict = I::judge(&presentment, &issuing, &outcome, &self.bench(&view)).inspect_err(
             |fault| tracing::error!(bank = %issuing, presentment = %stored.id, %fault, "an outcome does not hold"),
         )?;
-        let owed = I::owed(&presentment, &issuing);
-        let (id, encoded) = (stored.id, codec::encode(&outcome).map_err(Failure::from)?);
-        let now = self.seams.clock.now().seconds();
-        let work = move |tx: &mut dyn Tx| conclude(tx, &id, &owed, verdict, &encoded, now);
+        let conclusion = Conclusion {
+            id: stored.id,
+            owed: I::owed(&presentment, &issuing),
+            verdict,
+            deferred: I::DEFERRED,
+            outcome: codec::encode(&outcome).map_err(Failure::from)?,
+            policy: self.policy(),
+            now: self.seams.clock.now().seconds(),
+        };
+        let work = move |tx: &mut dyn Tx| conclusion.book(tx);
         let done = self.seams.store.commit("center.present.outcome", work).await?;
-        done.answer::<I>()?.ok_or_else(|| corrupt("no outcome").into())
+        Ok(self.answer::<I>(&done).await?)
     }
 
     async fn ask<I: Item>(&self, issuing: &str, presentment: &Presentment<I>) -> Result<I::Outcome, Waits> {
@@ -318,6 +287,9 @@ impl Center {
                 Ok(_) => {}
                 Err(fault) => tracing::warn!(%fault, "presentments could not be resumed"),
             }
+            if let Err(fault) = self.tell_banks().await {
+                tracing::warn!(%fault, "banks could not be told");
+            }
             if !shutdown.pause(backoff.next_pause(&mut rng)).await {
                 return;
             }
@@ -334,6 +306,7 @@ impl Center {
             let changing = self.changing.lock().await;
             self.reload(&changing).await?;
         }
+        self.finish_cycles().await?;
         let sql =
             format!("SELECT DISTINCT issuing FROM {} WHERE state = 1 ORDER BY issuing", PRESENTMENT.name);
         let read = move |tx: &mut dyn Tx| -> Result<Vec<String>, Failure> {
@@ -362,15 +335,9 @@ impl Center {
     /// The oldest presentments of one bank, until it does not answer. One that waits for a reason of its own holds up
     /// no other.
     async fn resume_bank(&self, bank: String) -> bool {
-        let sql = format!(
-            "SELECT {} FROM {} WHERE state = 1 AND issuing = ?1 ORDER BY received, id LIMIT ?2",
-            PRESENTMENT.column_list(),
-            PRESENTMENT.name
-        );
         let name = bank.clone();
-        let read = move |tx: &mut dyn Tx| -> Result<Vec<Stored>, Failure> {
-            tx.select(&sql, &[name.as_str().into(), ROUND.into()])?.iter().map(Stored::from_row).collect()
-        };
+        let condition = "state = 1 AND issuing = ?1 ORDER BY received, id LIMIT ?2";
+        let read = move |tx: &mut dyn Tx| select(tx, condition, &[name.as_str().into(), ROUND.into()]);
         let waiting = match self.seams.store.read(read).await {
             Ok(waiting) => waiting,
             Err(Failure(fault)) => {
@@ -394,14 +361,19 @@ impl Center {
 
     async fn resume_one(&self, stored: Stored) -> Result<(), Waits> {
         match stored.kind {
-            ItemKind::Refund => {
-                let presentment = stored.presentment::<RefundItem>()?;
-                self.forward(stored, presentment).await.map(|_| ())
-            }
-            _ => {
-                let presentment = stored.presentment::<CashItem>()?;
-                self.forward(stored, presentment).await.map(|_| ())
-            }
+            ItemKind::Refund => self.resume_as::<RefundItem>(stored).await,
+            ItemKind::Cheque => self.resume_as::<ChequeItem>(stored).await,
+            ItemKind::Transfer => self.resume_as::<TransferItem>(stored).await,
+            _ => self.resume_as::<CashItem>(stored).await,
+        }
+    }
+
+    async fn resume_as<I: Item>(&self, stored: Stored) -> Result<(), Waits> {
+        let presentment = stored.presentment::<I>()?;
+        match self.forward(stored, presentment).await {
+            // Concluded; only its settlement waits.
+            Err(Waits::Item(fault)) if fault.code == Code::SettlementFailed => Ok(()),
+            other => other.map(|_| ()),
         }
     }
 }
@@ -409,62 +381,51 @@ impl Center {
 fn no_cover(stored: &Stored) -> Fault {
     Fault::new(
         Code::SettlementFailed,
-        format!("the payer's settlement account does not cover {}", stored.amount),
+        format!("the payer's settlement account does not cover {} yet: it waits in the queue", stored.amount),
     )
-    .hint("present it again when the payer's bank has been funded")
+    .hint("it goes on by itself when the payer's bank has cover; present it again to learn its outcome")
 }
 
-fn reserve_once(tx: &mut dyn Tx, fresh: &Stored, owed: &Owed, now: u64) -> Result<Stored, Failure> {
-    let known = find(tx, &fresh.id)?;
-    if let Some(known) = &known {
-        known.check_same(fresh)?;
-        if known.state != State::Received {
-            return Ok(known.clone());
-        }
-    }
-    let mut stored =
-        Stored { received: known.as_ref().map_or(fresh.received, |known| known.received), ..fresh.clone() };
-    match book::transfer(tx, &[owed.reserve(&stored.id)], now) {
-        Ok(_) => stored.step(Event::Reserve)?,
-        Err(LedgerError::LimitExceeded(_)) => {}
-        Err(error) => return Err(error.into()),
-    }
-    put(tx, known.is_some(), &stored, now)?;
-    Ok(stored)
-}
-
-/// Post or void, obligation, outcome: one transaction. Who comes second gets what the first recorded.
-fn conclude(
-    tx: &mut dyn Tx,
-    id: &Digest,
-    owed: &Owed,
+/// An issuing bank's outcome that holds, and what it takes to book it.
+struct Conclusion {
+    id: Digest,
+    owed: Owed,
     verdict: Verdict,
-    outcome: &[u8],
+    deferred: bool,
+    outcome: Vec<u8>,
+    policy: Policy,
     now: u64,
-) -> Result<Stored, Failure> {
-    let mut stored = find(tx, id)?.ok_or_else(|| corrupt("it is gone"))?;
-    if stored.state.is_final() {
-        return Ok(stored);
+}
+
+impl Conclusion {
+    /// Transfer, obligation, outcome: one transaction. Who comes second gets what the first recorded.
+    fn book(&self, tx: &mut dyn Tx) -> Result<Stored, Failure> {
+        let mut stored = find(tx, &self.id)?.ok_or_else(|| corrupt("it is gone"))?;
+        if stored.state.is_final() {
+            return Ok(stored);
+        }
+        stored.step(if self.verdict == Verdict::Settle { Event::Pay } else { Event::Refuse })?;
+        stored.outcome = Some(self.outcome.clone());
+        put(tx, true, &stored, self.now)?;
+        match (self.verdict, self.deferred) {
+            (Verdict::Settle, false) => {
+                let transfer = self.owed.settle(&self.id);
+                let mut booked = Booked::open(tx, self.id, &self.owed, None, self.now)?;
+                (booked.transfer, booked.due) = (Some(transfer.id), Due::Settled);
+                book_all(tx, &[transfer], self.now)?;
+                tx.insert(&OBLIGATION, &booked.values()?)?;
+            }
+            (Verdict::Release, false) => book_all(tx, &[self.owed.release(&self.id)], self.now)?,
+            (Verdict::Settle, true) => {
+                let currency = self.owed.amount.currency;
+                let cycle =
+                    if self.policy.is_net() { Some(open_cycle(tx, currency, self.now)?) } else { None };
+                let booked = Booked::open(tx, self.id, &self.owed, cycle, self.now)?;
+                tx.insert(&OBLIGATION, &booked.values()?)?;
+            }
+            (Verdict::Release, true) => {}
+        }
+        queue::drain(tx, self.owed.amount.currency, self.policy, self.now)?;
+        Ok(stored)
     }
-    let (event, transfer) = match verdict {
-        Verdict::Settle => (Event::Pay, owed.settle(id)),
-        Verdict::Release => (Event::Refuse, owed.release(id)),
-    };
-    stored.step(event)?;
-    let _ = book::transfer(tx, std::slice::from_ref(&transfer), now)?;
-    if verdict == Verdict::Settle {
-        let values = [
-            (*id).into(),
-            owed.debtor.as_str().into(),
-            owed.creditor.as_str().into(),
-            owed.amount.minor.into(),
-            owed.amount.currency.code().into(),
-            transfer.id.into(),
-            Value::unsigned(now)?,
-        ];
-        tx.insert(&OBLIGATION, &values)?;
-    }
-    stored.outcome = Some(outcome.to_vec());
-    put(tx, true, &stored, now)?;
-    Ok(stored)
 }

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex as StdMutex};
 
 use async_trait::async_trait;
 use axum::Router;
+use feiqian_cheque::messages::{ChequeItem, VerifyRequest};
 use feiqian_clearing::membership::{About, AdmitRequest, RegisterRequest};
 use feiqian_clearing::presentment::Presentment;
+use feiqian_clearing::remittance::TransferItem;
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_node::{
@@ -25,6 +27,7 @@ use tokio::sync::Mutex;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::keys::Keys;
+use crate::revocation::ListBytes;
 use crate::{membership, pins, tables};
 
 /// A verification center.
@@ -70,6 +73,8 @@ impl Center {
         let (changing, forwarding) = (Mutex::new(()), StdMutex::default());
         let center = Arc::new(Self { config, keys, endpoint, seams, members, changing, forwarding });
         center.reload(&center.changing.lock().await).await?;
+        center.restore_lists().await?;
+        center.issue_list(None).await?;
         Ok(center)
     }
 
@@ -172,6 +177,29 @@ impl Service for Center {
                     center.present(&name_of(&peer)?, presentment).await
                 },
             )
+            .add(
+                bank("/v1/present/cheque").limit(Limit::Large),
+                |center: Shared, peer, presentment: Presentment<ChequeItem>| async move {
+                    center.present(&name_of(&peer)?, presentment).await
+                },
+            )
+            .add(
+                bank("/v1/present/transfer"),
+                |center: Shared, peer, presentment: Presentment<TransferItem>| async move {
+                    center.present(&name_of(&peer)?, presentment).await
+                },
+            )
+            .add(
+                anonymous("/v1/cheque/verify").limit(Limit::Large).concurrency(16),
+                |center: Shared, _, request: VerifyRequest| async move {
+                    center.verify_cheques(request).await
+                },
+            )
+            .add(anonymous("/v1/crl"), |center: Shared, _, ()| async move { center.lists() })
+            .add(
+                anonymous("/v1/crl").limit(Limit::Large).concurrency(16),
+                |center: Shared, _, list: ListBytes| async move { center.take_list(&list).await },
+            )
             .add(anonymous("/v1/outcome"), |center: Shared, _, request: OutcomeRequest| async move {
                 center.outcome(request).await
             })
@@ -187,7 +215,7 @@ impl Service for Center {
     }
 
     async fn background(self: Arc<Self>, shutdown: Shutdown) {
-        self.resume_until(shutdown).await;
+        tokio::join!(Arc::clone(&self).resume_until(shutdown.clone()), self.follow_lists_until(shutdown),);
     }
 
     fn identity(&self) -> Option<Arc<Identity>> {

@@ -4,10 +4,11 @@
 //! |---|---|---|
 //! | base | asset | base money that members paid in |
 //! | settlement, one a member | liability | what the center owes the member; never overdrawn, pending counted |
-//! | hub | | zero under gross settlement |
+//! | hub | | what a cycle's debtors have put in and its creditors not yet got: zero when all cycles are final |
 //!
-//! An item reserves its payer's cover before it is forwarded and is posted when it was paid, so what was paid always
-//! settles.
+//! A payment, refund or credit transfer reserves its payer's cover before it is forwarded and is posted when it was
+//! paid, so what was paid always settles. Cheques are paid first; what the banks then owe each other goes through the
+//! hub, many at a time.
 
 use feiqian_crypto::{Digest, Id16, Transcript};
 use feiqian_ledger::book::{self, Account, Limit, Transfer};
@@ -28,6 +29,12 @@ pub const FUNDING: u16 = 10;
 pub const PAYMENT: u16 = 11;
 /// Code of transfers that settle refunds.
 pub const REFUND: u16 = 12;
+/// Code of obligations for cheques; their transfers are the cycle's.
+pub const CHEQUE: u16 = 13;
+/// Code of transfers that settle customers' credit transfers.
+pub const TRANSFER: u16 = 14;
+/// Code of transfers into and out of the hub.
+pub const CYCLE: u16 = 15;
 
 fn id(transcript: Transcript) -> Id16 {
     Id16::from_digest(&transcript.into_digest())
@@ -75,6 +82,31 @@ pub fn release_id(presentment: &Digest) -> Id16 {
     id(Transcript::new("center/release").digest(presentment))
 }
 
+/// A transfer of a cycle for one bank: `D("center/cycle/" step; cycle, bank)`, first 16 bytes.
+fn cycle_id(step: &'static str, cycle: u64, bank: &str) -> Id16 {
+    id(Transcript::new(step).integer(cycle).text(bank))
+}
+
+/// The pending transfer that reserves a bank's net debit of a cycle into the hub.
+#[must_use]
+pub fn cycle_reserve(cycle: u64, bank: &str, amount: Amount) -> Transfer {
+    let (from, hub) = (settlement_account(bank, amount.currency), hub_account(amount.currency));
+    Transfer::pending(cycle_id("center/cycle/reserve", cycle, bank), from, hub, amount.minor, CYCLE, None)
+}
+
+/// The transfer that posts it.
+#[must_use]
+pub fn cycle_debit(cycle: u64, bank: &str, amount: Amount) -> Transfer {
+    cycle_reserve(cycle, bank, amount).post(cycle_id("center/cycle/debit", cycle, bank), amount.minor)
+}
+
+/// The transfer that pays a bank's net credit of a cycle out of the hub.
+#[must_use]
+pub fn cycle_credit(cycle: u64, bank: &str, amount: Amount) -> Transfer {
+    let (hub, to) = (hub_account(amount.currency), settlement_account(bank, amount.currency));
+    Transfer::posted(cycle_id("center/cycle/credit", cycle, bank), hub, to, amount.minor, CYCLE)
+}
+
 /// Who owes whom for an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owed {
@@ -84,7 +116,7 @@ pub struct Owed {
     pub creditor: String,
     /// How much.
     pub amount: Amount,
-    /// [`PAYMENT`] or [`REFUND`].
+    /// [`PAYMENT`], [`REFUND`], [`CHEQUE`] or [`TRANSFER`].
     pub code: u16,
 }
 
@@ -138,6 +170,12 @@ pub(crate) fn fund(
 ) -> Result<Outcome, LedgerError> {
     let (base, settlement) = (base_account(amount.currency), settlement_account(bank, amount.currency));
     book::transfer(tx, &[Transfer::posted(id, base, settlement, amount.minor, FUNDING)], now)
+}
+
+/// What a member's settlement account still covers: posted less reserved.
+pub(crate) fn available(tx: &mut dyn Tx, bank: &str, currency: Currency) -> Result<Minor, LedgerError> {
+    let state = book::account(tx, settlement_account(bank, currency))?;
+    Ok(state.map_or(Minor::ZERO, |state| state.available_to_debit()))
 }
 
 /// What stands on a member's settlement account, posted.

@@ -5,16 +5,18 @@ use feiqian_ledger::store::{Column, Table};
 /// All tables of a center, those of its book included.
 pub const TABLES: &[&Table] = &{
     let [account, transfer, resolution, due, journal] = BOOK;
-    let own = [&ROOT, &BANK, &INVITATION, &PIN, &FUNDING, &PRESENTMENT, &OBLIGATION];
-    let [root, bank, invitation, pin, funding, presentment, obligation] = own;
     [
-        root,
-        bank,
-        invitation,
-        pin,
-        funding,
-        presentment,
-        obligation,
+        &ROOT,
+        &BANK,
+        &INVITATION,
+        &PIN,
+        &FUNDING,
+        &PRESENTMENT,
+        &OBLIGATION,
+        &CYCLE,
+        &NOTICE,
+        &REVOKED,
+        &CRL,
         account,
         transfer,
         resolution,
@@ -101,7 +103,9 @@ pub static FUNDING: Table = Table {
     indexes: &[],
 };
 
-/// Presentments. `state`: 0 received, 1 forwarded, 2 settled, 3 refused; `outcome` is set when final.
+/// Presentments. `kind`: 0 payment, 1 refund, 2 cheque, 3 transfer. `state`: 0 received, 1 forwarded, 2 paid, 3 refused
+/// or undone; `outcome` is set when final. What is paid is settled, too, except for cheques: of
+/// them the obligation says.
 pub static PRESENTMENT: Table = Table {
     name: "center_presentment",
     columns: &[
@@ -120,17 +124,18 @@ pub static PRESENTMENT: Table = Table {
     key: 1,
     constraints: &[
         "CHECK (length(id) = 32)",
-        "CHECK (kind IN (0, 1))",
+        "CHECK (kind BETWEEN 0 AND 3)",
         "CHECK (amount > 0)",
         "CHECK (state BETWEEN 0 AND 3)",
         "CHECK ((state >= 2) = (outcome IS NOT NULL))",
         "CHECK (state = 3 OR issuing IS NOT NULL)",
         "CHECK (issuing IS NULL OR issuing <> collecting)",
     ],
-    indexes: &["(issuing, received) WHERE state = 1"],
+    indexes: &["(issuing, received) WHERE state = 1", "(received, id) WHERE state = 0"],
 };
 
-/// What banks owed each other for settled items, with the transfer that settled it.
+/// What banks owe each other for paid items, numbered from 1 in the order of booking. `state`: 0 open, 1 settled, 2
+/// unwound. Settled either by a `transfer` of its own or with its `cycle`.
 pub static OBLIGATION: Table = Table {
     name: "center_obligation",
     columns: &[
@@ -139,10 +144,82 @@ pub static OBLIGATION: Table = Table {
         Column::text("creditor"),
         Column::integer("amount"),
         Column::text("currency"),
-        Column::blob("transfer"),
+        Column::blob("transfer").optional(),
         Column::integer("booked"),
+        Column::integer("number"),
+        Column::integer("cycle").optional(),
+        Column::integer("state"),
     ],
     key: 1,
-    constraints: &["UNIQUE (transfer)", "CHECK (amount > 0)", "CHECK (debtor <> creditor)"],
+    constraints: &[
+        "UNIQUE (transfer)",
+        "UNIQUE (number)",
+        "CHECK (amount > 0)",
+        "CHECK (debtor <> creditor)",
+        "CHECK (state BETWEEN 0 AND 2)",
+        "CHECK (transfer IS NULL OR (cycle IS NULL AND state = 1))",
+        "CHECK (state = 0 OR transfer IS NOT NULL OR cycle IS NOT NULL)",
+    ],
+    indexes: &["(currency, number) WHERE state = 0", "(cycle, number) WHERE cycle IS NOT NULL"],
+};
+
+/// Obligations that are settled together, numbered from 1. `kind`: 0 a cycle of net settlement, 1 a release of the
+/// queue of gross settlement. `state`: 0 open, 1 closed, 2 reserved, 3 final.
+pub static CYCLE: Table = Table {
+    name: "center_cycle",
+    columns: &[
+        Column::integer("number"),
+        Column::text("currency"),
+        Column::integer("kind"),
+        Column::integer("state"),
+        Column::integer("opened"),
+        Column::integer("changed"),
+    ],
+    key: 1,
+    constraints: &[
+        "CHECK (number > 0)",
+        "CHECK (kind IN (0, 1))",
+        "CHECK (state BETWEEN 0 AND 3)",
+        "CHECK (kind = 0 OR state = 3)",
+    ],
+    indexes: &["(currency) WHERE state < 3"],
+};
+
+/// What each bank of a settled or unwound cheque is told until it answers. `cycle` is 0 for a release of
+/// the queue.
+pub static NOTICE: Table = Table {
+    name: "center_notice",
+    columns: &[
+        Column::text("bank"),
+        Column::blob("presentment"),
+        Column::integer("cycle"),
+        Column::integer("settled"),
+        Column::integer("told"),
+    ],
+    key: 2,
+    constraints: &["CHECK (settled IN (0, 1))", "CHECK (told IN (0, 1))"],
+    indexes: &["(bank, cycle) WHERE told = 0"],
+};
+
+/// Bank authorities that the root has revoked.
+pub static REVOKED: Table = Table {
+    name: "center_revoked",
+    columns: &[
+        Column::blob("serial"),
+        Column::text("bank"),
+        Column::integer("revoked"),
+        Column::text("reason"),
+    ],
+    key: 1,
+    constraints: &[],
+    indexes: &[],
+};
+
+/// The newest revocation list of each authority, by its key; `number` counts the root's own.
+pub static CRL: Table = Table {
+    name: "center_crl",
+    columns: &[Column::blob("authority"), Column::integer("number"), Column::blob("list")],
+    key: 1,
+    constraints: &["CHECK (length(authority) = 32)", "CHECK (number >= 0)"],
     indexes: &[],
 };

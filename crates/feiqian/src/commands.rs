@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use feiqian_crypto::{Digest, Id16, Transcript};
+use feiqian_money::{Amount, Currency, Minor};
 use feiqian_wire::error::{Code, Fault};
 use serde_json::{Map, Value, json};
 
 use crate::ask::ask;
 use crate::cli::{
-    AccountAmount, AccountCommand, Bank, Center, Command, CustomerRole, HomeOnly, Merchant, Wallet,
+    AccountAmount, AccountCommand, Bank, Center, Command, CustomerRole, Cycle, HomeOnly, Merchant, Message,
+    Wallet,
 };
 use crate::roles::{self, Role};
-use crate::{output, qr, run};
+use crate::{certificates, cheques, output, qr, run, statement};
 
 /// What is logged unless it is said otherwise: a node tells what it does, a command only what is wrong.
 pub(crate) fn log_level(command: &Command) -> &'static str {
@@ -26,7 +28,7 @@ pub(crate) fn log_level(command: &Command) -> &'static str {
 }
 
 /// An operator's command as its role reads it: `{"command": name, …}`.
-fn command(name: &str, fields: Value) -> Value {
+pub(crate) fn command(name: &str, fields: Value) -> Value {
     let mut object = Map::new();
     object.insert("command".to_owned(), Value::from(name));
     if let Value::Object(fields) = fields {
@@ -40,7 +42,7 @@ fn named(act: &str, about: &str, id: &str) -> Digest {
     Transcript::new("cli/act").text(act).text(about).text(id).into_digest()
 }
 
-async fn asked(role: Role, at: &HomeOnly, command: Value, as_json: bool) -> Result<(), Fault> {
+pub(crate) async fn asked(role: Role, at: &HomeOnly, command: Value, as_json: bool) -> Result<(), Fault> {
     output::result(&ask(role, &at.home, command).await?, as_json);
     Ok(())
 }
@@ -60,10 +62,48 @@ pub(crate) async fn center(what: Center, as_json: bool) -> Result<(), Fault> {
             asked(role, &at, command("fund", fields), as_json).await?;
         }
         Center::Banks(at) => asked(role, &at, command("banks", Value::Null), as_json).await?,
-        Center::Positions(at) => asked(role, &at, command("positions", Value::Null), as_json).await?,
+        Center::Cycle(Cycle::Close(at)) => cycles(&at, "cycle_close", as_json).await?,
+        Center::Settle(at) => asked(role, &at, command("settle", Value::Null), as_json).await?,
+        Center::Positions(at) => cycles(&at, "positions", as_json).await?,
+        Center::Revoke { at, bank, reason } => {
+            asked(role, &at, command("revoke", json!({"bank": bank, "reason": reason})), as_json).await?;
+        }
         Center::Status(at) => asked(role, &at, command("status", Value::Null), as_json).await?,
     }
     Ok(())
+}
+
+/// Shows cycles; to people each bank's position in words, as they write amounts.
+async fn cycles(at: &HomeOnly, name: &str, as_json: bool) -> Result<(), Fault> {
+    let mut told = ask(Role::Center, &at.home, command(name, Value::Null)).await?;
+    if !as_json {
+        let cycles = told.get_mut("cycles").and_then(Value::as_array_mut).into_iter().flatten();
+        cycles.for_each(in_words);
+    }
+    output::result(&told, as_json);
+    Ok(())
+}
+
+fn in_words(cycle: &mut Value) {
+    let currency: Option<Currency> =
+        output::at(cycle, "currency").as_str().and_then(|code| code.parse().ok());
+    let net = cycle.get_mut("net").and_then(Value::as_object_mut);
+    for position in net.into_iter().flat_map(Map::values_mut) {
+        let words = currency.and_then(|currency| position_in_words(position.as_str()?, currency));
+        if let Some(words) = words {
+            *position = Value::from(words);
+        }
+    }
+}
+
+/// A signed number of minor units as what the bank owes or is owed.
+fn position_in_words(position: &str, currency: Currency) -> Option<String> {
+    let (verb, digits) = match position.strip_prefix('-') {
+        Some(digits) => ("owes", digits),
+        None => ("is owed", position),
+    };
+    let minor = Minor::new(digits.parse().ok()?).ok()?;
+    Some(format!("{verb} {}", Amount::new(minor, currency)))
 }
 
 /// `feiqian bank …`
@@ -72,7 +112,32 @@ pub(crate) async fn bank(what: Bank, as_json: bool) -> Result<(), Fault> {
         Bank::Init(args) => output::result(&roles::init_bank(&args).await?, as_json),
         Bank::Run(args) => run::run(Role::Bank, &args).await?,
         Bank::Account(what) => account(what, as_json).await?,
+        Bank::Statement { at, name, number, iso20022 } => {
+            statement(&at, (&name, number), iso20022, as_json).await?;
+        }
+        Bank::Cheques(at) => asked(Role::Bank, &at, command("cheques", Value::Null), as_json).await?,
         Bank::Status(at) => asked(Role::Bank, &at, command("status", Value::Null), as_json).await?,
+    }
+    Ok(())
+}
+
+/// A message of ISO 20022 is printed as it is, unless JSON was asked for.
+async fn statement(
+    at: &HomeOnly,
+    (name, number): (&str, Option<u64>),
+    message: Option<Message>,
+    as_json: bool,
+) -> Result<(), Fault> {
+    let sent = command("statement", json!({"name": name, "number": number}));
+    let answer = ask(Role::Bank, &at.home, sent).await?;
+    let Some(message) = message else {
+        output::result(&answer, as_json);
+        return Ok(());
+    };
+    let written = statement::export(answer, message)?;
+    match written.get("xml").and_then(Value::as_str) {
+        Some(xml) if !as_json => output::line(xml),
+        _ => output::result(&written, true),
     }
     Ok(())
 }
@@ -93,6 +158,9 @@ async fn account(what: AccountCommand, as_json: bool) -> Result<(), Fault> {
             (at, command("account_payout", json!({"name": name, "amount": amount, "reference": id})))
         }
         AccountCommand::List(at) => (at, command("account_list", Value::Null)),
+        AccountCommand::Mandate { at, name, required, drawers } => {
+            (at, command("mandate", json!({"name": name, "required": required, "drawers": drawers})))
+        }
         AccountCommand::Close { at, name } => (at, command("account_close", json!({"name": name}))),
     };
     asked(Role::Bank, &at, sent, as_json).await
@@ -114,6 +182,7 @@ pub(crate) async fn merchant(what: Merchant, as_json: bool) -> Result<(), Fault>
             let fields = json!({"order": order, "amount": amount, "refund": refund});
             asked(role, &at, command("refund", fields), as_json).await?;
         }
+        Merchant::Cheque(what) => cheques::merchant(what, as_json).await?,
         Merchant::Status(at) => asked(role, &at, command("status", Value::Null), as_json).await?,
     }
     Ok(())
@@ -146,6 +215,9 @@ pub(crate) async fn wallet(what: Wallet, as_json: bool) -> Result<(), Fault> {
             let file = file.as_deref().map(absolute).transpose()?;
             asked(role, &at, command("receive", json!({"path": file})), as_json).await?;
         }
+        Wallet::Cheque(what) => cheques::wallet(what, as_json).await?,
+        Wallet::Transfer(order) => cheques::transfer(order, as_json).await?,
+        Wallet::Certificate(what) => certificates::run(what, as_json).await?,
         Wallet::Status(at) => asked(role, &at, command("status", Value::Null), as_json).await?,
     }
     Ok(())
@@ -163,7 +235,21 @@ async fn request(role: Role, home: &Path, command: Value, draw: bool, as_json: b
 }
 
 /// The path as a node in another working folder understands it.
-fn absolute(path: &Path) -> Result<PathBuf, Fault> {
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Fault> {
     std::path::absolute(path)
         .map_err(|error| Fault::new(Code::Usage, format!("{} is no path: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_said_in_words() {
+        let mut cycle =
+            json!({"currency": "CNY", "net": {"east": "-700", "hub": "0", "west": "700"}, "sum": "0"});
+        in_words(&mut cycle);
+        let net = json!({"east": "owes 7.00", "hub": "is owed 0.00", "west": "is owed 7.00"});
+        assert_eq!(cycle, json!({"currency": "CNY", "net": net, "sum": "0"}));
+    }
 }

@@ -3,15 +3,20 @@
 mod ask;
 mod audit;
 mod bench;
+mod certificates;
+mod cheques;
 mod cli;
 mod commands;
 mod completions;
 mod demo;
 mod output;
+mod payment;
 mod qr;
 mod roles;
 mod run;
+mod show;
 mod simulate;
+mod statement;
 mod verify;
 
 use std::process::ExitCode;
@@ -21,7 +26,7 @@ use clap::error::ErrorKind;
 use feiqian_node::logging;
 use feiqian_wire::error::{Code, Fault};
 
-use cli::{Cli, Command};
+use cli::{Cheque, Cli, Command};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -52,10 +57,13 @@ async fn dispatch(cli: Cli) -> Result<u8, Fault> {
         Command::Bank(command) => commands::bank(command, as_json).await?,
         Command::Merchant(command) => commands::merchant(command, as_json).await?,
         Command::Wallet(command) => commands::wallet(command, as_json).await?,
-        Command::Verify(args) => output::result(&verify::run(&args.file, args.root.as_deref())?, as_json),
+        Command::Cheque(Cheque::Show { file, by, html, svg }) => {
+            show::show(&file, &by, (html.as_deref(), svg.as_deref()), as_json).await?;
+        }
+        Command::Verify(args) => output::result(&verify::run(&args.file, &args.by).await?, as_json),
         Command::Audit(args) => return audit::run(&args.homes, as_json).await,
         Command::Demo(args) => demo::run(&args, as_json).await?,
-        Command::Bench(args) => output::result(&bench::run(args.seconds, as_json)?, as_json),
+        Command::Bench(args) => output::result(&bench::run(args.seconds, as_json).await?, as_json),
         Command::Simulate(args) => return simulate::run(*args, as_json).await,
         Command::Report(args) => return simulate::report(&args, as_json),
         Command::Compare(args) => simulate::compare(&args, as_json)?,

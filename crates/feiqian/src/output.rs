@@ -19,12 +19,29 @@ const FIRST: &[&str] = &[
     "at",
     "kind",
     "order",
+    "number",
+    "cycle",
     "batch",
     "threads",
+    "date",
+    "drawee",
+    "payee",
+    "purpose",
+    "serial",
+    "event",
+    "side",
     "amount",
     "balance",
     "currency",
+    "state",
+    "outcome",
+    "code",
 ];
+
+/// How many digits of a digest a list shows: enough to tell its rows apart. JSON has them all.
+const DIGITS: usize = 12;
+/// How many digits a digest has.
+const DIGEST: usize = 64;
 
 /// Exit code of a command that was used wrongly.
 pub(crate) const USED_WRONGLY: u8 = 2;
@@ -86,11 +103,16 @@ pub(crate) fn fault(fault: &Fault, as_json: bool) {
 pub(crate) fn render(value: &Value) -> String {
     let Value::Object(fields) = value else { return plain(value) };
     let mut parts = Vec::new();
-    let simple: Vec<_> = fields.iter().filter(|(_, value)| !is_list_of_objects(value)).collect();
+    let says = |value: &Value| !value.is_null() && value.as_str() != Some("");
+    let mut simple: Vec<_> =
+        fields.iter().filter(|(_, value)| !is_list_of_objects(value) && says(value)).collect();
+    simple.sort_by_key(|(name, _)| place(name));
+    let none = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
     if !simple.is_empty() {
         let mut table = table();
         for (name, value) in simple {
-            table.add_row([name.replace('_', " "), cell(name, value)]);
+            let text = if none(value) { "none".to_owned() } else { cell(name, value) };
+            table.add_row([name.replace('_', " "), text]);
         }
         parts.push(table.to_string());
     }
@@ -124,16 +146,35 @@ fn is_list_of_objects(value: &Value) -> bool {
 fn list(items: &[Value]) -> String {
     let objects: Vec<&Map<String, Value>> = items.iter().filter_map(Value::as_object).collect();
     let names: BTreeSet<&str> = objects.iter().flat_map(|object| object.keys()).map(String::as_str).collect();
-    let mut columns: Vec<&str> = names.into_iter().collect();
-    columns.sort_by_key(|name| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()));
+    // A column that says nothing of any row is left out.
+    let says =
+        |name: &&str| objects.iter().any(|object| object.get(*name).is_some_and(|value| !value.is_null()));
+    let mut columns: Vec<&str> = names.into_iter().filter(says).collect();
+    columns.sort_by_key(|name| place(name));
     let mut table = table();
     table.set_header(columns.iter().map(|name| name.replace('_', " ")));
     for object in objects {
         table.add_row(
-            columns.iter().map(|name| object.get(*name).map(|value| cell(name, value)).unwrap_or_default()),
+            columns
+                .iter()
+                .map(|name| object.get(*name).map(|value| shortened(cell(name, value))).unwrap_or_default()),
         );
     }
     table.to_string()
+}
+
+/// Where a reader looks for the field `name`.
+fn place(name: &str) -> usize {
+    FIRST.iter().position(|first| *first == name).unwrap_or(FIRST.len())
+}
+
+/// A digest cut short; other text as it is.
+fn shortened(text: String) -> String {
+    let is_digest = text.len() == DIGEST && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match text.get(..DIGITS) {
+        Some(begin) if is_digest => format!("{begin}…"),
+        _ => text,
+    }
 }
 
 fn cell(name: &str, value: &Value) -> String {
@@ -151,7 +192,9 @@ fn cell(name: &str, value: &Value) -> String {
 /// Unix seconds as people write times; in JSON they stay numbers.
 fn time(name: &str, value: &Value) -> Option<String> {
     let is_time =
-        matches!(name, "at" | "now" | "expires") || name.ends_with("_until") || name.ends_with("_at");
+        matches!(name, "at" | "now" | "expires" | "from" | "until" | "revoked" | "not_before" | "not_after")
+            || name.ends_with("_until")
+            || name.ends_with("_at");
     let seconds = value.as_i64().or_else(|| value.as_str()?.parse().ok()).filter(|_| is_time)?;
     let time = jiff::Timestamp::from_second(seconds).ok()?;
     Some(time.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
@@ -194,6 +237,20 @@ mod tests {
         for part in ["balance", "1.00", "entries", "what", "pay", "2.00"] {
             assert!(text.contains(part), "{text}");
         }
+    }
+
+    #[test]
+    fn lists_leave_out_what_says_nothing_and_cut_digests() {
+        let digest = "28c656389906055de16fa2cf98759624647a938d34a084ae25df807b51ea57e8";
+        let row =
+            |code: Option<&str>| json!({"cheque": digest, "number": 7, "code": code, "state": "ISSUED"});
+        let text = render(&json!({"cheques": [row(None)], "received": []}));
+        assert!(text.contains("28c656389906…") && !text.contains(digest), "{text}");
+        assert!(!text.contains("code") && text.contains("none"), "{text}");
+        assert!(text.find("number") < text.find("state"), "{text}");
+        let text = render(&json!({"cheques": [row(None), row(Some("STOPPED"))], "id": digest}));
+        assert!(text.contains("code") && text.contains("STOPPED"), "{text}");
+        assert!(text.contains(digest), "a single one is whole: {text}");
     }
 
     #[test]

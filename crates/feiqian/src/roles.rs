@@ -239,10 +239,6 @@ pub(crate) async fn init_center(args: &CenterInit) -> Result<Value, Fault> {
         Settlement::Gross => feiqian_center::Settlement::Gross,
         Settlement::Net => feiqian_center::Settlement::Net,
     };
-    if settlement == feiqian_center::Settlement::Net {
-        return Err(Fault::new(Code::Usage, "net settlement is not served by this version")
-            .hint("use --settlement gross"));
-    }
     let home = Home::create(&args.home, Role::Center.name())?;
     let options = feiqian_center::InitOptions {
         name: args.name.clone(),

@@ -1,4 +1,5 @@
-//! `feiqian verify`: checks a document offline against a root the caller trusts.
+//! `feiqian verify`: checks a document against a root the caller trusts; evidence and cheques offline unless a center is
+//! named.
 
 use std::path::Path;
 
@@ -9,8 +10,11 @@ use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Limit, codec};
 use serde_json::{Value, json};
 
+use crate::cli::JudgedBy;
+use crate::{payment, show};
+
 /// What the caller said about the root.
-enum Trust {
+pub(crate) enum Trust {
     /// Nothing.
     None,
     /// This is it.
@@ -19,17 +23,55 @@ enum Trust {
     Fingerprint(Digest),
 }
 
-/// Checks the evidence in `file`.
+/// Whether these bytes claim to be a cheque: an object with blocks.
+fn is_cheque(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(bytes).is_ok_and(|value| value.get("blocks").is_some())
+}
+
+/// Checks the evidence, cheque or payment in `file`.
 ///
 /// # Errors
 /// `USAGE` for files that are none; the code of the first rule the evidence breaks; `WRONG_ROOT` when it stands under
 /// another root.
-pub(crate) fn run(file: &Path, root: Option<&str>) -> Result<Value, Fault> {
+pub(crate) async fn run(file: &Path, by: &JudgedBy) -> Result<Value, Fault> {
     let bytes = read(file)?;
-    let evidence: Evidence = codec::decode_json(&bytes, Limit::Large)
-        .or_else(|json| codec::decode(&bytes, Limit::Large).map_err(|_| json))
+    if is_cheque(&bytes) {
+        return show::check(file, &bytes, by).await;
+    }
+    if let Some(item) = payment::read(&bytes) {
+        return payment::check(file, &item, by).await;
+    }
+    evidence(file, &bytes, by.root.as_deref())
+}
+
+/// Whether the caller named this very root.
+///
+/// # Errors
+/// `WRONG_ROOT` when he named another.
+pub(crate) fn agrees(named: &Trust, root: &TrustedRoot) -> Result<bool, Fault> {
+    let wanted = match named {
+        Trust::None => return Ok(false),
+        Trust::Root(wanted) => wanted.fingerprint(),
+        Trust::Fingerprint(wanted) => *wanted,
+    };
+    if wanted == root.fingerprint() {
+        return Ok(true);
+    }
+    let stands = root.fingerprint();
+    Err(Fault::new(
+        Code::WrongRoot,
+        format!("the center stands under the root {stands}, trusted is {wanted}"),
+    ))
+}
+
+fn evidence(file: &Path, bytes: &[u8], root: Option<&str>) -> Result<Value, Fault> {
+    let evidence: Evidence = codec::decode_json(bytes, Limit::Large)
+        .or_else(|json| codec::decode(bytes, Limit::Large).map_err(|_| json))
         .map_err(|error| {
-            Fault::new(Code::Malformed, format!("{} is no evidence: {error}", file.display()))
+            Fault::new(
+                Code::Malformed,
+                format!("{} is no evidence, cheque or payment: {error}", file.display()),
+            )
         })?;
     let trust = trust(root)?;
     let trusted = !matches!(trust, Trust::None);
@@ -69,7 +111,7 @@ pub(crate) fn run(file: &Path, root: Option<&str>) -> Result<Value, Fault> {
     Ok(value)
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Fault> {
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>, Fault> {
     let failed =
         |reason: String| Fault::new(Code::Usage, format!("cannot read {}: {reason}", file.display()));
     let length = std::fs::metadata(file).map_err(|error| failed(error.to_string()))?.len();
@@ -85,7 +127,7 @@ fn carried_root(evidence: &Evidence) -> Result<TrustedRoot, Fault> {
         .map_err(|error| Fault::new(Code::CertificateInvalid, format!("it carries no root: {error}")))
 }
 
-fn trust(root: Option<&str>) -> Result<Trust, Fault> {
+pub(crate) fn trust(root: Option<&str>) -> Result<Trust, Fault> {
     let Some(root) = root else { return Ok(Trust::None) };
     let hex = root.strip_prefix("sha256=").unwrap_or(root);
     if let Ok(fingerprint) = hex.parse() {

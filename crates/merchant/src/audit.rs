@@ -1,9 +1,12 @@
 //! Recomputes everything a merchant claims from primary rows.
 //!
 //! Checks, in one snapshot: every row's check; digests of requests and payments recomputed; each claim's payment; the
-//! coins of each payment sum to what was asked; outcomes and receipts agree; refunds add up to at most what was paid.
+//! coins of each payment sum to what was asked; outcomes and receipts agree; refunds add up to at most what was paid;
+//! every deposit of a cheque against its files, and no cheque paid twice.
 
-use std::collections::BTreeMap;
+mod cheques;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use feiqian_crypto::Digest;
 use feiqian_ledger::audit::{Finding, check_rows};
@@ -17,7 +20,9 @@ use crate::failure::Failure;
 use crate::payments::{State, Taken, find_payment};
 use crate::refunds::Ordered;
 use crate::sales::{Sale, find_sale};
-use crate::tables::{CLAIM, PAYMENT, REFUND, SALE, TABLES};
+use crate::tables::{CHEQUE, CLAIM, PAYMENT, REFUND, SALE, TABLES};
+
+pub use cheques::{Deposited, deposits};
 
 const PAGE: u32 = 256;
 
@@ -61,11 +66,13 @@ pub fn check(tx: &mut dyn Tx) -> Result<Report, StoreError> {
     let mut audit = Audit {
         report: Report { findings, pending: Vec::new(), paid: 0, received: 0 },
         given: BTreeMap::new(),
+        paid_cheques: BTreeSet::new(),
     };
     audit.every(tx, &SALE, Audit::sale)?;
     audit.every(tx, &REFUND, Audit::refund)?;
     audit.every(tx, &PAYMENT, Audit::payment)?;
     audit.every(tx, &CLAIM, Audit::claim)?;
+    audit.every(tx, &CHEQUE, Audit::cheque)?;
     for payment in std::mem::take(&mut audit.given).into_keys() {
         audit.add(8, format!("{} {payment}", PAYMENT.name), "refunded, but not here or not paid");
     }
@@ -76,6 +83,8 @@ struct Audit {
     report: Report,
     /// What was refunded or is ordered to be, by payment.
     given: BTreeMap<Digest, u128>,
+    /// Cheques paid to one of the deposits.
+    paid_cheques: BTreeSet<Digest>,
 }
 
 type Check = fn(&mut Audit, &mut dyn Tx, &str, &Row) -> Result<(), Failure>;

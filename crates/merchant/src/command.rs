@@ -4,10 +4,14 @@
 //! {"command": "request", "amount": "12.50", "order": "A-1", "expires_seconds": 600}
 //! {"command": "orders", "limit": 100}
 //! {"command": "refund", "order": "A-1", "amount": "2.50", "refund": null}
+//! {"command": "cheque_verify", "path": "/tmp/rent.json"}
+//! {"command": "cheque_deposit", "path": "/tmp/rent.json", "out": null}
+//! {"command": "cheque_list"}
 //! {"command": "status"}
 //! ```
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{StoreExt, Tx};
@@ -53,6 +57,23 @@ pub enum Command {
         #[serde(default)]
         refund: Option<Digest>,
     },
+    /// Has the center verify a cheque:
+    /// `{"cheque","good","code","iso20022","reason","register","number","drawee","amount","currency","payee","date"}`.
+    ChequeVerify {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Deposits a cheque, or asks again what became of it:
+    /// `{"cheque","number","drawee","amount","currency","outcome","paid","code","iso20022","meaning","presentment"}`.
+    ChequeDeposit {
+        /// The file.
+        path: PathBuf,
+        /// Where to write it with what the banks signed on it.
+        #[serde(default)]
+        out: Option<PathBuf>,
+    },
+    /// The newest 1,000 deposits of cheques: `{"cheques":[…]}`, each as [`Command::ChequeDeposit`] answers.
+    ChequeList {},
     /// How the merchant is.
     Status {},
 }
@@ -108,6 +129,9 @@ pub(crate) async fn run(merchant: &Merchant, command: Value) -> Result<Value, Fa
         Command::Refund { order, amount, refund } => {
             answer(&merchant.refund(order.into_string(), amount.as_deref(), refund).await?)
         }
+        Command::ChequeVerify { path } => merchant.cheque_verify(path).await,
+        Command::ChequeDeposit { path, out } => merchant.cheque_deposit(path, out).await,
+        Command::ChequeList {} => merchant.cheque_list().await,
         Command::Status {} => answer(&status(merchant).await?),
     }
 }

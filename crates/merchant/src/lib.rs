@@ -14,6 +14,7 @@
 //! | [`service`] | the running merchant: calls, commands, background |
 //! | [`command`] | the operator's commands and their answers |
 //! | [`mod@audit`] | recomputes everything from primary rows |
+//! | `cheques` | e-cheques made out to the merchant |
 //!
 //! # Security
 //!
@@ -22,6 +23,7 @@
 //! center is down; what it cannot deposit yet stays pending.
 
 pub mod audit;
+mod cheques;
 pub mod command;
 pub mod config;
 mod failure;

@@ -13,7 +13,7 @@ use feiqian_node::{
 };
 use feiqian_online_cash::keyset::PinEntry;
 use feiqian_online_cash::payment::Payment;
-use feiqian_pki::Role;
+use feiqian_pki::{RevocationList, Role};
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Blob, Bounded, Limit, Text, Timestamp, codec};
 use serde_json::Value;
@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::init::{FirstView, center_url, directory_of};
 use crate::keys::Keys;
-use crate::tables::{MEMBER_DIRECTORY, MEMBER_ENTRY, PAYMENT, REFUND};
+use crate::tables::{MEMBER_DIRECTORY, MEMBER_ENTRY, MEMBER_LIST, PAYMENT, REFUND};
 
 /// How long a merchant with nothing pending waits, unless it is told that something became pending.
 const IDLE: Duration = Duration::from_secs(30);
@@ -94,6 +94,8 @@ impl Merchant {
             None => MemberView::empty(keys.root.clone()),
         };
         let members = Members::new(view, &center_url(&config)?);
+        let kept = seams.store.read(stored_lists).await?;
+        members.restore_lists(&*seams.network, &kept);
         let (news, pending) = (Coalesced::new(NEWS_PAUSE), Notify::new());
         Ok(Arc::new(Self { config, keys, seams, members, home, news, pending }))
     }
@@ -131,7 +133,11 @@ impl Merchant {
         self.members.sync(&*self.seams.network, self.seams.clock.now()).await?;
         let view = self.members.snapshot();
         let (directory, entries) = (codec::encode(&directory_of(&view)?)?, view.entries().to_vec());
-        let work = move |tx: &mut dyn Tx| keep_view(tx, &directory, &entries);
+        let lists = view.lists().pairs();
+        let work = move |tx: &mut dyn Tx| {
+            keep_view(tx, &directory, &entries)?;
+            lists.iter().try_for_each(|(authority, list)| keep_list(tx, authority, list))
+        };
         Ok(self.seams.store.commit("merchant.members", work).await?)
     }
 
@@ -178,7 +184,8 @@ impl Merchant {
     pub async fn resume(&self) -> Result<bool, Fault> {
         let deposits = self.resume_deposits().await?;
         let refunds = self.resume_refunds().await?;
-        Ok(deposits && refunds)
+        let cheques = self.resume_cheques().await?;
+        Ok(deposits && refunds && cheques)
     }
 }
 
@@ -191,6 +198,24 @@ fn stored_view(tx: &mut dyn Tx) -> Result<KeptView, Failure> {
     let entries: Result<Vec<PinEntry>, Failure> =
         tx.select(&sql, &[])?.iter().map(|row| Ok(codec::decode(row.blob(0)?, Limit::Large)?)).collect();
     Ok((Some(directory), entries?))
+}
+
+/// The lists kept, ended ones too: those close the door until a newer one arrives.
+fn stored_lists(tx: &mut dyn Tx) -> Result<Vec<RevocationList>, Failure> {
+    let rows = tx.select(&format!("SELECT list FROM {} ORDER BY authority", MEMBER_LIST.name), &[])?;
+    let corrupt = |error| StoreError::Corrupt(format!("{}: {error}", MEMBER_LIST.name));
+    rows.iter().map(|row| Ok(RevocationList::from_der(row.blob(0)?).map_err(corrupt)?)).collect()
+}
+
+fn keep_list(tx: &mut dyn Tx, authority: &[u8; 32], list: &RevocationList) -> Result<(), Failure> {
+    let values = [authority.as_slice().into(), list.as_der().into()];
+    match tx.find(&MEMBER_LIST, &[authority.as_slice().into()])? {
+        None => tx.insert(&MEMBER_LIST, &values)?,
+        Some(row) if row.blob(1)? == list.as_der() => {}
+        // The view never goes back to an older one.
+        Some(_) => tx.update(&MEMBER_LIST, &values)?,
+    }
+    Ok(())
 }
 
 fn keep_view(tx: &mut dyn Tx, directory: &[u8], entries: &[PinEntry]) -> Result<(), Failure> {

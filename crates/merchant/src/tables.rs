@@ -3,7 +3,8 @@
 use feiqian_ledger::store::{Column, Table};
 
 /// All tables of a merchant.
-pub const TABLES: &[&Table] = &[&SALE, &CLAIM, &PAYMENT, &REFUND, &MEMBER_ENTRY, &MEMBER_DIRECTORY];
+pub const TABLES: &[&Table] =
+    &[&SALE, &CLAIM, &PAYMENT, &REFUND, &CHEQUE, &MEMBER_ENTRY, &MEMBER_DIRECTORY, &MEMBER_LIST];
 
 /// What was asked for. `body`: the signed request.
 pub static SALE: Table = Table {
@@ -83,6 +84,29 @@ pub static REFUND: Table = Table {
     indexes: &["(payment)", "(tried) WHERE state = 0"],
 };
 
+/// Deposits of cheques. `state`: 0 pending, 1 paid, 2 returned, 3 refused. `body`: what the drawer signed; `file`: what
+/// is sent to the bank.
+pub static CHEQUE: Table = Table {
+    name: "merchant_cheque",
+    columns: &[
+        Column::blob("presentment"),
+        Column::blob("cheque"),
+        Column::blob("body"),
+        Column::blob("file"),
+        Column::integer("state"),
+        Column::blob("outcome").optional(),
+        Column::integer("accepted"),
+    ],
+    key: 1,
+    constraints: &[
+        "CHECK (length(presentment) = 32)",
+        "CHECK (length(cheque) = 32)",
+        "CHECK (state BETWEEN 0 AND 3)",
+        "CHECK ((state >= 1) = (outcome IS NOT NULL))",
+    ],
+    indexes: &["(cheque)", "(accepted) WHERE state = 0"],
+};
+
 /// The center's log of pinned keysets as far as it was seen.
 pub static MEMBER_ENTRY: Table = Table {
     name: "merchant_member_entry",
@@ -98,5 +122,14 @@ pub static MEMBER_DIRECTORY: Table = Table {
     columns: &[Column::integer("id"), Column::blob("directory")],
     key: 1,
     constraints: &["CHECK (id = 0)"],
+    indexes: &[],
+};
+
+/// The newest revocation list seen of each authority, by the authority's key: an older one never takes its place.
+pub static MEMBER_LIST: Table = Table {
+    name: "merchant_member_list",
+    columns: &[Column::blob("authority"), Column::blob("list")],
+    key: 1,
+    constraints: &["CHECK (length(authority) = 32)"],
     indexes: &[],
 };

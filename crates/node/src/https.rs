@@ -47,15 +47,26 @@ type HttpClient = Client<Connector, Full<Bytes>>;
 #[derive(Debug)]
 pub struct HttpsNetwork {
     trust: Arc<Trust>,
+    /// Never gets a revocation list: for fetching them.
+    unlisted: Arc<Trust>,
     identity: ArcSwapOption<Identity>,
-    clients: Mutex<BTreeMap<(bool, Target), HttpClient>>,
+    clients: Mutex<BTreeMap<(Way, Target), HttpClient>>,
+}
+
+/// How a connection is made: no two of these ever share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    Anonymous,
+    Certified,
+    Unlisted,
 }
 
 impl HttpsNetwork {
     /// Reaches peers that `trust` believes, showing `identity` in certified calls.
     #[must_use]
     pub fn new(trust: Arc<Trust>, identity: Option<Arc<Identity>>) -> Self {
-        Self { trust, identity: ArcSwapOption::new(identity), clients: Mutex::default() }
+        let unlisted = Arc::new(trust.without_lists());
+        Self { trust, unlisted, identity: ArcSwapOption::new(identity), clients: Mutex::default() }
     }
 
     /// Shows another certificate from now on: after enrolment or renewal.
@@ -64,51 +75,31 @@ impl HttpsNetwork {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn client(&self, to: &Target, caller: Caller) -> Result<HttpClient, NetworkError> {
-        let certified = caller == Caller::Certified;
+    fn client(&self, to: &Target, way: Way) -> Result<HttpClient, NetworkError> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&(certified, to.clone())) {
+        if let Some(client) = clients.get(&(way, to.clone())) {
             return Ok(client.clone());
         }
-        let identity = match caller {
-            Caller::Anonymous => None,
-            Caller::Certified => Some(
+        let identity = match way {
+            Way::Anonymous | Way::Unlisted => None,
+            Way::Certified => Some(
                 self.identity
                     .load_full()
                     .ok_or_else(|| NetworkError::Misuse("this node has no certificate yet".to_owned()))?,
             ),
         };
-        let client = self
-            .new_client(to, identity.as_deref())
+        let trust = if way == Way::Unlisted { &self.unlisted } else { &self.trust };
+        let client = new_client(trust, to, identity.as_deref())
             .map_err(|error| NetworkError::Misuse(error.to_string()))?;
         if clients.len() >= CLIENTS {
             clients.clear();
         }
-        clients.insert((certified, to.clone()), client.clone());
+        clients.insert((way, to.clone()), client.clone());
         Ok(client)
     }
 
-    fn new_client(&self, to: &Target, identity: Option<&Identity>) -> Result<HttpClient, TlsError> {
-        let verifier = ServerVerifier {
-            trust: Arc::clone(&self.trust),
-            expect: to.expect.clone(),
-            provider: tls::provider(),
-        };
-        let config = tls::client_config(identity, Arc::new(verifier))?;
-        let connector = Connector { tls: TlsConnector::from(Arc::new(config)) };
-        let idle = if identity.is_some() { IDLE_PER_PEER } else { 0 };
-        Ok(Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(idle)
-            .build(connector))
-    }
-}
-
-#[async_trait]
-impl Network for HttpsNetwork {
-    async fn send(&self, to: &Target, message: Outgoing) -> Result<Reply, NetworkError> {
-        let client = self.client(to, message.caller)?;
+    async fn exchange(&self, to: &Target, way: Way, message: Outgoing) -> Result<Reply, NetworkError> {
+        let client = self.client(to, way)?;
         let request = request(to, &message)?;
         let lost = |reason: String| NetworkError::Lost { url: to.url.clone(), reason };
         let exchange = async {
@@ -126,6 +117,38 @@ impl Network for HttpsNetwork {
         tokio::time::timeout(patience, exchange)
             .await
             .unwrap_or_else(|_| Err(lost(format!("nothing within {:.1} s", patience.as_secs_f64()))))
+    }
+}
+
+fn new_client(trust: &Arc<Trust>, to: &Target, identity: Option<&Identity>) -> Result<HttpClient, TlsError> {
+    let verifier =
+        ServerVerifier { trust: Arc::clone(trust), expect: to.expect.clone(), provider: tls::provider() };
+    let config = tls::client_config(identity, Arc::new(verifier))?;
+    let connector = Connector { tls: TlsConnector::from(Arc::new(config)) };
+    let idle = if identity.is_some() { IDLE_PER_PEER } else { 0 };
+    Ok(Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(idle)
+        .build(connector))
+}
+
+#[async_trait]
+impl Network for HttpsNetwork {
+    async fn send(&self, to: &Target, message: Outgoing) -> Result<Reply, NetworkError> {
+        let way = match message.caller {
+            Caller::Anonymous => Way::Anonymous,
+            Caller::Certified => Way::Certified,
+        };
+        self.exchange(to, way, message).await
+    }
+
+    async fn send_unlisted(&self, to: &Target, message: Outgoing) -> Result<Reply, NetworkError> {
+        self.exchange(to, Way::Unlisted, message).await
+    }
+
+    fn trust(&self) -> Option<&Trust> {
+        Some(&self.trust)
     }
 }
 

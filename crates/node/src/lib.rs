@@ -30,6 +30,7 @@ pub mod logging;
 pub mod members;
 pub mod metrics;
 pub mod network;
+pub mod revocation;
 pub mod route;
 pub mod seams;
 pub mod server;
@@ -49,8 +50,9 @@ pub use lock::HomeLock;
 pub use members::{Member, MemberView, Members};
 pub use network::{
     CALL_TIMEOUT, CallError, Caller, Format, Network, NetworkError, Outgoing, REPLY_LIMIT, Reply, Target,
-    call, call_within,
+    call, call_unlisted, call_within,
 };
+pub use revocation::{ListSet, ListsResponse};
 pub use route::{Access, Peer, PeerCertificate, Route, Routes, deliver};
 pub use seams::{Seams, Service};
 pub use server::{ServerIdentity, ServerLimits, serve, serve_with};

@@ -11,13 +11,14 @@ use feiqian_online_cash::Rejection;
 use feiqian_online_cash::keyset::{PinEntry, PinLog, PinsRequest, PinsResponse};
 use feiqian_online_cash::request::Authorities;
 use feiqian_pki::{
-    Chain, Purpose, Revocation, Role, TrustedRoot, Verified, VerifiedAuthority, fingerprint, validate,
-    validate_authority,
+    Chain, PkiError, Purpose, Revocation, RevocationList, Role, TrustedRoot, Verified, VerifiedAuthority,
+    fingerprint, validate, validate_authority,
 };
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Timestamp, U64};
 
-use crate::network::{CallError, Caller, Network, Target, call};
+use crate::network::{CallError, Caller, Network, Target, call, call_unlisted};
+use crate::revocation::{ListSet, ListsResponse};
 
 /// The most payee certificates whose validation is remembered.
 const REMEMBERED_PAYEES: usize = 4096;
@@ -42,6 +43,7 @@ pub struct MemberView {
     entries: Vec<PinEntry>,
     members: BTreeMap<String, Member>,
     by_authority: BTreeMap<Digest, String>,
+    lists: ListSet,
     payees: Mutex<BTreeMap<Digest, Arc<Verified>>>,
 }
 
@@ -54,6 +56,7 @@ impl MemberView {
             entries: Vec::new(),
             members: BTreeMap::new(),
             by_authority: BTreeMap::new(),
+            lists: ListSet::default(),
             payees: Mutex::new(BTreeMap::new()),
         }
     }
@@ -94,8 +97,58 @@ impl MemberView {
             by_authority.insert(authority.fingerprint, entry.name.as_str().to_owned());
             members.insert(entry.name.as_str().to_owned(), Member { entry: entry.clone(), authority });
         }
-        let payees = Mutex::new(BTreeMap::new());
-        Ok(Self { root: self.root.clone(), pins, entries, members, by_authority, payees })
+        let (lists, payees) = (self.lists.clone(), Mutex::new(BTreeMap::new()));
+        Ok(Self { root: self.root.clone(), pins, entries, members, by_authority, lists, payees })
+    }
+
+    /// This view with what of these lists is signed by the root or by a member, current, and newer than what it has.
+    #[must_use]
+    pub fn with_lists(&self, lists: &[RevocationList], now: Timestamp) -> Self {
+        self.listed(lists, |set, authority, list| set.take(authority, list, now.seconds()))
+    }
+
+    /// As [`MemberView::with_lists`] for lists from the node's own store, where they were put when they were
+    /// current: one that has ended meanwhile is kept, and closes the door until a newer one arrives.
+    #[must_use]
+    pub fn with_stored_lists(&self, lists: &[RevocationList]) -> Self {
+        let signed =
+            |authority: &[u8; 32], list: &RevocationList| list.verify(authority, list.this_update()).is_ok();
+        self.listed(lists, |set, authority, list| signed(authority, list) && set.keep(authority, list))
+    }
+
+    /// This view with a list that this node itself has just signed with the key of `authority`: it counts even when
+    /// the one before is of the same second.
+    #[must_use]
+    pub fn with_own_list(&self, authority: &[u8; 32], list: &RevocationList) -> Self {
+        self.listed(std::slice::from_ref(list), |set, key, list| key == authority && set.replace(key, list))
+    }
+
+    fn listed(
+        &self,
+        lists: &[RevocationList],
+        mut put: impl FnMut(&mut ListSet, &[u8; 32], &RevocationList) -> bool,
+    ) -> Self {
+        let mut set = self.lists.clone();
+        for list in lists {
+            let members = self.members.values().map(|member| &member.authority.public_key);
+            let _taken = std::iter::once(self.root.public_key())
+                .chain(members)
+                .any(|authority| put(&mut set, authority, list));
+        }
+        Self {
+            root: self.root.clone(),
+            pins: self.pins.clone(),
+            entries: self.entries.clone(),
+            members: self.members.clone(),
+            by_authority: self.by_authority.clone(),
+            lists: set,
+            payees: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// The newest revocation lists: for judging documents, and for keeping.
+    pub fn lists(&self) -> &ListSet {
+        &self.lists
     }
 
     /// The root everything was checked against.
@@ -147,8 +200,7 @@ impl MemberView {
         let chain = Chain::new(certificates).map_err(|_| {
             Fault::new(Code::Unavailable, format!("bank {bank} has not registered its signing key"))
         })?;
-        let verified = validate(&chain, &self.root, Purpose::Signing, Revocation::Unchecked, now.seconds())
-            .map_err(|error| invalid(error.to_string()))?;
+        let verified = self.judge(&chain, member, now).map_err(|error| invalid(error.to_string()))?;
         if verified.subject.role() != Role::Bank || verified.subject.name() != bank {
             return Err(invalid(format!("the directory's signing key is not that of bank {bank}")));
         }
@@ -179,8 +231,23 @@ impl MemberView {
             .ok_or_else(|| invalid("its issuer is no member of the center".into()))?;
         let chain = Chain::new(vec![leaf.to_vec(), member.entry.authority.to_vec()])
             .map_err(|error| invalid(error.to_string()))?;
-        validate(&chain, &self.root, Purpose::Signing, Revocation::Unchecked, now.seconds())
-            .map_err(|error| invalid(error.to_string()))
+        self.judge(&chain, member, now).map_err(|error| invalid(error.to_string()))
+    }
+
+    /// A signing chain under this member's authority: by lists, once they were seen.
+    fn judge(&self, chain: &Chain, member: &Member, now: Timestamp) -> Result<Verified, PkiError> {
+        let authority = Chain::new(vec![member.entry.authority.to_vec()])?;
+        let by_root = self.lists.revocation(self.root.public_key());
+        validate_authority(&authority, &self.root, by_root, now.seconds())?;
+        let revocation = self.lists.revocation(&member.authority.public_key);
+        validate(chain, &self.root, Purpose::Signing, revocation, now.seconds())
+    }
+
+    /// Do the lists that speak for this member still hold?
+    fn is_listed_now(&self, bank: Option<&str>, now: Timestamp) -> bool {
+        let Some(member) = bank.and_then(|bank| self.members.get(bank)) else { return false };
+        let until = self.lists.current_until([self.root.public_key(), &member.authority.public_key]);
+        now.seconds() < until
     }
 }
 
@@ -206,6 +273,7 @@ impl Authorities for MemberView {
         if let Some(verified) = known
             && (verified.not_before..verified.not_after).contains(&now.seconds())
             && self.by_authority.get(issuer).map(String::as_str) == verified.subject.bank_name()
+            && self.is_listed_now(verified.subject.bank_name(), now)
         {
             return Ok((*verified).clone());
         }
@@ -246,17 +314,40 @@ impl Members {
         self.view.load_full()
     }
 
-    /// Replaces the view: for the center itself, whose own store is the source.
+    /// Replaces the view. A revocation list that somebody else put into the present one meanwhile stays, where it is
+    /// newer: no view goes back to an older list.
     pub fn replace(&self, view: MemberView) {
-        self.view.store(Arc::new(view));
+        let view = Arc::new(view);
+        self.view.rcu(|present| {
+            let is_same = present.lists.pairs() == view.lists.pairs();
+            if is_same { Arc::clone(&view) } else { Arc::new(view.with_stored_lists(present.lists.all())) }
+        });
     }
 
-    /// Asks the center for its directory and the entries of its log that are not known yet. Anonymous.
+    /// Puts revocation lists that were kept from an earlier life into force, also those that have ended meanwhile.
+    pub fn restore_lists(&self, network: &dyn Network, lists: &[RevocationList]) {
+        self.replace(self.snapshot().with_stored_lists(lists));
+        self.enforce(network);
+    }
+
+    /// Puts the view's revocation lists into force for connections.
+    pub fn enforce(&self, network: &dyn Network) {
+        if let Some(trust) = network.trust() {
+            trust.enforce(&self.snapshot().lists.pairs());
+        }
+    }
+
+    /// Asks the center for the revocation lists, its directory and the entries of its log that are not known yet, and
+    /// puts the lists into force. Anonymous.
     ///
     /// # Errors
     /// `UNAVAILABLE` when the center cannot be reached; `CERTIFICATE_INVALID`, `KEYSET_NOT_PINNED` or
     /// `KEYSET_INVALID` when what it shows does not hold.
     pub async fn sync(&self, network: &dyn Network, now: Timestamp) -> Result<(), Fault> {
+        let lists = self.ask_lists(network).await?;
+        // The root's own first: the connection to the center is judged by it.
+        self.replace(self.snapshot().with_lists(&lists, now));
+        self.enforce(network);
         let directory: Directory = self.ask(network, "/v1/directory", &()).await?;
         let view = self.snapshot();
         let mut more = Vec::new();
@@ -269,8 +360,31 @@ impl Members {
             }
             more.extend(part.entries.into_vec());
         }
-        self.replace(view.extended(&directory, more, now)?);
+        self.replace(view.extended(&directory, more, now)?.with_lists(&lists, now));
+        self.enforce(network);
         Ok(())
+    }
+
+    /// What the center shows now. A center that shows none yet is like one that shows an empty answer: what is kept
+    /// here goes on to count, and ends.
+    async fn ask_lists(&self, network: &dyn Network) -> Result<Vec<RevocationList>, Fault> {
+        let shown: ListsResponse = match call_unlisted(network, &self.center, "/v1/crl", &()).await {
+            Ok(shown) => shown,
+            Err(CallError::Fault(fault)) if fault.code == Code::NotFound => ListsResponse::default(),
+            Err(error) => return Err(self.unreachable(error)),
+        };
+        // One that cannot be read is as good as none.
+        Ok(shown.iter().filter_map(|der| RevocationList::from_der(der).ok()).collect())
+    }
+
+    fn unreachable(&self, error: CallError) -> Fault {
+        match error {
+            CallError::Fault(fault) => fault,
+            unreachable => {
+                Fault::new(Code::Unavailable, format!("the center cannot be reached: {unreachable}"))
+                    .hint(format!("start the center at {} and try again", self.center.url))
+            }
+        }
     }
 
     async fn ask<Req, Res>(&self, network: &dyn Network, path: &str, request: &Req) -> Result<Res, Fault>
@@ -278,12 +392,7 @@ impl Members {
         Req: serde::Serialize + Sync + 'static,
         Res: serde::de::DeserializeOwned,
     {
-        call(network, &self.center, Caller::Anonymous, path, request).await.map_err(|error| match error {
-            CallError::Fault(fault) => fault,
-            unreachable => {
-                Fault::new(Code::Unavailable, format!("the center cannot be reached: {unreachable}"))
-                    .hint(format!("start the center at {} and try again", self.center.url))
-            }
-        })
+        let asked = call(network, &self.center, Caller::Anonymous, path, request).await;
+        asked.map_err(|error| self.unreachable(error))
     }
 }

@@ -14,6 +14,8 @@ use feiqian_wire::{Limit, codec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::trust::Trust;
+
 /// Most bytes of an answer, whatever its type.
 pub const REPLY_LIMIT: usize = Limit::Large.bytes();
 /// How long a call waits for its answer unless told otherwise.
@@ -189,6 +191,20 @@ pub trait Network: Send + Sync {
     /// # Errors
     /// When no answer came. An answer with a fault is an answer.
     async fn send(&self, to: &Target, message: Outgoing) -> Result<Reply, NetworkError>;
+
+    /// The same without asking whether the peer's certificate was revoked: for fetching revocation lists themselves,
+    /// which are signed. Otherwise a node whose lists have ended could never fetch new ones.
+    ///
+    /// # Errors
+    /// As [`Network::send`].
+    async fn send_unlisted(&self, to: &Target, message: Outgoing) -> Result<Reply, NetworkError> {
+        self.send(to, message).await
+    }
+
+    /// Who judges peers in this network, for those who bring revocation lists; `None` where nobody does.
+    fn trust(&self) -> Option<&Trust> {
+        None
+    }
 }
 
 /// Why a call brought no result.
@@ -259,10 +275,38 @@ where
     Req: Serialize + Sync + 'static,
     Res: DeserializeOwned,
 {
+    let reply = network.send(to, outgoing(caller, path, request, timeout)?).await?;
+    read_reply(to, &reply)
+}
+
+/// [`call`], anonymously and without asking whether the peer's certificate was revoked: for revocation lists, which
+/// are signed themselves.
+///
+/// # Errors
+/// [`CallError`].
+pub async fn call_unlisted<Req, Res>(
+    network: &dyn Network,
+    to: &Target,
+    path: &str,
+    request: &Req,
+) -> Result<Res, CallError>
+where
+    Req: Serialize + Sync + 'static,
+    Res: DeserializeOwned,
+{
+    let message = outgoing(Caller::Anonymous, path, request, CALL_TIMEOUT)?;
+    read_reply(to, &network.send_unlisted(to, message).await?)
+}
+
+fn outgoing<Req: Serialize + 'static>(
+    caller: Caller,
+    path: &str,
+    request: &Req,
+    timeout: Duration,
+) -> Result<Outgoing, Fault> {
     let format = Format::Bincode;
     let body = if is_unit::<Req>() { Bytes::new() } else { Bytes::from(format.encode(request)?) };
-    let reply = network.send(to, Outgoing { path: path.to_owned(), body, format, caller, timeout }).await?;
-    read_reply(to, &reply)
+    Ok(Outgoing { path: path.to_owned(), body, format, caller, timeout })
 }
 
 /// Whether requests of this type have no body.

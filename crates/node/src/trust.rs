@@ -1,9 +1,12 @@
 //! Who is believed: the pinned root, the revocation lists in force, and the time both are judged at.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use feiqian_pki::{Chain, PkiError, Purpose, Revocation, RevocationList, TrustedRoot, Verified};
+use feiqian_pki::{
+    Chain, PkiError, Purpose, Revocation, RevocationList, TrustedRoot, Verified, validate_authority,
+};
 
 use crate::clock::Clock;
 
@@ -15,6 +18,19 @@ const JUDGED_FOR: u64 = 60;
 struct Lists {
     generation: u64,
     current: Vec<RevocationList>,
+    /// Authorities (keys) whose certificates need a current list; `None`: every authority's do.
+    listed: Option<BTreeSet<[u8; 32]>>,
+}
+
+impl Lists {
+    fn next(&self, current: Vec<RevocationList>, listed: Option<BTreeSet<[u8; 32]>>) -> Self {
+        Self { generation: self.generation.saturating_add(1), current, listed }
+    }
+
+    /// Whether certificates of this authority need a current list.
+    fn binds(&self, authority: &[u8; 32]) -> bool {
+        self.listed.as_ref().is_none_or(|listed| listed.contains(authority))
+    }
 }
 
 /// Judges peers' certificates. Shared by a node's server and client; new revocation lists take effect at once,
@@ -32,6 +48,11 @@ impl Trust {
         Self { root, lists: ArcSwap::default(), clock }
     }
 
+    /// The same root and clock, and no revocation list, now or ever.
+    pub(crate) fn without_lists(&self) -> Self {
+        Self::new(self.root.clone(), Arc::clone(&self.clock))
+    }
+
     /// The pinned root.
     #[must_use]
     pub const fn root(&self) -> &TrustedRoot {
@@ -44,7 +65,29 @@ impl Trust {
     /// From the first call on, a certificate whose issuer has no current list here is refused: a list that fails to
     /// arrive closes the door.
     pub fn set_revocation_lists(&self, lists: &[RevocationList]) {
-        self.lists.rcu(|old| Lists { generation: old.generation.saturating_add(1), current: lists.to_vec() });
+        self.lists.rcu(|old| old.next(lists.to_vec(), None));
+    }
+
+    /// Puts these revocation lists into force, for the authorities that signed them: `lists` pairs the authority's
+    /// key with its newest list, current or not.
+    ///
+    /// # Security
+    /// An authority that is named here is judged by its list from now on, and refused when the list has ended. One
+    /// that is not named has never shown a list to this node: a bank that has just become a member must be able to
+    /// bring its first one. The root's own list, once named, covers every bank's authority.
+    pub fn enforce(&self, lists: &[([u8; 32], RevocationList)]) {
+        if lists.is_empty() {
+            return;
+        }
+        let listed: BTreeSet<[u8; 32]> = lists.iter().map(|(authority, _)| *authority).collect();
+        let current: Vec<RevocationList> = lists.iter().map(|(_, list)| list.clone()).collect();
+        self.lists.rcu(|old| old.next(current.clone(), Some(listed.clone())));
+    }
+
+    /// How often the revocation lists in force have changed: a judgement of an earlier count is to be made again.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.lists.load().generation
     }
 
     /// Verifies `chain` for `purpose`.
@@ -64,11 +107,25 @@ impl Trust {
     }
 
     fn verify_now(&self, lists: &Lists, chain: &Chain, purpose: Purpose) -> Result<Verified, PkiError> {
-        let revocation = match lists.generation {
-            0 => Revocation::Unchecked,
-            _ => Revocation::Required(&lists.current),
+        let now = self.clock.now().seconds();
+        let required = match lists.generation {
+            0 => false,
+            _ => self.check_issuer(lists, chain, now)?,
         };
-        feiqian_pki::validate(chain, &self.root, purpose, revocation, self.clock.now().seconds())
+        let revocation = if required { Revocation::Required(&lists.current) } else { Revocation::Unchecked };
+        feiqian_pki::validate(chain, &self.root, purpose, revocation, now)
+    }
+
+    /// Judges the issuing authority by the root's list; answers whether the leaf needs a list of its issuer.
+    fn check_issuer(&self, lists: &Lists, chain: &Chain, now: u64) -> Result<bool, PkiError> {
+        let by_root = lists.binds(self.root.public_key());
+        // A chain of the root alone, or one without its authority, is the root's to cover.
+        let Some(issuer) = chain.issuer().filter(|issuer| issuer.leaf() != self.root.as_der()) else {
+            return Ok(by_root);
+        };
+        let revocation = if by_root { Revocation::Required(&lists.current) } else { Revocation::Unchecked };
+        let authority = validate_authority(&issuer, &self.root, revocation, now)?;
+        Ok(lists.binds(&authority.public_key))
     }
 }
 

@@ -2,7 +2,10 @@
 //!
 //! Checked: every row against its check; every coin's key against its secret and its signature under the pinned
 //! denomination key; every coin's rest against the contributions; that no set of signed statements of which none
-//! releases another takes more of a coin than its value.
+//! releases another takes more of a coin than its value; every leaf of the cheque book, every cheque received and
+//! every call to a bank against the documents in it.
+
+mod cheques;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +26,8 @@ use crate::pledge::{self, Signed};
 use crate::record::{CoinRow, PaymentRow, ReceivedRow, SessionRow};
 use crate::tables::{COIN, TABLES};
 use crate::wallet::read_members;
+
+pub use cheques::{Deposited, DrawnCheque, Instruments, LeafStage, OrderedTransfer, instruments};
 
 /// A coin as the books of its bank should know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +131,7 @@ fn run(tx: &mut dyn Tx) -> Result<Audit, Failure> {
             state: row.state,
         });
     }
+    cheques::check(tx, &mut audit)?;
     let taken = ReceivedRow::select(tx, "state = 'taken'", &[])?;
     audit.receipts = taken.iter().map(|row| (row.payment, row.amount)).collect();
     Ok(audit)

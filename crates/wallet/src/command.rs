@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use feiqian_cheque::messages::Action;
 use feiqian_money::{Amount, Minor};
 use feiqian_wire::error::{Code, Fault};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::cheque::{Order, stop_reason};
 use crate::failure::{Failure, Result};
 use crate::resume::Scope;
 use crate::wallet::Wallet;
@@ -60,6 +62,123 @@ pub enum Command {
         #[serde(default)]
         file_bytes: Option<String>,
     },
+    /// Gets leaves: `{"first","last","leaves","account"}`.
+    ChequeBook {
+        /// How many, 1 to 100.
+        leaves: u16,
+    },
+    /// Writes a cheque: `{"number","cheque","state","amount","currency","payee","date","complete","file","sent"}`.
+    ChequeWrite {
+        /// `BANK/ACCOUNT`, or else `certificate`.
+        #[serde(default)]
+        to: Option<String>,
+        /// The payee's certificate with its bank's authority, PEM.
+        #[serde(default)]
+        certificate: Option<PathBuf>,
+        /// How much.
+        amount: String,
+        /// From when it is payable, `2026-12-01`; today when absent.
+        #[serde(default)]
+        date: Option<String>,
+        /// For the payee.
+        #[serde(default)]
+        memo: Option<String>,
+        /// Whether it may be endorsed.
+        #[serde(default)]
+        negotiable: bool,
+        /// Have the amount reserved at once.
+        #[serde(default)]
+        certify: bool,
+        /// Files to bind, at most 4.
+        #[serde(default)]
+        attach: Vec<PathBuf>,
+        /// Accounts of the other drawers at the same bank.
+        #[serde(default)]
+        joint: Vec<String>,
+        /// How many drawers must sign; all when absent.
+        #[serde(default)]
+        required: Option<u8>,
+        /// Where to write the file.
+        #[serde(default)]
+        out: Option<PathBuf>,
+        /// Put it into the payee's box as well.
+        #[serde(default)]
+        send: bool,
+    },
+    /// A joint drawer signs; the drawer whose account it is hands in what enough have signed.
+    ChequeSign {
+        /// The file.
+        path: PathBuf,
+        /// Where to write it.
+        #[serde(default)]
+        out: Option<PathBuf>,
+    },
+    /// `{"cheques":[{"number","cheque","state","amount","currency","payee","date","code","iso20022","reserved"}],
+    /// "received":[…],"leaves","register"}`.
+    ChequeList,
+    /// Stops an own cheque: its line of the register.
+    ChequeStop {
+        /// Its number.
+        number: u64,
+        /// `CUST`, `DUPL`, `FRAD` or `LOST`.
+        reason: String,
+    },
+    /// Lifts the own stop: its line of the register.
+    ChequeUnstop {
+        /// Its number.
+        number: u64,
+    },
+    /// Cancels an own cheque that was never presented: its line of the register.
+    ChequeVoid {
+        /// Its number.
+        number: u64,
+    },
+    /// Has the amount reserved: `{"number","cheque","state","amount","currency","payee","file"}`.
+    ChequeCertify {
+        /// Its number.
+        number: u64,
+        /// Where to write the certified file.
+        #[serde(default)]
+        out: Option<PathBuf>,
+    },
+    /// Passes a negotiable cheque on:
+    /// `{"cheque","number","drawee","amount","currency","holder","state","file"}`.
+    ChequeEndorse {
+        /// The file.
+        path: PathBuf,
+        /// `BANK/ACCOUNT`.
+        to: String,
+        /// Where to write the endorsed file.
+        out: PathBuf,
+    },
+    /// Gives a cheque to the own bank:
+    /// `{"cheque","number","drawee","amount","currency","outcome","paid","code","iso20022","meaning","presentment","file"}`;
+    /// outcome `paid`, `returned` or `pending`.
+    ChequeDeposit {
+        /// The file.
+        path: PathBuf,
+        /// Where to write the file with the bank's answer.
+        #[serde(default)]
+        out: Option<PathBuf>,
+    },
+    /// Takes cheques that others sent:
+    /// `{"cheques":[{"cheque","number","drawee","amount","currency","payee","date","good","code","reason","file"}]}`.
+    ChequeInbox {
+        /// Folder for the files; `cheques` in the home when absent.
+        #[serde(default)]
+        folder: Option<PathBuf>,
+    },
+    /// Credits an account elsewhere: `{"transfer","to","amount","currency","outcome","code","iso20022"}`; outcome
+    /// `booked`, `returned` or `pending`.
+    Transfer {
+        /// `BANK/ACCOUNT`.
+        to: String,
+        /// How much.
+        amount: String,
+        /// For the receiver.
+        #[serde(default)]
+        memo: Option<String>,
+    },
     /// Account, bank, and what is unfinished.
     Status,
 }
@@ -90,6 +209,60 @@ impl Wallet {
             }
             Command::Receive { path, file_bytes } => self.receive(path, file_bytes).await,
             Command::Status => self.status().await,
+            Command::Transfer { to, amount, memo } => {
+                self.transfer(&to, self.read_amount(&amount)?, memo.unwrap_or_default()).await
+            }
+            other => self.carry_out_cheque(other).await,
+        }
+    }
+
+    async fn carry_out_cheque(&self, command: Command) -> Result<Value> {
+        match command {
+            Command::ChequeBook { leaves } => self.cheque_book(leaves).await,
+            Command::ChequeWrite {
+                to,
+                certificate,
+                amount,
+                date,
+                memo,
+                negotiable,
+                certify,
+                attach,
+                joint,
+                required,
+                out,
+                send,
+            } => {
+                let amount = self.read_amount(&amount)?;
+                let memo = memo.unwrap_or_default();
+                let order = Order {
+                    to,
+                    certificate,
+                    amount,
+                    date,
+                    memo,
+                    negotiable,
+                    certify,
+                    attach,
+                    joint,
+                    required,
+                    out,
+                    send,
+                };
+                self.write_cheque(order).await
+            }
+            Command::ChequeSign { path, out } => self.sign_cheque(&path, out.as_deref()).await,
+            Command::ChequeList => self.list_cheques().await,
+            Command::ChequeStop { number, reason } => {
+                self.order_cheque(number, Action::Stop(stop_reason(&reason)?)).await
+            }
+            Command::ChequeUnstop { number } => self.order_cheque(number, Action::Unstop).await,
+            Command::ChequeVoid { number } => self.order_cheque(number, Action::Void).await,
+            Command::ChequeCertify { number, out } => self.certify_cheque(number, out.as_deref()).await,
+            Command::ChequeEndorse { path, to, out } => self.endorse_cheque(&path, &to, &out).await,
+            Command::ChequeDeposit { path, out } => self.deposit_cheque(&path, out.as_deref()).await,
+            Command::ChequeInbox { folder } => self.cheque_inbox(folder.as_deref()).await,
+            _ => Err(Failure::broken("a command that nobody carries out")),
         }
     }
 

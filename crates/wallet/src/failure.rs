@@ -1,5 +1,6 @@
 //! What goes wrong inside the wallet, until it is told to the caller as a fault.
 
+use feiqian_cheque::ChequeError;
 use feiqian_ledger::store::StoreError;
 use feiqian_money::MoneyError;
 use feiqian_node::CallError;
@@ -61,7 +62,7 @@ macro_rules! through_fault {
         }
     )*};
 }
-through_fault!(MoneyError, Misuse, Malformed, OutOfBounds);
+through_fault!(MoneyError, Misuse, Malformed, OutOfBounds, ChequeError);
 
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {

@@ -53,7 +53,7 @@ pub struct InitOptions {
     pub refresh: RefreshPolicy,
 }
 
-fn pki(error: &PkiError) -> Failure {
+pub(crate) fn pki(error: &PkiError) -> Failure {
     Failure::new(Code::CertificateInvalid, error.to_string())
 }
 
@@ -176,7 +176,7 @@ fn check_about(about: &About, root: &TrustedRoot) -> Result<(Name, Endpoint)> {
 }
 
 /// The account's token, which the certificate requests must bear.
-fn token_of(code: &str) -> Result<&str> {
+pub(crate) fn token_of(code: &str) -> Result<&str> {
     let token = code.trim().rsplit_once('-').map(|(token, _)| token).filter(|token| !token.is_empty());
     token.ok_or_else(|| {
         Failure::new(Code::CodeInvalid, "this is no enrolment code")
@@ -200,7 +200,7 @@ fn mnemonic(home: &Home) -> Result<Mnemonic> {
     Mnemonic::from_entropy(&bytes).map_err(|_| broken())
 }
 
-fn stored_key(home: &Home, name: &str, entropy: &dyn Entropy) -> Result<KeyPair> {
+pub(crate) fn stored_key(home: &Home, name: &str, entropy: &dyn Entropy) -> Result<KeyPair> {
     if home.read_key(name)?.is_none() {
         let pem = KeyPair::generate(&mut entropy.rng()).to_pkcs8_pem().map_err(|error| pki(&error))?;
         home.write_new_key(name, pem.as_bytes())?;
@@ -208,13 +208,13 @@ fn stored_key(home: &Home, name: &str, entropy: &dyn Entropy) -> Result<KeyPair>
     KeyPair::from_pkcs8_pem(&read_text(home, name)?).map_err(|error| pki(&error))
 }
 
-fn read_text(home: &Home, name: &str) -> Result<Zeroizing<String>> {
+pub(crate) fn read_text(home: &Home, name: &str) -> Result<Zeroizing<String>> {
     let broken = || Failure::new(Code::WrongHome, format!("keys/{name} is missing or broken"));
     let bytes = home.read_key(name)?.ok_or_else(broken)?;
     std::str::from_utf8(&bytes).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| broken())
 }
 
-fn check_chain(
+pub(crate) fn check_chain(
     wire: &WireChain,
     key: &KeyPair,
     (root, purpose, now): (&TrustedRoot, Purpose, u64),
@@ -250,6 +250,7 @@ fn read_parts(home: &Home) -> Result<Parts> {
         return Err(Failure::new(Code::WrongHome, format!("{} is not set up yet", home.dir().display()))
             .hint("finish it with `feiqian wallet init`"));
     }
+    crate::certificate::finish_install(home)?;
     let config: Config = home.read_config()?;
     let root = TrustedRoot::from_pem(&read_text(home, "root.pem")?).map_err(|error| pki(&error))?;
     let key = |name: &str| -> Result<KeyPair> {

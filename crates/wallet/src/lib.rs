@@ -12,6 +12,8 @@
 //! | `session` | one issuance from plan to coins, resumable at every commit |
 //! | `pledge` | what was signed away of each coin, and **the rule** that keeps an honest owner honest |
 //! | `withdraw`, `pay`, `deposit`, `request`, `receive`, `refresh` | one command each |
+//! | `cheque`, `transfer` | e-cheques and credit transfers over the account |
+//! | [`certificate`] | the wallet's own certificates |
 //! | [`mod@audit`] | recomputes everything from the store |
 //!
 //! # The rule
@@ -33,6 +35,8 @@ mod answer;
 pub mod audit;
 mod balance;
 mod bank;
+pub mod certificate;
+mod cheque;
 pub mod command;
 pub mod config;
 mod deposit;
@@ -52,6 +56,7 @@ mod service;
 mod session;
 mod settle;
 pub mod tables;
+mod transfer;
 pub mod wallet;
 mod withdraw;
 

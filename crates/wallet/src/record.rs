@@ -26,7 +26,7 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8], table: &Table) -> Result
         .map_err(|error| StoreError::Corrupt(format!("{}: {error}", table.name)).into())
 }
 
-fn select(tx: &mut dyn Tx, table: &Table, rest: &str, parameters: &[Value]) -> Result<Vec<Row>> {
+pub(crate) fn select(tx: &mut dyn Tx, table: &Table, rest: &str, parameters: &[Value]) -> Result<Vec<Row>> {
     Ok(tx.select(&format!("SELECT {} FROM {} {rest}", table.column_list(), table.name), parameters)?)
 }
 

@@ -21,7 +21,7 @@ use crate::wallet::Wallet;
 /// How much is taken up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// Withdrawals and deposits: what the bank knows to be the account's.
+    /// Cheques, withdrawals and deposits: what the bank knows to be the account's.
     Account,
     /// Everything that was begun.
     Begun,
@@ -33,9 +33,22 @@ impl Scope {
     /// What a command allows before it.
     pub(crate) fn before(command: &Command) -> Self {
         match command {
-            Command::Withdraw { .. } | Command::Deposit { .. } => Self::Account,
             Command::Refresh | Command::Pay { .. } | Command::Receive { .. } => Self::All,
             Command::Balance | Command::History | Command::Request { .. } | Command::Status => Self::Begun,
+            Command::Withdraw { .. }
+            | Command::Deposit { .. }
+            | Command::ChequeBook { .. }
+            | Command::ChequeWrite { .. }
+            | Command::ChequeSign { .. }
+            | Command::ChequeList
+            | Command::ChequeStop { .. }
+            | Command::ChequeUnstop { .. }
+            | Command::ChequeVoid { .. }
+            | Command::ChequeCertify { .. }
+            | Command::ChequeEndorse { .. }
+            | Command::ChequeDeposit { .. }
+            | Command::ChequeInbox { .. }
+            | Command::Transfer { .. } => Self::Account,
         }
     }
 }
@@ -45,6 +58,7 @@ impl Wallet {
     /// told in the answer; only a store that fails is an error.
     pub(crate) async fn resume(&self, scope: Scope) -> Result<Vec<Fault>> {
         let mut trouble = Vec::new();
+        self.resume_cheques(&mut trouble).await?;
         self.resume_sessions(scope, &mut trouble).await?;
         self.resume_payments(scope, &mut trouble).await?;
         if scope != Scope::Account {

@@ -3,6 +3,7 @@
 //! | table | a row is |
 //! |---|---|
 //! | `setting` | generation, directory of banks |
+//! | `revocation_list` | the newest revocation list seen of an authority |
 //! | `pin` | an entry of the center's log of keysets |
 //! | `counter` | the next number for request ids or payee keys |
 //! | `seen` | a session id or a commitment that a bank has shown |
@@ -14,6 +15,9 @@
 //! | `received` | a payment made out to us |
 //! | `evidence` | a double spend that a bank claims to show |
 //! | `history` | what the owner did |
+//! | `act` | a call that changes something at a bank, written before it is made |
+//! | `cheque_leaf` | a leaf of the own cheque book, and the cheque drawn on it |
+//! | `cheque_received` | a cheque made out or endorsed to us |
 
 use feiqian_ledger::store::{Column, Table};
 
@@ -23,6 +27,15 @@ pub static SETTING: Table = Table {
     columns: &[Column::text("name"), Column::blob("body")],
     key: 1,
     constraints: &[],
+    indexes: &[],
+};
+
+/// The newest revocation list seen of each authority, by the authority's key: an older one never takes its place.
+pub static REVOCATION_LIST: Table = Table {
+    name: "revocation_list",
+    columns: &[Column::blob("authority"), Column::blob("list")],
+    key: 1,
+    constraints: &["CHECK (length(authority) = 32)"],
     indexes: &[],
 };
 
@@ -225,9 +238,86 @@ pub static HISTORY: Table = Table {
     indexes: &[],
 };
 
+/// Calls that change something at a bank: the row first, then the call, then what it answered. The same id acts once.
+pub static ACT: Table = Table {
+    name: "act",
+    columns: &[
+        Column::blob("id"),
+        Column::text("kind"),
+        Column::blob("intent"),
+        Column::blob("body"),
+        Column::text("state"),
+        Column::blob("answer").optional(),
+        Column::integer("reported"),
+        Column::integer("number"),
+        Column::integer("created"),
+    ],
+    key: 1,
+    constraints: &[
+        "CHECK (length(id) = 32)",
+        "CHECK (kind IN ('book', 'order', 'endorse', 'deposit', 'send', 'transfer'))",
+        "CHECK (state IN ('open', 'done', 'refused'))",
+        "CHECK ((state = 'open') = (answer IS NULL))",
+        "UNIQUE (number)",
+    ],
+    indexes: &["(state)", "(intent)"],
+};
+
+/// Leaves of the own cheque book by number. A leaf is `torn` out before anything is signed on it, and never goes back:
+/// `free` → `torn` → (`drawn`, while joint drawers sign) → `signed` → `issued`, or `refused` by the bank.
+pub static LEAF: Table = Table {
+    name: "cheque_leaf",
+    columns: &[
+        Column::integer("number"),
+        Column::blob("book"),
+        Column::text("state"),
+        Column::blob("terms").optional(),
+        Column::blob("cheque").optional(),
+        Column::blob("file").optional(),
+        Column::blob("notice").optional(),
+        Column::blob("line").optional(),
+        Column::blob("refusal").optional(),
+        Column::blob("intent").optional(),
+        Column::integer("reported"),
+        Column::integer("torn_at"),
+    ],
+    key: 1,
+    constraints: &[
+        "CHECK (number > 0)",
+        "CHECK (state IN ('free', 'torn', 'drawn', 'signed', 'issued', 'refused'))",
+        "CHECK ((state = 'free') = (terms IS NULL))",
+        "CHECK ((state IN ('free', 'torn')) = (file IS NULL))",
+        "CHECK ((file IS NULL) = (cheque IS NULL))",
+        "CHECK ((state = 'refused') = (refusal IS NOT NULL))",
+        "UNIQUE (cheque)",
+    ],
+    indexes: &["(state)"],
+};
+
+/// Cheques that came to us, by id. `body`: what the first drawer signed; `file`: its newest version.
+pub static CHEQUE_RECEIVED: Table = Table {
+    name: "cheque_received",
+    columns: &[
+        Column::blob("cheque"),
+        Column::blob("body"),
+        Column::blob("file"),
+        Column::text("state"),
+        Column::text("code").optional(),
+        Column::integer("created"),
+    ],
+    key: 1,
+    constraints: &[
+        "CHECK (length(cheque) = 32)",
+        "CHECK (state IN ('held', 'endorsed', 'deposited', 'paid', 'returned'))",
+        "CHECK ((state = 'returned') = (code IS NOT NULL))",
+    ],
+    indexes: &[],
+};
+
 /// All of them.
 pub static TABLES: &[&Table] = &[
     &SETTING,
+    &REVOCATION_LIST,
     &PIN,
     &COUNTER,
     &SEEN,
@@ -240,4 +330,7 @@ pub static TABLES: &[&Table] = &[
     &RECEIVED,
     &EVIDENCE,
     &HISTORY,
+    &ACT,
+    &LEAF,
+    &CHEQUE_RECEIVED,
 ];

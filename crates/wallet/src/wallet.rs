@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use feiqian_clearing::membership::Directory;
 use feiqian_crypto::Digest;
-use feiqian_ledger::store::{StoreExt, Tx, Value};
+use feiqian_ledger::store::{StoreError, StoreExt, Tx, Value};
 use feiqian_money::Amount;
 use feiqian_node::{Identity, MemberView, Members, Seams};
 use feiqian_online_cash::evidence::Evidence;
 use feiqian_online_cash::keyset::PinEntry;
 use feiqian_online_cash::seed::Seed;
-use feiqian_pki::{Chain, KeyPair, TrustedRoot, fingerprint};
+use feiqian_pki::{Chain, KeyPair, RevocationList, TrustedRoot, fingerprint};
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Blob, Bounded, Timestamp};
 use rand::RngExt as _;
@@ -22,7 +22,7 @@ use crate::Config;
 use crate::failure::{Failure, Result};
 use crate::record::{decode, encode};
 use crate::refund::Schedule;
-use crate::tables::{EVIDENCE, PIN, SETTING};
+use crate::tables::{EVIDENCE, PIN, REVOCATION_LIST, SETTING};
 
 /// What a wallet is made of, wherever it comes from: the files of a home, or a simulated world.
 #[derive(Debug)]
@@ -49,6 +49,7 @@ pub struct Wallet {
     pub(crate) config: Config,
     pub(crate) seed: Seed,
     pub(crate) signing: KeyPair,
+    pub(crate) signing_chain: Chain,
     pub(crate) leaf: Blob<768>,
     pub(crate) issuer: Digest,
     pub(crate) members: Members,
@@ -105,6 +106,7 @@ impl Wallet {
             config: parts.config,
             seed: parts.seed,
             signing: parts.signing,
+            signing_chain: parts.signing_chain,
             leaf,
             issuer,
             members,
@@ -159,10 +161,12 @@ impl Wallet {
         let more: Vec<Vec<u8>> = view.entries().iter().skip(known).map(encode).collect::<Result<_>>()?;
         let banks = view.members().values().map(|member| member.entry.clone()).collect();
         let directory = encode(&Directory { banks: Bounded::new(banks)? })?;
+        let lists = view.lists().pairs();
         self.seams
             .store
             .commit("wallet.members.save", move |tx| {
                 write_setting(tx, "directory", directory.clone())?;
+                lists.iter().try_for_each(|(authority, list)| keep_list(tx, authority, list))?;
                 for (number, entry) in (known..).zip(&more) {
                     let number = Value::unsigned(u64::try_from(number).unwrap_or(u64::MAX))?;
                     if tx.find(&PIN, std::slice::from_ref(&number))?.is_none() {
@@ -217,12 +221,12 @@ impl Wallet {
     }
 }
 
-fn read_setting(tx: &mut dyn Tx, name: &str) -> Result<Option<Vec<u8>>> {
+pub(crate) fn read_setting(tx: &mut dyn Tx, name: &str) -> Result<Option<Vec<u8>>> {
     let row = tx.find(&SETTING, &[name.into()])?;
     Ok(row.map(|row| row.blob(1).map(<[u8]>::to_vec)).transpose()?)
 }
 
-fn write_setting(tx: &mut dyn Tx, name: &str, body: Vec<u8>) -> Result<()> {
+pub(crate) fn write_setting(tx: &mut dyn Tx, name: &str, body: Vec<u8>) -> Result<()> {
     let values = [name.into(), body.into()];
     if read_setting(tx, name)?.is_some() {
         tx.update(&SETTING, &values)?
@@ -230,6 +234,27 @@ fn write_setting(tx: &mut dyn Tx, name: &str, body: Vec<u8>) -> Result<()> {
         tx.insert(&SETTING, &values)?
     }
     Ok(())
+}
+
+/// Keeps a list that the view took, unless the one kept before is newer: what was revoked once stays revoked.
+fn keep_list(tx: &mut dyn Tx, authority: &[u8; 32], list: &RevocationList) -> Result<()> {
+    let values = [authority.as_slice().into(), list.as_der().into()];
+    let Some(row) = tx.find(&REVOCATION_LIST, &[authority.as_slice().into()])? else {
+        return Ok(tx.insert(&REVOCATION_LIST, &values)?);
+    };
+    let older =
+        RevocationList::from_der(row.blob(1)?).is_ok_and(|kept| kept.this_update() < list.this_update());
+    if older {
+        tx.update(&REVOCATION_LIST, &values)?;
+    }
+    Ok(())
+}
+
+/// The lists kept, ended ones too: those close the door until a newer one arrives.
+pub(crate) fn read_lists(tx: &mut dyn Tx) -> Result<Vec<RevocationList>> {
+    let rows = tx.select("SELECT list FROM revocation_list ORDER BY authority", &[])?;
+    let corrupt = |error| StoreError::Corrupt(format!("{}: {error}", REVOCATION_LIST.name));
+    rows.iter().map(|row| Ok(RevocationList::from_der(row.blob(0)?).map_err(corrupt)?)).collect()
 }
 
 /// The stored directory and log.

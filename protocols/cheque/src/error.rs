@@ -142,6 +142,12 @@ pub enum Rejection {
         /// Which block.
         block: usize,
     },
+    /// There is no room for the blocks that must follow this one.
+    #[error("the file has no room for the blocks that must follow block {block}")]
+    Full {
+        /// Which block.
+        block: usize,
+    },
     /// Drawn on another bank.
     #[error("drawn on another bank")]
     WrongBank,
@@ -189,6 +195,7 @@ impl Rejection {
             Self::EndorsementBroken { .. } => ReturnCode::EndorsementBroken,
             Self::NotNegotiable | Self::NotHolder => ReturnCode::NotTransferable,
             Self::WrongBank => ReturnCode::WrongBank,
+            Self::Full { .. } => ReturnCode::ReferToDrawer,
             Self::NoticeMismatch => ReturnCode::IssueNoticeMismatch,
             Self::Root { .. }
             | Self::Prev { .. }

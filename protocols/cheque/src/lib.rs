@@ -27,6 +27,7 @@ pub mod content;
 pub mod date;
 pub mod error;
 mod json;
+pub mod messages;
 pub mod progress;
 pub mod register;
 pub mod render;

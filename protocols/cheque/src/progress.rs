@@ -14,6 +14,7 @@ use feiqian_pki::{Role, Subject, Verified};
 use feiqian_wire::Timestamp;
 
 use crate::block::BlockType;
+use crate::bundle::MAX_BLOCKS;
 use crate::codes::ReturnCode;
 use crate::content::{
     Body, Certify, Cheque, Countersign, Deposit, Endorse, Link, Outcome, Payee, Receipt, Return, is_account,
@@ -22,6 +23,9 @@ use crate::error::Rejection;
 
 /// By how many seconds clocks of different nodes may differ.
 pub const CLOCK_SKEW_SECONDS: u64 = 300;
+
+/// How many blocks banks add after a deposit: a receipt, and that it is settled or undone.
+const BANKS_BLOCKS: usize = 2;
 
 /// How far a document has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -196,6 +200,7 @@ impl Progress {
         if !self.cheque.negotiable {
             return Err(Rejection::NotNegotiable);
         }
+        self.check_room(step, BANKS_BLOCKS.saturating_add(1))?;
         let sequence = self.endorsements.saturating_add(1);
         if it.sequence.0 != sequence {
             return Err(Rejection::EndorsementMissing { block });
@@ -211,7 +216,15 @@ impl Progress {
         Ok(())
     }
 
+    /// Room for this block and so many after it. What a holder adds must leave the banks room for a receipt and its
+    /// settlement, or for a return: a file in which they could say nothing could be neither paid nor given back.
+    fn check_room(&self, step: &Step<'_>, after: usize) -> Result<(), Rejection> {
+        let needed = self.blocks.saturating_add(1).saturating_add(after);
+        if needed <= MAX_BLOCKS { Ok(()) } else { Err(Rejection::Full { block: step.index }) }
+    }
+
     fn deposit(&mut self, it: &Deposit, step: &Step<'_>) -> Result<(), Rejection> {
+        self.check_room(step, BANKS_BLOCKS)?;
         let own = |signer: &Verified| is_account(&signer.subject, &it.bank, &it.account);
         if step.signer.is_some_and(|signer| !self.holder.is(signer) || !own(signer)) {
             return Err(Rejection::NotHolder);

@@ -107,7 +107,7 @@ pub struct Effect {
 
 /// The event is refused; the entry stays as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a cheque in state {state}: {reason}")]
+#[error("the cheque is {state}: {reason}")]
 pub struct Refusal {
     /// Where it stands.
     pub state: State,
@@ -119,16 +119,16 @@ pub struct Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// The table has no such pair.
-    #[error("this cannot happen to it")]
+    #[error("in that state this cannot be done with it")]
     Illegal,
     /// A guard does not hold.
-    #[error("{0:?} does not hold")]
+    #[error("{0}")]
     Guard(Guard),
     /// The document is not good.
-    #[error("the document is not good: {0}")]
+    #[error("the document is not good: {} ({_0})", _0.meaning())]
     Document(ReturnCode),
     /// It cannot be presented.
-    #[error("it cannot be presented: {0}")]
+    #[error("it cannot be presented: {} ({_0})", _0.meaning())]
     Present(ReturnCode),
     /// One presentment id, two contents.
     #[error("the same presentment with other content")]

@@ -1,5 +1,7 @@
 //! The table: every pair of state and event that is possible. What is not in it is refused and changes nothing.
 
+use std::fmt;
+
 use crate::codes::ReturnCode;
 use crate::state::EventKind::{
     Certify, Countersign, Endorse, Pay, Present, Return, Settle, Sign, Stop, Tick, Unstop, Unwind, Void,
@@ -80,6 +82,40 @@ pub enum Guard {
     NotCertifiedAway,
     /// The leg between the banks is final.
     InterbankFinal,
+}
+
+/// What is wrong when it does not hold, as whoever asked is told.
+impl fmt::Display for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MandateMet => "too few of its drawers have signed",
+            Self::WithinLimit => "it is above the limit for one cheque or for one day",
+            Self::NumberUnused => "its number was used before",
+            Self::CertificateValid => "the certificate of a drawer is not valid now",
+            Self::BoundToAccount => "a drawer's certificate is of another account",
+            Self::ByDrawer => "only its drawer may do this",
+            Self::NeverPresented => "it was presented before",
+            Self::FundsAvailable => "the account does not cover it",
+            Self::Negotiable => "it is for its payee only and cannot be passed on",
+            Self::ByHolder => "only its holder may do this",
+            Self::NextSequence => "another endorsement came first",
+            Self::ReasonSuffices => "its amount is reserved: only loss or fraud (LOST, FRAD) stops it",
+            Self::SameOriginator => "only who ordered the stop may lift it",
+            Self::DrawerIsHolder => "its amount is reserved for the payee, who holds it",
+            Self::DatePassed => "its six months have not passed",
+            Self::NotReserved => "its amount is reserved, so it does not expire",
+            Self::ChainGood => "a signature in it is not good",
+            Self::PayeeMatches => "it is presented for someone other than its holder",
+            Self::CycleOpen => "no cycle is open to take it",
+            Self::Representable => "it came back with a code that lets nobody present it again now",
+            Self::RegisterMatches => "it does not match the drawee's register",
+            Self::NoticeMatches => "it differs from the drawer's payment notice",
+            Self::NotCertifiedAway => {
+                "its amount is reserved: want of money or time is no reason to return it"
+            }
+            Self::InterbankFinal => "the banks have not settled it",
+        })
+    }
 }
 
 /// Where a row leads.

@@ -8,17 +8,23 @@
 //! | module | idea |
 //! |---|---|
 //! | [`presentment`] | what travels, and its id |
+//! | [`remittance`] | credit transfers between banks |
+//! | [`finality`] | which items a cycle settled, and which it unwound |
 //! | [`membership`] | admission, registration and the directory of banks |
 //! | [`gross`] | a presentment's life at the center under gross settlement: reserve, forward, settle or release |
 //! | `vectors` | feature `vectors`: the builder of the published test vectors |
 //! | [`net`] | multilateral net positions of a cycle, prefunded caps |
 //! | [`gridlock`] | which queued items can go together when none can go alone |
+//! | [`iso20022`] | exports as messages banks exchange |
 
+pub mod finality;
 pub mod gridlock;
 pub mod gross;
+pub mod iso20022;
 pub mod membership;
 pub mod net;
 pub mod presentment;
+pub mod remittance;
 #[cfg(feature = "vectors")]
 pub mod vectors;
 

@@ -15,6 +15,10 @@ pub enum ItemKind {
     Payment,
     /// A refund of such a payment.
     Refund,
+    /// An e-cheque.
+    Cheque,
+    /// A credit transfer: see [`crate::remittance`].
+    Transfer,
 }
 
 impl ItemKind {
@@ -23,6 +27,8 @@ impl ItemKind {
         match self {
             Self::Payment => "payment",
             Self::Refund => "refund",
+            Self::Cheque => "cheque",
+            Self::Transfer => "transfer",
         }
     }
 }
@@ -35,7 +41,7 @@ pub struct Presentment<I> {
     pub id: Digest,
     /// Who presents.
     pub collecting_bank: Name,
-    /// The account there that is to be credited (for a refund: debited).
+    /// The account there that is to be credited (for a refund and a transfer: debited).
     pub account: Text<64>,
     /// How much.
     pub amount: Amount,

@@ -5,13 +5,20 @@
 //! | 1, 2, 7 | the book from its journal, the check of every row ([`feiqian_ledger::audit`]) |
 //! | 2 | a payment is redeemed once, a released one never; a session's funding acted once |
 //! | 3 | per epoch and denomination: issued from answered sessions, redeemed from spends; per coin: spends ≤ value; circulation |
-//! | 5 | the clearing accounts are zero between events |
+//! | 4 | a cheque is paid to one presentment, Σ paid = Σ drawer debits, states agree with the book, reserves are pending |
+//! | 4 | every transfer booked for a cheque or a remittance is one that a row calls for, in every field |
+//! | 5 | the clearing accounts hold what is paid and not settled |
+//! | 7 | transfers are numbered without gaps, account statements chain and agree with the journal |
+//! | 7 | the register holds the numbers of the cheque books; orders, boxes, mandates and certificates are what they name |
 //! | 7 | every stored statement's digest from its body, receipts, withdrawals' signatures, answers against commitments |
 
 mod answers;
+mod cheques;
+mod documents;
 mod money;
 mod sessions;
 mod spends;
+mod transfers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +33,7 @@ use rand_core::CryptoRng;
 use crate::refusal::from_blob;
 use crate::tables::TABLES;
 
+pub use cheques::ChequeSums;
 pub use feiqian_ledger::audit::Finding;
 
 const PAGE: u32 = 512;
@@ -80,6 +88,8 @@ pub struct BankAudit {
     pub refunds_open: u128,
     /// Presentments without an outcome.
     pub pending_presentments: u64,
+    /// What the cheques' rows say.
+    pub cheques: ChequeSums,
 }
 
 impl BankAudit {
@@ -106,6 +116,8 @@ pub(crate) struct Auditor<'a> {
     pub(crate) accounted: BTreeSet<Digest>,
     /// Statements: digest, and the amount they take in all.
     pub(crate) statements: BTreeMap<Digest, u128>,
+    /// Transfers for cheques and remittances that rows call for.
+    pub(crate) explained: BTreeSet<feiqian_crypto::Id16>,
 }
 
 impl Auditor<'_> {
@@ -133,6 +145,7 @@ pub fn audit(tx: &mut dyn Tx, audited: &Audited, rng: &mut impl CryptoRng) -> Re
         payments: BTreeMap::new(),
         refunds_open: 0,
         pending_presentments: 0,
+        cheques: ChequeSums::default(),
     };
     let mut auditor = Auditor {
         audited,
@@ -142,6 +155,7 @@ pub fn audit(tx: &mut dyn Tx, audited: &Audited, rng: &mut impl CryptoRng) -> Re
         accounts: BTreeMap::new(),
         accounted: BTreeSet::new(),
         statements: BTreeMap::new(),
+        explained: BTreeSet::new(),
     };
     auditor.keysets(tx)?;
     auditor.statements(tx)?;
@@ -149,8 +163,14 @@ pub fn audit(tx: &mut dyn Tx, audited: &Audited, rng: &mut impl CryptoRng) -> Re
     auditor.sessions(tx, rng)?;
     auditor.payments(tx)?;
     auditor.presentments(tx)?;
+    auditor.cheques(tx)?;
+    auditor.transfers(tx)?;
+    auditor.unexplained(tx)?;
+    auditor.account_statements(tx)?;
+    auditor.documents(tx)?;
     auditor.totals(tx)?;
     auditor.balances(tx)?;
+    auditor.cheque_pendings(tx)?;
     Ok(auditor.out)
 }
 

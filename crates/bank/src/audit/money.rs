@@ -100,9 +100,10 @@ impl Auditor<'_> {
     }
 
     pub(super) fn presentments(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
-        self.walk(tx, &PRESENTMENT, |auditor, _, row| {
+        self.walk(tx, &PRESENTMENT, |auditor, tx, row| {
             let at = place(&PRESENTMENT, row);
             let presentment = PresentmentRow::from_row(row)?;
+            auditor.collected_cheque(tx, &presentment, &at)?;
             match (presentment.state, presentment.outcome.is_some()) {
                 (State::Pending, false) => {
                     auditor.out.pending_presentments = auditor.out.pending_presentments.saturating_add(1);
@@ -200,7 +201,8 @@ impl Auditor<'_> {
         let expected = [
             (Post::Circulation, self.out.in_circulation(), 3),
             (Post::RefundsPayable, open, 3),
-            (Post::DueToClearing, 0, 5),
+            (Post::DueToClearing, i128::try_from(self.out.cheques.unsettled).unwrap_or(i128::MAX), 5),
+            (Post::CertifiedCheques, 0, 4),
             (Post::DueFromClearing, 0, 5),
         ];
         for (post, expected, invariant) in expected {

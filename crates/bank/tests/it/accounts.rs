@@ -30,7 +30,7 @@ async fn an_enrolment_code_is_good_once() {
     let new = world.holder(response, signing);
     assert_eq!(
         code(node.ask::<_, AccountStatus>(Some(&old.peer), "/v1/account", &()).await),
-        Code::Forbidden
+        Code::CertificateInvalid
     );
     assert_eq!(node.balance(&new).await, "0.00");
 }
@@ -134,8 +134,8 @@ async fn what_was_answered_and_paid_outlives_certificates_and_accounts() {
     let response: EnrolResponse = node.ask(None, "/v1/enrol", &request).await.unwrap();
     let new = world.holder(response, signing);
     let open = node.begin(Some(&new), 2, &[8]).await;
-    nothing_new(&alice, &open, Code::Forbidden).await;
-    still_there(&alice).await;
+    // The earlier certificate is revoked and opens nothing any more.
+    nothing_new(&alice, &open, Code::CertificateInvalid).await;
     still_there(&new).await;
     // The account is closed.
     node.command(json!({"command": "account_payout", "name": "alice", "amount": "100.00"})).await.unwrap();
@@ -144,8 +144,7 @@ async fn what_was_answered_and_paid_outlives_certificates_and_accounts() {
     world.at(600);
     node.command(close).await.unwrap();
     nothing_new(&new, &open, Code::AccountClosed).await;
-    nothing_new(&alice, &open, Code::AccountClosed).await;
-    still_there(&alice).await;
+    nothing_new(&alice, &open, Code::CertificateInvalid).await;
     still_there(&new).await;
     // Nobody else gets any of it.
     let recover = RecoverRequest { request: digest(1) };

@@ -8,9 +8,18 @@
 )]
 
 mod accounts;
+mod certificates;
+mod cheque_audit;
+mod cheque_crashes;
+mod cheque_doubles;
+mod cheque_guards;
+mod cheque_world;
+mod cheques;
 mod clearing;
 mod drop_box;
 mod issue;
+mod lists;
 mod payments;
 mod refunds;
+mod remittance;
 mod world;

@@ -7,6 +7,8 @@ use feiqian_bank::audit::{Audited, BankAudit, audit};
 use feiqian_bank::secrets::MemorySecrets;
 use feiqian_bank::tables::TABLES;
 use feiqian_bank::{Bank, Config, Keys, Parts};
+use feiqian_cheque::ReturnCode;
+use feiqian_cheque::messages::{Document, Verdict, VerifyRequest, VerifyResponse};
 use feiqian_clearing::membership::{BankEntry, Directory, Funding};
 use feiqian_clearing::presentment::Presentment;
 use feiqian_crypto::possession::Proof;
@@ -15,8 +17,8 @@ use feiqian_crypto::{Digest, Id16, Scalar};
 use feiqian_ledger::store::{BoxFuture, Store, StoreError, StoreExt, Tx, Work};
 use feiqian_money::{Amount, Currency, Minor};
 use feiqian_node::{
-    CallError, Caller, ManualClock, MemberView, Network, NetworkError, Outgoing, Reply, Seams, Service,
-    StreamEntropy, Target, call, deliver,
+    Access, CallError, Caller, ManualClock, MemberView, Network, NetworkError, Outgoing, Reply,
+    Route as NodeRoute, Routes, Seams, Service, StreamEntropy, Target, call, deliver,
 };
 use feiqian_online_cash::account::{EnrolRequest, EnrolResponse};
 use feiqian_online_cash::coin::{Coin, public_key};
@@ -80,24 +82,78 @@ impl Network for Direct {
     }
 }
 
+const NEWS: [&str; 3] = ["/v1/directory", "/v1/keysets", "/v1/crl"];
+
 /// The line to the center: cut, unless the test relays what a bank presents to the issuing bank.
 #[derive(Default)]
 pub(crate) struct Line {
     relay: Mutex<Option<(axum::Router, Arc<Verified>)>>,
+    /// Where news are asked for; nowhere unless set.
+    news: Mutex<Option<axum::Router>>,
     /// Forget the next answers, as a broken connection does.
     pub(crate) lose: Mutex<u32>,
     /// Never answer what presents this amount.
     pub(crate) hang: Mutex<Option<u64>>,
+    /// What the center's verification service says of every cheque; good unless set.
+    pub(crate) verdict: Mutex<Option<ReturnCode>>,
+}
+
+/// What the center shows, as far as a bank asks for news.
+struct News(Directory);
+
+impl News {
+    async fn directory(self: Arc<Self>, _: feiqian_node::Peer, (): ()) -> Result<Directory, Fault> {
+        Ok(self.0.clone())
+    }
+
+    async fn keysets(
+        self: Arc<Self>,
+        _: feiqian_node::Peer,
+        _: feiqian_online_cash::keyset::PinsRequest,
+    ) -> Result<feiqian_online_cash::keyset::PinsResponse, Fault> {
+        Ok(feiqian_online_cash::keyset::PinsResponse { entries: Bounded::default() })
+    }
+}
+
+struct Verifier(Option<ReturnCode>);
+
+impl Verifier {
+    async fn answer(
+        self: Arc<Self>,
+        _peer: feiqian_node::Peer,
+        request: VerifyRequest,
+    ) -> Result<VerifyResponse, Fault> {
+        let verdict = |file: &Document| Verdict {
+            id: feiqian_cheque::Bundle::from_bytes(file).unwrap().id().unwrap(),
+            good: self.0.is_none(),
+            code: self.0,
+            reason: Text::default(),
+            register: None,
+        };
+        Ok(VerifyResponse { verdicts: Bounded::collect(request.cheques.iter().map(verdict)).unwrap() })
+    }
 }
 
 #[async_trait]
 impl Network for Line {
     async fn send(&self, to: &Target, message: Outgoing) -> Result<Reply, NetworkError> {
+        if message.path == "/v1/cheque/verify" {
+            let verifier = Arc::new(Verifier(*self.verdict.lock().unwrap()));
+            let route = NodeRoute::new("/v1/cheque/verify").access(Access::Anonymous).limit(Limit::Large);
+            let router = Routes::new(verifier).add(route, Verifier::answer).into_router();
+            return deliver(&router, to, None, message).await;
+        }
+        let news = self.news.lock().unwrap().clone();
+        if let Some(news) = news.filter(|_| NEWS.contains(&message.path.as_str())) {
+            return deliver(&news, to, None, message).await;
+        }
         let cut = || NetworkError::Unreachable { url: to.url.clone(), reason: "the line is cut".to_owned() };
         let (router, peer) = self.relay.lock().unwrap().clone().ok_or_else(cut)?;
         let path = match message.path.as_str() {
             "/v1/present/payment" => "/v1/pay/payment",
             "/v1/present/refund" => "/v1/pay/refund",
+            "/v1/present/cheque" => "/v1/pay/cheque",
+            "/v1/present/transfer" => "/v1/pay/transfer",
             _ => return Err(cut()),
         };
         let hangs = *self.hang.lock().unwrap();
@@ -117,9 +173,12 @@ impl Network for Line {
     }
 }
 
-/// The store, with a queue before it: the first work of one point waits there while it is held.
+/// The store, with a queue before it, where the first work of one point waits while it is held; and a process around
+/// it that can die at a chosen commit: nobody is answered, and what was not committed never was.
 pub(crate) struct Gate {
     store: SqliteStore,
+    /// The point at which the process dies, and whether after the commit.
+    pub(crate) plan: Mutex<Option<(&'static str, bool)>>,
     held: tokio::sync::watch::Sender<Option<&'static str>>,
     waiting: tokio::sync::watch::Sender<u32>,
 }
@@ -127,7 +186,7 @@ pub(crate) struct Gate {
 impl Gate {
     fn new(store: SqliteStore) -> Self {
         let (held, waiting) = (tokio::sync::watch::Sender::new(None), tokio::sync::watch::Sender::new(0));
-        Self { store, held, waiting }
+        Self { store, plan: Mutex::default(), held, waiting }
     }
 
     pub(crate) fn hold(&self, point: &'static str) {
@@ -146,14 +205,19 @@ impl Gate {
 
 impl Store for Gate {
     fn commit_raw(&self, point: &'static str, work: Work) -> BoxFuture<'_, Result<(), StoreError>> {
+        let plan = self.plan.lock().unwrap().take_if(|(chosen, _)| *chosen == point);
         Box::pin(async move {
+            if plan == Some((point, false)) {
+                return Err(StoreError::Closed);
+            }
             let first = *self.waiting.borrow() == 0;
             if first && *self.held.borrow() == Some(point) {
                 self.waiting.send_modify(|waiting| *waiting += 1);
                 self.held.subscribe().wait_for(|held| *held != Some(point)).await.unwrap();
                 self.waiting.send_modify(|waiting| *waiting -= 1);
             }
-            self.store.commit_raw(point, work).await
+            self.store.commit_raw(point, work).await?;
+            plan.map_or(Ok(()), |_| Err(StoreError::Closed))
         })
     }
 
@@ -171,7 +235,7 @@ pub(crate) struct World {
 pub(crate) struct Node {
     pub(crate) bank: Arc<Bank>,
     pub(crate) line: Arc<Line>,
-    name: &'static str,
+    pub(crate) name: &'static str,
     seed: u8,
     pub(crate) store: Arc<Gate>,
     secrets: Arc<MemorySecrets>,
@@ -296,6 +360,22 @@ impl World {
         }
     }
 
+    /// Shows everybody the root's and the banks' revocation lists of now, as the center does.
+    pub(crate) async fn list(&self, nodes: &[&Node]) {
+        let now = feiqian_node::Clock::now(&*self.clock);
+        let until = now.seconds() + 86_400;
+        let mut lists = vec![self.root.issue_crl(&[], now.seconds(), now.seconds(), until).unwrap()];
+        for node in nodes {
+            let der: Blob<{ feiqian_pki::MAX_REVOCATION_LIST_BYTES }> =
+                node.ask(None, "/v1/crl", &()).await.unwrap();
+            lists.push(feiqian_pki::RevocationList::from_der(&der).unwrap());
+        }
+        for node in nodes {
+            let view = node.bank.members().snapshot().with_lists(&lists, now);
+            node.bank.members().replace(view);
+        }
+    }
+
     fn signer_chain(&self, node: &Node) -> WireChain {
         let authority =
             Authority::from_parts(KeyPair::from_seed(&[node.seed; 32]), node.chain.clone()).unwrap();
@@ -317,6 +397,18 @@ impl World {
             let funding = Funding { id: Id16([node.seed; 16]), amount, at: Timestamp::new(NOW) };
             node.bank.book_fundings(vec![funding]).await.unwrap();
         }
+    }
+
+    /// The center answers `node` when it asks for news: it shows no list and the directory that the node has.
+    pub(crate) fn news(&self, node: &Node) {
+        let view = node.bank.members().snapshot();
+        let banks = view.members().values().map(|member| member.entry.clone()).collect();
+        let news = Arc::new(News(Directory { banks: Bounded::new(banks).unwrap() }));
+        let router = Routes::new(news)
+            .add(NodeRoute::new("/v1/directory").access(Access::Anonymous), News::directory)
+            .add(NodeRoute::new("/v1/keysets").access(Access::Anonymous), News::keysets)
+            .into_router();
+        *node.line.news.lock().unwrap() = Some(router);
     }
 
     /// What `from` presents reaches a center of the test's own.

@@ -1,15 +1,20 @@
 //! A small honest bank: it issues coins, keeps a spent register in memory, and pays what the center presents.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use feiqian_center::Center;
+use feiqian_cheque::messages::{ChequeItem, ChequeOutcome, StateRequest, StateResponse};
+use feiqian_cheque::{ReturnCode, State};
+use feiqian_clearing::finality::SettledRequest;
 use feiqian_clearing::membership::{AdmitRequest, AdmitResponse, RegisterRequest, RegisterResponse};
 use feiqian_clearing::presentment::{ItemKind, Presented, Presentment};
+use feiqian_clearing::remittance::{TransferItem, TransferOutcome};
 use feiqian_crypto::snowblind::{self, Blinding, SecretKey};
 use feiqian_crypto::{Digest, Scalar, scalar};
 use feiqian_money::{Amount, Currency, Minor};
-use feiqian_node::{Access, Caller, Peer, Route, Routes, Target, call};
+use feiqian_node::{Access, Caller, MemberView, Peer, Route, Routes, Target, call};
 use feiqian_online_cash::coin::{Coin, CoinId, message, public_key};
 use feiqian_online_cash::deposit::{
     CashItem, ExpiredStatement, Outcome, OutcomeRequest, OutcomeResponse, Receipt, ReceiptTerms,
@@ -21,10 +26,11 @@ use feiqian_online_cash::refund::{RefundItem, RefundOrder, RefundOutcome};
 use feiqian_online_cash::request::{Delivery, Payee, PaymentRequest, Route as PayRoute, SignedRequest};
 use feiqian_online_cash::signed::WireChain;
 use feiqian_pki::{
-    Authority, CertificateRequest, Chain, KeyPair, Purpose, Revocation, Role, Subject, fingerprint, validate,
+    Authority, CertificateRequest, Chain, KeyPair, MAX_REVOCATION_LIST_BYTES, Purpose, Revocation, Revoked,
+    Role, Subject, fingerprint, validate,
 };
 use feiqian_wire::error::{Code, Fault};
-use feiqian_wire::{Blob, Bounded, Name, Text, Timestamp};
+use feiqian_wire::{Blob, Bounded, Limit, Name, Text, Timestamp};
 use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
 
@@ -33,12 +39,20 @@ use crate::world::{NOW, NodeWires, World};
 pub(crate) const DAY: u64 = 86_400;
 
 #[derive(Default)]
-struct Books {
+pub(crate) struct Books {
     spent: BTreeMap<CoinId, (u64, Vec<Statement>)>,
     paid: BTreeMap<Digest, Receipt>,
     refunds: BTreeMap<Digest, Digest>,
     /// How often value really left circulation.
     payments: usize,
+    /// Answers to presented cheques, by presentment.
+    pub(crate) cheques: BTreeMap<Digest, ChequeOutcome>,
+    /// Which presentment a cheque was paid to.
+    pub(crate) drawn: BTreeMap<Digest, Digest>,
+    /// Transfers that were credited here.
+    pub(crate) credited: BTreeSet<Digest>,
+    /// What the center says is final, by presentment: cycle, and settled or unwound.
+    pub(crate) told: BTreeMap<Digest, (u64, bool)>,
 }
 
 pub(crate) struct TestBank {
@@ -52,7 +66,13 @@ pub(crate) struct TestBank {
     next_secrets: BTreeMap<u64, SecretKey>,
     center: Mutex<Weak<Center>>,
     center_url: String,
-    books: Mutex<Books>,
+    pub(crate) books: Mutex<Books>,
+    /// With what every cheque is returned.
+    pub(crate) bounce: Mutex<Option<ReturnCode>>,
+    /// It does not take the center's word of what is final.
+    pub(crate) deaf: AtomicBool,
+    /// Certificates this bank has revoked, and when its next list begins to hold.
+    pub(crate) revoked: Mutex<(Vec<Revoked>, u64)>,
     /// Answered to everything instead of an outcome.
     pub(crate) fault: Mutex<Option<Fault>>,
     /// Answered as the outcome of every payment.
@@ -126,6 +146,9 @@ impl TestBank {
             center: Mutex::new(Arc::downgrade(&world.center)),
             center_url: world.center.config().url.clone(),
             books: Mutex::default(),
+            bounce: Mutex::default(),
+            deaf: AtomicBool::new(false),
+            revoked: Mutex::new((Vec::new(), NOW)),
             fault: Mutex::default(),
             lie: Mutex::default(),
         });
@@ -138,6 +161,10 @@ impl TestBank {
     /// The center was started anew: look up keys there.
     pub(crate) fn follow(&self, world: &World) {
         *self.center.lock().unwrap() = Arc::downgrade(&world.center);
+    }
+
+    pub(crate) fn view(&self) -> Arc<MemberView> {
+        self.center.lock().unwrap().upgrade().unwrap().view()
     }
 
     fn center(&self) -> Target {
@@ -243,6 +270,41 @@ impl TestBank {
                     bank.pay_refund(&presentment)
                 },
             )
+            .add(
+                Route::new("/v1/pay/cheque").access(CENTER).limit(Limit::Large),
+                |bank: Arc<Self>, _: Peer, presentment: Presentment<ChequeItem>| async move {
+                    bank.pay_cheque(&presentment)
+                },
+            )
+            .add(
+                Route::new("/v1/pay/transfer").access(CENTER),
+                |bank: Arc<Self>, _: Peer, presentment: Presentment<TransferItem>| async move {
+                    bank.books.lock().unwrap().credited.insert(presentment.id);
+                    Ok(Presented { id: presentment.id, outcome: TransferOutcome::Booked })
+                },
+            )
+            .add(
+                Route::new("/v1/settled").access(CENTER).limit(Limit::Large),
+                |bank: Arc<Self>, _: Peer, request: SettledRequest| async move {
+                    if bank.deaf.load(Ordering::Relaxed) {
+                        return Err(Fault::new(Code::Unavailable, "not now"));
+                    }
+                    bank.hear(&request);
+                    Ok(())
+                },
+            )
+            .add(
+                Route::new("/v1/cheque/state"),
+                |bank: Arc<Self>, _: Peer, request: StateRequest| async move {
+                    let books = bank.books.lock().unwrap();
+                    let state = |id: &Digest| books.drawn.contains_key(id).then_some(State::Paid);
+                    let states = request.ids.iter().map(state);
+                    Ok(StateResponse { states: Bounded::collect(states).unwrap() })
+                },
+            )
+            .add(Route::new("/v1/crl").access(Access::Anonymous), |bank: Arc<Self>, _: Peer, ()| async move {
+                Ok(Blob::<MAX_REVOCATION_LIST_BYTES>::new(bank.list().as_der()).unwrap())
+            })
             .add(
                 Route::new("/v1/outcome").access(Access::Anonymous),
                 |bank: Arc<Self>, _: Peer, request: OutcomeRequest| async move { bank.outcome(&request) },

@@ -5,7 +5,11 @@
 
 mod audit;
 mod bank;
+mod cheque;
+mod clearing;
 mod crash;
+mod cycles;
 mod members;
 mod present;
+mod revocation;
 mod world;

@@ -137,8 +137,10 @@ async fn commands_answer_what_the_command_line_shows() {
     assert_eq!(funded, json!({"bank": "north", "amount": "12.50", "currency": "CNY", "funding": id}));
     world.command(fund).await.unwrap();
     let positions = world.command(json!({"command": "positions"})).await.unwrap();
-    let line = json!({"bank": "north", "settlement": "1012.50", "currency": "CNY"});
-    assert_eq!(positions, json!({"banks": [line]}), "the same funding twice is one");
+    let line = json!({
+        "bank": "north", "settlement": "1012.50", "available": "1012.50", "queued": "0.00", "currency": "CNY"
+    });
+    assert_eq!(positions, json!({"banks": [line], "cycles": []}), "the same funding twice is one");
     let other = json!({"command": "fund", "bank": "north", "amount": "1.00", "funding": id});
     assert_eq!(world.command(other).await.unwrap_err().code, Code::Conflict);
     let banks = world.command(json!({"command": "banks"})).await.unwrap();

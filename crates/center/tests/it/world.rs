@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use axum::Router;
-use feiqian_center::{Admission, Center, InitOptions, Settlement, TABLES, open};
+use feiqian_center::{Admission, Caps, Center, Config, InitOptions, Settlement, TABLES, open};
 use feiqian_ledger::store::{BoxFuture, Store, StoreError, Work};
 use feiqian_node::{
     Caller, Home, ManualClock, Network, NetworkError, Outgoing, Reply, Seams, Service, StreamEntropy, Target,
@@ -184,6 +184,16 @@ impl World {
         Self { home, _folder: folder, wires, clock, disk, center }
     }
 
+    /// A center with these settings, whose members start with this much base money.
+    pub(crate) async fn clearing(settlement: Settlement, caps: Caps, funding: &str) -> Self {
+        let options = InitOptions { settlement, funding: Some(funding.into()), ..options("127.0.0.1:0") };
+        let mut world = Self::with(options).await;
+        let config = Config { caps, ..world.center.config().clone() };
+        world.home.write_config(&config).unwrap();
+        world.restart().await;
+        world
+    }
+
     /// Ends the center as a crash would and starts it again over the same disk.
     pub(crate) async fn restart(&mut self) {
         let disk = Arc::clone(&self.disk) as Arc<dyn Store>;
@@ -219,6 +229,12 @@ impl World {
     pub(crate) async fn assert_sound(&self) {
         let report = self.audited().await;
         assert_eq!(report.findings, []);
+    }
+
+    /// Everything that goes on by itself, once.
+    pub(crate) async fn turn(&self) {
+        let _ = Arc::clone(&self.center).resume().await;
+        let _ = self.center.tell_banks().await;
     }
 }
 

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::output::{self, at, set};
 use crate::roles::{self, Role};
 use feiqian_sim::audit::INVARIANTS;
-use feiqian_sim::audit::books::{BankBooks, CenterBooks, WalletBooks};
+use feiqian_sim::audit::books::{BankBooks, CenterBooks, MerchantBooks, WalletBooks};
 use feiqian_sim::audit::conserve::{Compared, World};
 
 /// Looks at most this often while homes disagree.
@@ -106,8 +106,7 @@ impl Place {
             }
             // A node that was created and never used: there is nothing to recompute, but it is here.
             if let Reading::Wallet(config) = Reading::new(self.role, &home)? {
-                let (bank, account) = feiqian_wallet::audit::owner(&config);
-                look.world.wallets.push(WalletBooks { bank, account, ..WalletBooks::default() });
+                look.world.wallets.push(WalletBooks::unused(&config));
             }
             return Ok(());
         }
@@ -127,6 +126,7 @@ impl Place {
             Books::Center(books) => look.world.centers.push(books),
             Books::Bank(books) => look.world.banks.push(*books),
             Books::Wallet(books) => look.world.wallets.push(books),
+            Books::Merchant(books) => look.world.merchants.push(books),
             Books::None => {}
         }
         Ok(())
@@ -145,7 +145,8 @@ enum Books {
     Center(CenterBooks),
     Bank(Box<BankBooks>),
     Wallet(WalletBooks),
-    /// A merchant's: its bank keeps the books.
+    Merchant(MerchantBooks),
+    /// Too damaged to be compared with others.
     None,
 }
 
@@ -153,7 +154,7 @@ enum Books {
 enum Reading {
     Center,
     Bank(feiqian_bank::Config, feiqian_bank::audit::Audited),
-    Merchant,
+    Merchant(feiqian_merchant::Config),
     Wallet(feiqian_wallet::Config),
 }
 
@@ -167,7 +168,7 @@ impl Reading {
                 let bank = config.name.as_str().to_owned();
                 Self::Bank(config, feiqian_bank::audit::Audited { bank, signer })
             }
-            Role::Merchant => Self::Merchant,
+            Role::Merchant => Self::Merchant(home.read_config()?),
             Role::Wallet => Self::Wallet(home.read_config()?),
         })
     }
@@ -176,7 +177,7 @@ impl Reading {
         match self {
             Self::Center => Role::Center,
             Self::Bank(..) => Role::Bank,
-            Self::Merchant => Role::Merchant,
+            Self::Merchant(_) => Role::Merchant,
             Self::Wallet(_) => Role::Wallet,
         }
     }
@@ -189,7 +190,7 @@ impl Reading {
                 let audit = feiqian_bank::audit::audit(tx, audited, &mut SystemEntropy.rng())?;
                 (audit.findings, Some(audit.book))
             }
-            Self::Merchant => (feiqian_merchant::audit::check(tx)?.findings, None),
+            Self::Merchant(_) => (feiqian_merchant::audit::check(tx)?.findings, None),
             Self::Wallet(_) => {
                 let audit = feiqian_wallet::audit::audit(tx);
                 (audit.map_err(|fault| StoreError::Corrupt(fault.message.to_string()))?.findings, None)
@@ -213,11 +214,8 @@ impl Reading {
             Self::Center => CenterBooks::read(tx).map(Books::Center),
             Self::Bank(config, _) => BankBooks::read(tx, config.name.as_str(), config.currency.code())
                 .map(|books| Books::Bank(Box::new(books))),
-            Self::Merchant => Ok(Books::None),
-            Self::Wallet(config) => {
-                let (bank, account) = feiqian_wallet::audit::owner(config);
-                WalletBooks::read(tx, &bank, &account).map(Books::Wallet)
-            }
+            Self::Merchant(config) => MerchantBooks::read(tx, config).map(Books::Merchant),
+            Self::Wallet(config) => WalletBooks::read(tx, config).map(Books::Wallet),
         };
         let books = books.unwrap_or_else(|error| {
             findings.push(Finding::new(7, "store.db", error.to_string()));

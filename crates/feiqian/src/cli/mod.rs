@@ -1,5 +1,6 @@
 //! The command tree: what can be typed, and its help.
 
+mod cheques;
 mod nodes;
 mod simulate;
 
@@ -7,9 +8,12 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use cheques::{
+    Certificate, Cheque, ChequeDeposit, ChequeWrite, Cycle, JudgedBy, MerchantCheque, Transfer, WalletCheque,
+};
 pub(crate) use nodes::{
     AccountAmount, AccountCommand, Admission, Bank, BankInit, Center, CenterInit, CustomerRole, HomeOnly,
-    Merchant, MerchantInit, RunArgs, Settlement, Wallet, WalletInit,
+    Merchant, MerchantInit, Message, RunArgs, Settlement, Wallet, WalletInit,
 };
 pub(crate) use simulate::{Compare, Report, Simulate};
 
@@ -62,11 +66,18 @@ pub(crate) enum Command {
     /// A wallet: coins of one person.
     #[command(subcommand, after_help = "Example:\n  feiqian wallet withdraw --home wallet 50.00")]
     Wallet(Wallet),
-    /// Check evidence of a double spend, or a receipt, offline.
+    /// E-cheques as files.
+    #[command(subcommand, after_help = "Example:\n  feiqian cheque show rent.json --center URL")]
+    Cheque(Cheque),
+    /// Check evidence of a double spend, a cheque, or a payment in a file.
     #[command(after_help = "Examples:
   feiqian verify evidence.json --root center/root.pem
   feiqian verify evidence.json --root 3f1c…64 hex digits…
+  feiqian verify rent.json --center https://127.0.0.1:7000#sha256=FINGERPRINT
+  feiqian verify payment.fq --center https://127.0.0.1:7000#sha256=FINGERPRINT
 
+Evidence and cheques are checked offline; a payment (`wallet pay --out`) against the keys that the center shows,
+and its bank is asked what became of it. A cheque also needs the revocation lists of its authorities: --crl, or --center.
 Without --root the file is checked against the root certificate inside it, which anybody can make:
 the answer then says \"trusted\": false.")]
     Verify(Verify),
@@ -76,10 +87,11 @@ the answer then says \"trusted\": false.")]
 
 Exits with 4 when an invariant is broken, and names it. Nodes may go on running meanwhile.")]
     Audit(Audit),
-    /// Play the whole story with real processes on this machine: withdraw, pay, clear, refund, a thief, a crash.
+    /// Play the whole story with real processes on this machine: withdraw, pay, clear, refund, a thief, a crash,
+    /// cheques, a cycle of net settlement.
     #[command(after_help = "Examples:\n  feiqian demo\n  feiqian demo --keep /tmp/feiqian --json")]
     Demo(Demo),
-    /// Measure blind signing and verifying on this machine.
+    /// Measure this machine: blind signing, verifying coins and cheques, clearing cheques between nodes.
     #[command(after_help = "Example:\n  feiqian bench --seconds 2 --json")]
     Bench(Bench),
     /// Run a world in virtual time: banks, shops, wallets, faults and attacks, the same again from its seed.
@@ -109,11 +121,10 @@ Exits with 4 when an invariant or an assertion does not hold; the answer names t
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Verify {
-    /// Evidence or a receipt, as a node wrote it.
+    /// Evidence, a cheque or a payment, as a node wrote it.
     pub(crate) file: PathBuf,
-    /// The center's root certificate (PEM or DER file), or its SHA-256 fingerprint.
-    #[arg(long, value_name = "FILE|FINGERPRINT")]
-    pub(crate) root: Option<String>,
+    #[command(flatten)]
+    pub(crate) by: JudgedBy,
 }
 
 #[derive(Debug, clap::Args)]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::cheques::{Certificate, Cycle, MerchantCheque, Transfer, WalletCheque};
+
 /// A node's home and nothing else.
 #[derive(Debug, Args)]
 pub(crate) struct HomeOnly {
@@ -29,7 +31,9 @@ pub(crate) struct RunArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Center {
     /// Create a center: its root authority, keys and home.
-    #[command(after_help = "Example:\n  feiqian center init --home center --name center")]
+    #[command(after_help = "Examples:
+  feiqian center init --home center --name center
+  feiqian center init --home center --name center --settlement net")]
     Init(CenterInit),
     /// Run it until Ctrl-C; prints one line with its address when it is ready.
     #[command(after_help = "Example:\n  feiqian center run --home center")]
@@ -61,9 +65,29 @@ pub(crate) enum Center {
     /// List the banks.
     #[command(after_help = "Example:\n  feiqian center banks --home center --json")]
     Banks(HomeOnly),
+    /// Cycles of net settlement.
+    #[command(subcommand, after_help = "Example:\n  feiqian center cycle close --home center")]
+    Cycle(Cycle),
+    /// Settle what is closed and due.
+    #[command(after_help = "Example:\n  feiqian center settle --home center --json")]
+    Settle(HomeOnly),
     /// Show each bank's settlement account and what the banks owed one another.
     #[command(after_help = "Example:\n  feiqian center positions --home center --json")]
     Positions(HomeOnly),
+    /// Revoke a bank's authority, and with it every certificate it gave; for ever.
+    #[command(
+        after_help = "Example:\n  feiqian center revoke --home center --bank north --reason key_compromise"
+    )]
+    Revoke {
+        #[command(flatten)]
+        at: HomeOnly,
+        /// The bank's name.
+        #[arg(long)]
+        bank: String,
+        /// key_compromise, cessation_of_operation, privilege_withdrawn or unspecified.
+        #[arg(long, default_value = "unspecified")]
+        reason: String,
+    },
     /// Show how the center is doing.
     #[command(after_help = "Example:\n  feiqian center status --home center --json")]
     Status(HomeOnly),
@@ -122,9 +146,41 @@ pub(crate) enum Bank {
         after_help = "Example:\n  feiqian bank account open --home north --name alice --json"
     )]
     Account(AccountCommand),
+    /// Show a customer's account: every movement, opening and closing balance.
+    #[command(after_help = "Examples:
+  feiqian bank statement --home north --name alice --json
+  feiqian bank statement --home north --name alice --number 1
+  feiqian bank statement --home north --name alice --iso20022 camt.053 > alice.xml")]
+    Statement {
+        #[command(flatten)]
+        at: HomeOnly,
+        /// The customer's name.
+        #[arg(long)]
+        name: String,
+        /// Show that statement again [default: the one since the last, closed now].
+        #[arg(long, value_name = "NUMBER")]
+        number: Option<u64>,
+        /// Print it as an ISO 20022 message of this kind.
+        #[arg(long, value_name = "KIND")]
+        iso20022: Option<Message>,
+    },
+    /// Show the register of the cheques that customers drew, newest first.
+    #[command(after_help = "Example:\n  feiqian bank cheques --home north --json")]
+    Cheques(HomeOnly),
     /// Show how the bank is doing.
     #[command(after_help = "Example:\n  feiqian bank status --home north --json")]
     Status(HomeOnly),
+}
+
+/// Messages that show an account's bookings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Message {
+    /// Bank to customer statement.
+    #[value(name = "camt.053")]
+    Statement,
+    /// Debit or credit notification: its bookings only.
+    #[value(name = "camt.054")]
+    Advice,
 }
 
 #[derive(Debug, Args)]
@@ -198,6 +254,22 @@ pub(crate) enum AccountCommand {
     /// List accounts.
     #[command(after_help = "Example:\n  feiqian bank account list --home north --json")]
     List(HomeOnly),
+    /// Say who must sign cheques on an account, and how many of them.
+    #[command(after_help = "Example, two of three:
+  feiqian bank account mandate --home north --name alice --required 2 --drawers alice carol dave")]
+    Mandate {
+        #[command(flatten)]
+        at: HomeOnly,
+        /// The customer's name.
+        #[arg(long)]
+        name: String,
+        /// How many must sign.
+        #[arg(long)]
+        required: u8,
+        /// The names of the customers who may.
+        #[arg(long, num_args = 1.., required = true, value_name = "NAME")]
+        drawers: Vec<String>,
+    },
     /// Close an empty account.
     #[command(after_help = "Example:\n  feiqian bank account close --home north --name alice")]
     Close {
@@ -256,6 +328,9 @@ pub(crate) enum Merchant {
         #[arg(long)]
         id: Option<String>,
     },
+    /// E-cheques made out to the merchant.
+    #[command(subcommand, after_help = "Example:\n  feiqian merchant cheque deposit --home shop rent.json")]
+    Cheque(MerchantCheque),
     /// Show how the merchant is doing.
     #[command(after_help = "Example:\n  feiqian merchant status --home shop --json")]
     Status(HomeOnly),
@@ -355,6 +430,17 @@ pub(crate) enum Wallet {
         /// A payment as `wallet pay --out` wrote it.
         file: Option<PathBuf>,
     },
+    /// E-cheques: the own cheque book, and cheques of others.
+    #[command(subcommand, after_help = "Example:\n  feiqian wallet cheque list --home alice")]
+    Cheque(WalletCheque),
+    /// Credit an account elsewhere from the own account.
+    #[command(
+        after_help = "Example:\n  feiqian wallet transfer --home alice --to south/shop --amount 30.00 --memo rent"
+    )]
+    Transfer(Transfer),
+    /// The wallet's keys and certificates.
+    #[command(subcommand, after_help = "Example:\n  feiqian wallet certificate list --home alice")]
+    Certificate(Certificate),
     /// Show how the wallet is doing.
     #[command(after_help = "Example:\n  feiqian wallet status --home alice --json")]
     Status(HomeOnly),

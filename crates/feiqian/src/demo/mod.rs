@@ -1,7 +1,9 @@
 //! `feiqian demo`: the whole story, played by separate processes of this program on this machine.
 
+mod cheques;
+mod net;
 mod story;
-mod world;
+pub(crate) mod world;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,7 +18,7 @@ use story::Story;
 use world::World;
 
 /// The demo ends within this time, one way or the other.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// Which step to spoil, for a test that the demo notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -43,7 +45,7 @@ pub(crate) async fn run(args: &cli::Demo, as_json: bool) -> Result<(), Fault> {
         biased;
         () = shutdown.wait() => Err(world::broken("interrupted")),
         told = tokio::time::timeout(LIMIT, story.tell()) => {
-            told.unwrap_or_else(|_| Err(world::broken("the story takes longer than two minutes")))
+            told.unwrap_or_else(|_| Err(world::broken("the story takes longer than three minutes")))
         }
     };
     let (steps, processes) = story.end().await;

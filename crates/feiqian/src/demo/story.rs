@@ -13,7 +13,7 @@ use crate::output::{self, at};
 /// How long work that goes on in the background may take to show.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Pause between two looks.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// The demo as far as it was told.
 pub(super) struct Story {
@@ -36,7 +36,7 @@ impl Step {
     }
 }
 
-type Told = Result<(), Fault>;
+pub(super) type Told = Result<(), Fault>;
 
 impl Story {
     pub(super) fn new(world: World, quiet: bool, spoil: Option<Spoil>) -> Self {
@@ -73,7 +73,23 @@ impl Story {
         self.rob().await?;
         self.crash().await?;
         self.deposit().await?;
-        self.audit().await
+        self.audit().await?;
+        self.tell_of_cheques().await
+    }
+
+    /// Where a node listens.
+    pub(super) fn address(&self, name: &str) -> Result<String, Fault> {
+        self.world.url(name).map(str::to_owned)
+    }
+
+    /// Starts the node in the home `name`.
+    pub(super) async fn start(&mut self, role: &str, name: &str) -> Told {
+        self.world.start(role, name).await
+    }
+
+    /// The folder of a home.
+    pub(super) fn folder(&self, name: &str) -> PathBuf {
+        self.world.home(name)
     }
 
     async fn found_center(&mut self) -> Told {
@@ -144,7 +160,7 @@ impl Story {
         self.done()
     }
 
-    async fn enrol(&mut self, bank: &str, name: &str, role: &str) -> Result<String, Fault> {
+    pub(super) async fn enrol(&mut self, bank: &str, name: &str, role: &str) -> Result<String, Fault> {
         let arguments = ["bank", "account", "open", "--home", bank, "--name", name, "--role", role];
         let opened = self.ok(&arguments).await?;
         match text_of(&opened, "code") {
@@ -311,14 +327,14 @@ impl Story {
 
 /// What steps are made of.
 impl Story {
-    fn begin(&mut self, title: &'static str) {
+    pub(super) fn begin(&mut self, title: &'static str) {
         self.current = Step::new(title);
         if !self.quiet {
             output::line(&format!("\n{:>2}  {title}", self.steps.len().saturating_add(1)));
         }
     }
 
-    fn note(&mut self, fact: impl Into<String>) {
+    pub(super) fn note(&mut self, fact: impl Into<String>) {
         let fact = fact.into();
         if !self.quiet {
             output::line(&format!("    {fact}"));
@@ -326,7 +342,7 @@ impl Story {
         self.current.facts.push(fact);
     }
 
-    fn done(&mut self) -> Told {
+    pub(super) fn done(&mut self) -> Told {
         let milliseconds = u64::try_from(self.current.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         if !self.quiet {
             output::line(&format!("    ✓ {milliseconds} ms"));
@@ -340,11 +356,11 @@ impl Story {
         Ok(())
     }
 
-    async fn command(&mut self, arguments: &[&str]) -> Result<Answer, Fault> {
+    pub(super) async fn command(&mut self, arguments: &[&str]) -> Result<Answer, Fault> {
         self.world.command(arguments).await
     }
 
-    async fn ok(&mut self, arguments: &[&str]) -> Result<Value, Fault> {
+    pub(super) async fn ok(&mut self, arguments: &[&str]) -> Result<Value, Fault> {
         let what = arguments.iter().take(3).copied().collect::<Vec<_>>().join(" ");
         let answer = self.command(arguments).await?;
         answer.map_err(|(code, message)| broken(format!("`{what}` was refused: {code}: {message}")))
@@ -358,7 +374,7 @@ impl Story {
     }
 
     #[allow(clippy::unused_self, reason = "reads as a sentence at the call")]
-    fn same(&self, what: &str, found: &str, expected: &str) -> Told {
+    pub(super) fn same(&self, what: &str, found: &str, expected: &str) -> Told {
         if found == expected {
             return Ok(());
         }
@@ -400,7 +416,7 @@ impl Story {
     }
 
     /// The account at a bank holds this, within a while.
-    async fn account(&mut self, bank: &str, name: &str, expected: &str) -> Told {
+    pub(super) async fn account(&mut self, bank: &str, name: &str, expected: &str) -> Told {
         let begun = Instant::now();
         loop {
             let listed = self.ok(&["bank", "account", "list", "--home", bank]).await?;
@@ -448,7 +464,7 @@ fn shortened(url: &str) -> String {
 }
 
 /// Copies a home as a thief does: all files of a wallet at rest.
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+pub(super) fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     std::fs::create_dir(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;

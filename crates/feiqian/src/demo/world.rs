@@ -1,4 +1,4 @@
-//! The demo's world: a folder of homes and the processes of this very program that live in them.
+//! A world of the demo or a measure: a folder of homes and the processes of this very program that live in them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ struct Node {
 }
 
 /// Homes and processes.
-pub(super) struct World {
+pub(crate) struct World {
     program: PathBuf,
     folder: PathBuf,
     nodes: BTreeMap<String, Node>,
@@ -33,31 +33,31 @@ pub(super) struct World {
 }
 
 /// What one command answered: its object, or the fault's code and text.
-pub(super) type Answer = Result<Value, (String, String)>;
+pub(crate) type Answer = Result<Value, (String, String)>;
 
 impl World {
     /// An empty world in `folder`.
     ///
     /// # Errors
     /// `INTERNAL` when this program cannot find itself.
-    pub(super) fn new(folder: PathBuf) -> Result<Self, Fault> {
+    pub(crate) fn new(folder: PathBuf) -> Result<Self, Fault> {
         let program = std::env::current_exe()
             .map_err(|error| broken(format!("this program is not to be found: {error}")))?;
         Ok(Self { program, folder, nodes: BTreeMap::new(), processes: 0 })
     }
 
     /// How many processes were started.
-    pub(super) const fn processes(&self) -> u32 {
+    pub(crate) const fn processes(&self) -> u32 {
         self.processes
     }
 
     /// The home called `name`.
-    pub(super) fn home(&self, name: &str) -> PathBuf {
+    pub(crate) fn home(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
     /// Where a started node listens, with the root's fingerprint; a node keeps its address when it is started again.
-    pub(super) fn url(&self, name: &str) -> Result<&str, Fault> {
+    pub(crate) fn url(&self, name: &str) -> Result<&str, Fault> {
         let node = self.nodes.get(name).ok_or_else(|| broken(format!("{name} does not run")))?;
         Ok(&node.url)
     }
@@ -70,7 +70,7 @@ impl World {
     }
 
     /// Runs `feiqian --json …` to its end. `@name` among the arguments stands for that home.
-    pub(super) async fn command(&mut self, arguments: &[&str]) -> Result<Answer, Fault> {
+    pub(crate) async fn command(&mut self, arguments: &[&str]) -> Result<Answer, Fault> {
         let shown = arguments.join(" ");
         let arguments: Vec<String> = arguments.iter().map(|argument| self.expand(argument)).collect();
         let running = self
@@ -105,7 +105,7 @@ impl World {
     }
 
     /// Starts the node in the home `name` and waits until it is ready.
-    pub(super) async fn start(&mut self, role: &str, name: &str) -> Result<(), Fault> {
+    pub(crate) async fn start(&mut self, role: &str, name: &str) -> Result<(), Fault> {
         let log = std::fs::File::create(self.folder.join(format!("{name}.log")))
             .map_err(|error| broken(format!("cannot write the log of {name}: {error}")))?;
         let home = self.home(name);
@@ -135,13 +135,13 @@ impl World {
     }
 
     /// Ends the node `name` as a power cut would.
-    pub(super) async fn kill(&mut self, name: &str) -> Result<(), Fault> {
+    pub(crate) async fn kill(&mut self, name: &str) -> Result<(), Fault> {
         let mut node = self.nodes.remove(name).ok_or_else(|| broken(format!("{name} does not run")))?;
         node.child.kill().await.map_err(|error| broken(format!("cannot kill {name}: {error}")))
     }
 
     /// Asks all nodes to end, waits, and kills those that do not.
-    pub(super) async fn end(&mut self) {
+    pub(crate) async fn end(&mut self) {
         let mut nodes = std::mem::take(&mut self.nodes);
         for node in nodes.values() {
             terminate(&node.child);
@@ -165,11 +165,11 @@ fn terminate(child: &Child) {
 }
 
 /// The text field `name`, empty when there is none.
-pub(super) fn text_of(value: &Value, name: &str) -> String {
+pub(crate) fn text_of(value: &Value, name: &str) -> String {
     value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// The demo does not go on.
-pub(super) fn broken(why: impl AsRef<str>) -> Fault {
+pub(crate) fn broken(why: impl AsRef<str>) -> Fault {
     Fault::new(Code::BrokenInvariant, why)
 }

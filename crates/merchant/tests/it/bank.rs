@@ -42,14 +42,16 @@ struct Books {
 
 pub(crate) struct TestBank {
     pub(crate) root: TrustedRoot,
-    authority: Authority,
-    signer: KeyPair,
-    signer_chain: Chain,
+    pub(crate) center: Authority,
+    pub(crate) authority: Authority,
+    pub(crate) signer: KeyPair,
+    pub(crate) signer_chain: Chain,
     secrets: BTreeMap<u64, SecretKey>,
     books: Mutex<Books>,
     pub(crate) slow: Mutex<bool>,
     pub(crate) fault: Mutex<Option<Fault>>,
     pub(crate) lie: Mutex<Option<Outcome>>,
+    pub(crate) cheques: Mutex<crate::cheques::Desk>,
 }
 
 fn name() -> Name {
@@ -78,6 +80,8 @@ impl TestBank {
         let (slow, fault, lie) = (Mutex::new(false), Mutex::default(), Mutex::default());
         Arc::new(Self {
             root,
+            center,
+            cheques: Mutex::default(),
             authority,
             signer,
             signer_chain,
@@ -159,6 +163,9 @@ impl TestBank {
 
     pub(crate) fn center_router(self: &Arc<Self>) -> axum::Router {
         Routes::new(Arc::clone(self))
+            .add(Route::new("/v1/crl").access(Access::Anonymous), |bank: Arc<Self>, _: Peer, ()| async move {
+                Ok(bank.shown_lists())
+            })
             .add(
                 Route::new("/v1/directory").access(Access::Anonymous),
                 |bank: Arc<Self>, _: Peer, ()| async move { Ok(bank.directory()) },
@@ -183,6 +190,12 @@ impl TestBank {
             .add(
                 Route::new("/v1/deposit").access(Access::Account),
                 |bank: Arc<Self>, peer: Peer, item: CashItem| async move { bank.deposit(&peer, &item) },
+            )
+            .add(
+                Route::new("/v1/account/cheque/deposit")
+                    .access(Access::Account)
+                    .limit(feiqian_wire::Limit::Large),
+                |bank: Arc<Self>, _: Peer, asked| async move { bank.collect(&asked) },
             )
             .add(
                 Route::new("/v1/refund").access(Access::Account),

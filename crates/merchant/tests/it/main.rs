@@ -4,5 +4,6 @@
 #![allow(missing_docs, reason = "tests")]
 
 mod bank;
+mod cheques;
 mod pay;
 mod wires;

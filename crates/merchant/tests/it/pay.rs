@@ -21,13 +21,13 @@ use crate::wires::{Death, MortalStore, NodeWires, Trouble, Wires};
 
 const SHOP_URL: &str = "https://shop.example:443";
 
-struct Shop {
-    bank: Arc<TestBank>,
-    wires: Arc<Wires>,
-    clock: Arc<ManualClock>,
-    disk: Arc<SqliteStore>,
-    folder: tempfile::TempDir,
-    merchant: Arc<Merchant>,
+pub(crate) struct Shop {
+    pub(crate) bank: Arc<TestBank>,
+    pub(crate) wires: Arc<Wires>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) disk: Arc<SqliteStore>,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) merchant: Arc<Merchant>,
 }
 
 async fn start(
@@ -70,7 +70,7 @@ async fn start(
 }
 
 impl Shop {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let (bank, wires) = (TestBank::new(), Arc::new(Wires::default()));
         wires.plug(BANK_URL, bank.router());
         wires.plug(CENTER_URL, bank.center_router());
@@ -86,12 +86,15 @@ impl Shop {
         Home::open(self.folder.path().join("shop"), "merchant").unwrap()
     }
 
-    async fn restart_on(&mut self, store: Arc<dyn feiqian_ledger::store::Store>) -> Result<(), Fault> {
+    pub(crate) async fn restart_on(
+        &mut self,
+        store: Arc<dyn feiqian_ledger::store::Store>,
+    ) -> Result<(), Fault> {
         self.merchant = start(&self.bank, &self.wires, &self.clock, store, self.home()).await?;
         Ok(())
     }
 
-    async fn command(&self, command: Value) -> Result<Value, Fault> {
+    pub(crate) async fn command(&self, command: Value) -> Result<Value, Fault> {
         Arc::clone(&self.merchant).command(command).await
     }
 

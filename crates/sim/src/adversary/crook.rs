@@ -99,7 +99,8 @@ pub(crate) fn sign(
 pub(crate) fn port(world: &World, node: NodeId) -> Port {
     let fabric = Arc::clone(world.fabric());
     let life = fabric.life(node);
-    Port { fabric, node, life }
+    let trust = fabric.trust_of(node);
+    Port { fabric, node, life, trust }
 }
 
 /// Sends a payment to whom the request says, again until it is final.

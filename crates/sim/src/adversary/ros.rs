@@ -109,7 +109,7 @@ fn at_once<F: Future>(work: F) -> Option<F::Output> {
 
 impl<'a> Account<'a> {
     async fn open(world: &'a World, wallet: usize, number: u64) -> Option<Self> {
-        let (_, bank, account) = world.wallet_details(wallet)?;
+        let (bank, account) = feiqian_wallet::audit::owner(world.wallet_details(wallet)?.1);
         let node = world.bank_of_wallet(wallet)?;
         let Ok(Running::Bank(running)) = world.running(node).await else { return None };
         let keyset = running.own_keysets().pop()?;

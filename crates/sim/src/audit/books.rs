@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use feiqian_cheque::State;
+use feiqian_clearing::remittance::{TransferOrder, TransferOutcome};
 use feiqian_crypto::{Digest, Id16};
 use feiqian_ledger::book;
 use feiqian_ledger::store::{Row, StoreError, Tx};
+use feiqian_online_cash::deposit::Outcome;
 use feiqian_online_cash::issue::{Output, expand};
 use feiqian_online_cash::keyset::{Keyset, MAX_DENOMINATIONS};
+use feiqian_wallet::audit::{DrawnCheque, OrderedTransfer};
 use feiqian_wire::{Bounded, Limit, codec};
 use serde::de::DeserializeOwned;
 
@@ -24,26 +28,80 @@ pub struct Denomination {
     pub redeemed: u64,
 }
 
-/// One item that a bank presents.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Presented {
-    /// A refund; else a payment.
-    pub refund: bool,
-    /// Minor units.
-    pub amount: u64,
-    /// Where it stands.
-    pub state: ItemState,
+/// What is cleared, numbered as all stores do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Payment,
+    Refund,
+    Cheque,
+    Transfer,
 }
 
-/// Where an item stands on one side, the presenting bank's or the center's.
+impl Kind {
+    fn from_number(number: i64) -> Result<Self, StoreError> {
+        Ok(match number {
+            0 => Self::Payment,
+            1 => Self::Refund,
+            2 => Self::Cheque,
+            3 => Self::Transfer,
+            _ => return Err(StoreError::Corrupt(format!("items of kind {number}"))),
+        })
+    }
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Payment => "payment",
+            Self::Refund => "refund",
+            Self::Cheque => "cheque",
+            Self::Transfer => "transfer",
+        }
+    }
+}
+
+/// One item as a bank has it: presented by itself, or answered for others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Side {
+    pub(super) kind: Kind,
+    /// The account there that it is credited or debited to, where the row says so.
+    pub(super) account: Option<String>,
+    /// The other bank, where the row says so.
+    pub(super) other: Option<String>,
+    pub(super) amount: u64,
+    pub(super) state: ItemState,
+}
+
+/// Where an item stands at one home, a bank or the center.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ItemState {
     /// On its way: received, forwarded, pending.
     Open,
+    /// A cheque paid by its drawee; the leg between the banks is not final.
+    Paid,
     /// Final: it counts in the books.
     Booked,
     /// Final: it never counts.
     Refused,
+    /// Final: a cheque that was paid and taken back.
+    Unwound,
+}
+
+/// A number of a bank's cheque register.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Registered {
+    pub(super) cheque: Option<Digest>,
+    pub(super) amount: Option<u64>,
+    pub(super) state: State,
+}
+
+/// A transfer as the sending bank has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sent {
+    pub(super) account: String,
+    pub(super) amount: u64,
+    /// Whether it was booked; `None` while it is on its way.
+    pub(super) booked: Option<bool>,
+    /// 0 inside one bank.
+    pub(super) sequence: u64,
 }
 
 /// Where a wallet's issuance stands.
@@ -82,29 +140,32 @@ pub struct BankBooks {
     pub refunds_payable: i128,
     /// Ids of all booked transfers that fund the settlement account.
     pub fundings: BTreeSet<Id16>,
-    /// Redeemed payments by presentment.
-    pub redeemed: BTreeMap<Digest, u64>,
     /// Redeemed payments by their digest.
     pub payments: BTreeMap<Digest, u64>,
-    /// Refunds booked as issuing bank, by presentment.
-    pub refunds: BTreeMap<Digest, u64>,
+    /// What it has answered as issuing, drawee or receiving bank, by presentment.
+    pub(super) given: BTreeMap<Digest, Side>,
     /// What it presents at the center.
-    pub presentments: BTreeMap<Digest, Presented>,
+    pub(super) presentments: BTreeMap<Digest, Side>,
+    /// The cheque register, by account and number.
+    pub(super) register: BTreeMap<(String, u64), Registered>,
+    /// Transfers sent, by presentment.
+    pub(super) sent: BTreeMap<Digest, Sent>,
+    /// Sequence numbers of transfers received from other banks, by presentment.
+    pub received: BTreeMap<Digest, u64>,
+    /// Paid for own cheques and not settled.
+    pub due_to_clearing: i128,
+    /// Paid to own customers' cheques and not settled.
+    pub due_from_clearing: i128,
 }
 
 /// An item at the center.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
-    /// A refund; else a payment.
-    pub refund: bool,
-    /// Who presents it.
-    pub collecting: String,
-    /// Who answers for it.
-    pub issuing: String,
-    /// Minor units.
-    pub amount: u64,
-    /// Where it stands.
-    pub state: ItemState,
+pub(super) struct Item {
+    pub(super) kind: Kind,
+    pub(super) collecting: String,
+    pub(super) issuing: String,
+    pub(super) amount: u64,
+    pub(super) state: ItemState,
 }
 
 /// What the center knows.
@@ -115,7 +176,9 @@ pub struct CenterBooks {
     /// Fundings: bank and amount.
     pub fundings: BTreeMap<Id16, (String, u64)>,
     /// Presentments.
-    pub items: BTreeMap<Digest, Item>,
+    pub(super) items: BTreeMap<Digest, Item>,
+    /// Which banks have confirmed the end of which item.
+    pub told: BTreeSet<(Digest, String)>,
 }
 
 /// A coin in a wallet.
@@ -140,6 +203,35 @@ pub struct WalletBooks {
     pub sessions: BTreeMap<Digest, Issuance>,
     /// Payments that were acknowledged as paid: issuing bank and amount.
     pub paid: BTreeMap<Digest, (String, u64)>,
+    /// Leaves of the own cheque book.
+    pub(super) drawn: Vec<DrawnCheque>,
+    /// Deposits of cheques.
+    pub(super) deposits: Vec<Deposit>,
+    /// Transfers ordered.
+    pub(super) transfers: Vec<OrderedTransfer>,
+}
+
+/// A cheque that was deposited at the own bank.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Deposit {
+    pub(super) presentment: Digest,
+    pub(super) cheque: Digest,
+    pub(super) amount: Option<u64>,
+    /// Whether it was paid for good; `None` while that is not known.
+    pub(super) paid: Option<bool>,
+}
+
+/// What a merchant knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MerchantBooks {
+    /// The bank.
+    pub bank: String,
+    /// The account's token.
+    pub account: String,
+    /// Payments that were acknowledged as paid: issuing bank and amount.
+    pub paid: BTreeMap<Digest, (String, u64)>,
+    /// Deposits of cheques.
+    pub(super) deposits: Vec<Deposit>,
 }
 
 fn decoded<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
@@ -199,30 +291,115 @@ impl BankBooks {
         for account in accounts {
             books.deposits = books.deposits.saturating_add(balance(tx, account)?);
         }
+        let suspense = |tx: &mut dyn Tx, post| {
+            let state = book::account(tx, chart::id(post));
+            state.map_err(|error| StoreError::Corrupt(error.to_string()))
+        };
+        books.due_to_clearing = suspense(tx, Post::DueToClearing)?.map_or(0, |state| state.balance());
+        books.due_from_clearing =
+            suspense(tx, Post::DueFromClearing)?.map_or(0, |state| state.debits_pending.value().into());
         books.read_items(tx)?;
+        books.read_cheques(tx)?;
+        books.read_transfers(tx)?;
         Ok(books)
     }
 
     fn read_items(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
         self.fundings = all(tx, "SELECT id FROM ledger_transfer WHERE code = 3", |row| row.id(0))?;
-        self.redeemed =
-            all(tx, "SELECT presentment, amount FROM payment", |row| Ok((row.digest(0)?, row.unsigned(1)?)))?;
         self.payments =
             all(tx, "SELECT digest, amount FROM payment", |row| Ok((row.digest(0)?, row.unsigned(1)?)))?;
-        self.refunds =
-            all(tx, "SELECT presentment, amount FROM refund", |row| Ok((row.digest(0)?, row.unsigned(1)?)))?;
-        self.presentments = all(tx, "SELECT id, kind, amount, state FROM presentment", |row| {
-            let presented = Presented {
-                refund: row.integer(1)? == 1,
-                amount: row.unsigned(2)?,
-                state: match row.integer(3)? {
-                    0 => ItemState::Open,
-                    1 => ItemState::Booked,
-                    _ => ItemState::Refused,
-                },
+        let redeemed: Vec<_> = all(tx, "SELECT presentment, amount, bank, account FROM payment", |row| {
+            let side = Side {
+                kind: Kind::Payment,
+                account: row.optional_text(3)?.map(str::to_owned),
+                other: row.optional_text(2)?.map(str::to_owned),
+                amount: row.unsigned(1)?,
+                state: ItemState::Booked,
             };
-            Ok((row.digest(0)?, presented))
+            Ok((row.digest(0)?, side))
         })?;
+        let refunds: Vec<_> = all(tx, "SELECT presentment, amount FROM refund", |row| {
+            let (amount, state) = (row.unsigned(1)?, ItemState::Booked);
+            Ok((row.digest(0)?, Side { kind: Kind::Refund, account: None, other: None, amount, state }))
+        })?;
+        self.given.extend(redeemed.into_iter().chain(refunds));
+        self.presentments =
+            all(tx, "SELECT id, kind, amount, state, bank, account FROM presentment", |row| {
+                let side = Side {
+                    kind: Kind::from_number(row.integer(1)?)?,
+                    account: Some(row.id(5)?.to_string()),
+                    other: Some(row.text(4)?.to_owned()),
+                    amount: row.unsigned(2)?,
+                    state: match row.integer(3)? {
+                        0 => ItemState::Open,
+                        1 => ItemState::Booked,
+                        3 => ItemState::Paid,
+                        _ => ItemState::Refused,
+                    },
+                };
+                Ok((row.digest(0)?, side))
+            })?;
+        Ok(())
+    }
+
+    fn read_cheques(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
+        let answered: Vec<_> =
+            all(tx, "SELECT id, amount, state, bank, account FROM cheque_presentment", |row| {
+                let side = Side {
+                    kind: Kind::Cheque,
+                    account: Some(row.text(4)?.to_owned()),
+                    other: Some(row.text(3)?.to_owned()),
+                    amount: row.unsigned(1)?,
+                    state: match row.integer(2)? {
+                        1 => ItemState::Paid,
+                        2 => ItemState::Booked,
+                        3 => ItemState::Unwound,
+                        _ => ItemState::Refused,
+                    },
+                };
+                Ok((row.digest(0)?, side))
+            })?;
+        self.given.extend(answered);
+        self.register = all(tx, "SELECT account, number, id, amount, state FROM cheque", |row| {
+            let state = State::from_number(row.integer(4)?);
+            let registered = Registered {
+                cheque: row.optional(2, Row::digest)?,
+                amount: row.optional_unsigned(3)?,
+                state: state.ok_or_else(|| StoreError::Corrupt("state of a cheque".to_owned()))?,
+            };
+            Ok(((row.id(0)?.to_string(), row.unsigned(1)?), registered))
+        })?;
+        Ok(())
+    }
+
+    fn read_transfers(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
+        let sent =
+            "SELECT presentment, account, amount, sequence, outcome FROM transfer_order WHERE incoming = 0";
+        self.sent = all(tx, sent, |row| {
+            let outcome: Option<TransferOutcome> = row.optional_blob(4)?.map(decoded).transpose()?;
+            let sent = Sent {
+                account: row.id(1)?.to_string(),
+                amount: row.unsigned(2)?,
+                booked: outcome.map(|outcome| outcome == TransferOutcome::Booked),
+                sequence: row.unsigned(3)?,
+            };
+            Ok((row.digest(0)?, sent))
+        })?;
+        let received = "SELECT presentment, account, amount, sequence, body FROM transfer_order \
+                        WHERE incoming = 1 AND sequence > 0";
+        let rows = tx.select(received, &[])?;
+        for row in &rows {
+            let order: TransferOrder = decoded(row.blob(4)?)?;
+            let side = Side {
+                kind: Kind::Transfer,
+                account: Some(row.id(1)?.to_string()),
+                other: Some(order.terms.bank.to_string()),
+                amount: row.unsigned(2)?,
+                state: ItemState::Booked,
+            };
+            self.given.insert(row.digest(0)?, side);
+            self.received.insert(row.digest(0)?, row.unsigned(3)?);
+        }
         Ok(())
     }
 }
@@ -246,31 +423,48 @@ impl CenterBooks {
         books.fundings = all(tx, "SELECT id, bank, amount FROM center_funding", |row| {
             Ok((row.id(0)?, (row.text(1)?.to_owned(), row.unsigned(2)?)))
         })?;
-        let items = "SELECT id, kind, collecting, issuing, amount, state FROM center_presentment";
+        let items = "SELECT p.id, p.kind, p.collecting, p.issuing, p.amount, p.state, o.state \
+                     FROM center_presentment AS p LEFT JOIN center_obligation AS o ON o.presentment = p.id";
         books.items = all(tx, items, |row| {
+            let kind = Kind::from_number(row.integer(1)?)?;
+            let due = row.optional(6, Row::integer)?;
             let item = Item {
-                refund: row.integer(1)? == 1,
+                kind,
                 collecting: row.text(2)?.to_owned(),
                 issuing: row.optional_text(3)?.unwrap_or_default().to_owned(),
                 amount: row.unsigned(4)?,
-                state: match row.integer(5)? {
-                    0 | 1 => ItemState::Open,
-                    2 => ItemState::Booked,
+                state: match (row.integer(5)?, due) {
+                    (0 | 1, _) => ItemState::Open,
+                    // What was paid of a cheque counts when its obligation is settled.
+                    (2, due) if kind == Kind::Cheque && due != Some(1) => ItemState::Paid,
+                    (2, _) => ItemState::Booked,
+                    (_, Some(2)) => ItemState::Unwound,
                     _ => ItemState::Refused,
                 },
             };
             Ok((row.digest(0)?, item))
+        })?;
+        books.told = all(tx, "SELECT presentment, bank FROM center_notice WHERE told = 1", |row| {
+            Ok((row.digest(0)?, row.text(1)?.to_owned()))
         })?;
         Ok(books)
     }
 }
 
 impl WalletBooks {
+    /// The books of a wallet that has never been used.
+    #[must_use]
+    pub fn unused(config: &feiqian_wallet::Config) -> Self {
+        let (bank, account) = feiqian_wallet::audit::owner(config);
+        Self { bank, account, ..Self::default() }
+    }
+
     /// Reads a wallet's store.
     ///
     /// # Errors
     /// [`StoreError`] when a table cannot be read or understood.
-    pub fn read(tx: &mut dyn Tx, bank: &str, account: &str) -> Result<Self, StoreError> {
+    pub fn read(tx: &mut dyn Tx, config: &feiqian_wallet::Config) -> Result<Self, StoreError> {
+        let (bank, account) = feiqian_wallet::audit::owner(config);
         let coins = all(tx, "SELECT denomination, coin_key, bank, worth FROM coin", |row| {
             let coin = WalletCoin { bank: row.text(2)?.to_owned(), worth: row.unsigned(3)? };
             Ok(((row.digest(0)?, row.array(1)?), coin))
@@ -286,7 +480,44 @@ impl WalletBooks {
         let paid = all(tx, "SELECT payment, bank, amount FROM payment WHERE state = 'paid'", |row| {
             Ok((row.digest(0)?, (row.text(1)?.to_owned(), row.unsigned(2)?)))
         })?;
-        let (bank, account) = (bank.to_owned(), account.to_owned());
-        Ok(Self { bank, account, coins, sessions, paid })
+        let instruments = feiqian_wallet::audit::instruments(tx, config)
+            .map_err(|fault| StoreError::Corrupt(fault.to_string()))?;
+        let deposits = instruments.deposits.into_iter().map(|it| Deposit {
+            presentment: it.presentment,
+            cheque: it.cheque,
+            amount: it.amount,
+            paid: it.paid,
+        });
+        let (drawn, transfers) = (instruments.drawn, instruments.transfers);
+        Ok(Self { bank, account, coins, sessions, paid, drawn, deposits: deposits.collect(), transfers })
+    }
+}
+
+impl MerchantBooks {
+    /// Reads a merchant's store.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a table cannot be read or understood.
+    pub fn read(tx: &mut dyn Tx, config: &feiqian_merchant::Config) -> Result<Self, StoreError> {
+        let (bank, account) = (config.bank.to_string(), config.account.to_string());
+        let corrupt = |fault: feiqian_wire::error::Fault| StoreError::Corrupt(fault.to_string());
+        let paid: Vec<(Digest, Outcome, u64)> =
+            all(tx, "SELECT payment, outcome, amount FROM merchant_payment WHERE state = 1", |row| {
+                Ok((row.digest(0)?, decoded(row.blob(1)?)?, row.unsigned(2)?))
+            })?;
+        let paid = paid.into_iter().filter_map(|(payment, outcome, amount)| match outcome {
+            Outcome::Paid(receipt) | Outcome::AlreadyPaid(receipt) => {
+                Some((payment, (receipt.bank.to_string(), amount)))
+            }
+            _ => None,
+        });
+        let deposits = feiqian_merchant::audit::deposits(tx).map_err(corrupt)?;
+        let deposits = deposits.into_iter().map(|it| Deposit {
+            presentment: it.presentment,
+            cheque: it.cheque,
+            amount: Some(it.amount.value()),
+            paid: it.paid,
+        });
+        Ok(Self { paid: paid.collect(), bank, account, deposits: deposits.collect() })
     }
 }

@@ -6,8 +6,10 @@
 //! * The center's settlement accounts are the banks' mirrors, up to items that one side has booked and the other has
 //!   yet to. Only an item that is really open may be on its way: whatever is refused for good on one side and booked
 //!   on the other is a finding.
+//! * Every item of clearing, whatever it is, stands at both its banks as the center says, up to what one side has yet
+//!   to learn ([`super::items`]).
 //! * No wallet has given up a session that its bank has answered.
-//! * What a wallet was told is paid, is paid at the issuing bank.
+//! * What a wallet or a merchant was told, its bank's rows say ([`super::promises`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +17,7 @@ use feiqian_crypto::Digest;
 use feiqian_ledger::audit::Finding;
 use serde_json::{Value, json};
 
-use super::books::{BankBooks, CenterBooks, CoinName, Issuance, Item, ItemState, WalletBooks, WalletCoin};
+use super::books::{BankBooks, CenterBooks, CoinName, Issuance, MerchantBooks, WalletBooks, WalletCoin};
 
 /// The books of all homes given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub struct World {
     pub banks: Vec<BankBooks>,
     /// Wallets.
     pub wallets: Vec<WalletBooks>,
+    /// Merchants.
+    pub merchants: Vec<MerchantBooks>,
 }
 
 /// What came out: what disagrees, and the sums behind each comparison.
@@ -59,11 +63,9 @@ impl World {
             for bank in &self.banks {
                 settlement(center, bank, &mut compared);
             }
-            self.presented(center, &mut compared);
+            self.items(center, &mut compared);
         }
-        for wallet in &self.wallets {
-            self.acknowledged(wallet, &mut compared);
-        }
+        self.promises(&mut compared);
         compared
     }
 
@@ -183,61 +185,9 @@ impl World {
         }
     }
 
-    /// A settled payment was redeemed by its issuing bank for this very presentment; a settled refund was booked.
-    fn presented(&self, center: &CenterBooks, compared: &mut Compared) {
-        for (id, item) in &center.items {
-            self.one_sided(id, item, compared);
-        }
-        for (id, item) in center.items.iter().filter(|(_, item)| item.state == ItemState::Booked) {
-            let Some(bank) = self.banks.iter().find(|bank| bank.name == item.issuing) else { continue };
-            let booked = if item.refund { bank.refunds.get(id) } else { bank.redeemed.get(id) };
-            if booked != Some(&item.amount) {
-                let place = format!("center, presentment {id}");
-                let detail = format!(
-                    "settled with {}, bank {} has booked {}",
-                    item.amount,
-                    item.issuing,
-                    booked.map_or_else(|| "nothing".to_owned(), ToString::to_string)
-                );
-                compared.findings.push(Finding::new(8, place, detail));
-            }
-        }
-    }
-
-    /// An item that one side has refused for good counts on no side.
-    fn one_sided(&self, id: &Digest, item: &Item, compared: &mut Compared) {
-        let named = |name: &str| self.banks.iter().find(move |bank| bank.name == name);
-        let issued = named(&item.issuing).is_some_and(|bank| {
-            if item.refund { bank.refunds.contains_key(id) } else { bank.redeemed.contains_key(id) }
-        });
-        let presented = named(&item.collecting).and_then(|bank| bank.presentments.get(id));
-        let presented = presented.map(|presented| presented.state);
-        let detail = match (item.state, presented) {
-            (ItemState::Refused, _) if issued => {
-                format!("refused at the center, bank {} has booked it", item.issuing)
-            }
-            (ItemState::Refused, Some(ItemState::Booked)) => {
-                format!("refused at the center, bank {} has booked it", item.collecting)
-            }
-            (ItemState::Booked, Some(ItemState::Refused)) => {
-                format!("settled at the center, refused at bank {}", item.collecting)
-            }
-            _ => return,
-        };
-        compared.findings.push(Finding::new(5, format!("center, presentment {id}"), detail));
-    }
-
-    fn acknowledged(&self, wallet: &WalletBooks, compared: &mut Compared) {
-        for (payment, (bank, amount)) in &wallet.paid {
-            let Some(books) = self.banks.iter().find(|books| books.name == *bank) else { continue };
-            let booked = books.payments.get(payment);
-            if booked != Some(amount) {
-                let place = format!("wallet of account {}, payment {payment}", wallet.account);
-                let booked = booked.map_or_else(|| "nothing".to_owned(), ToString::to_string);
-                let detail = format!("acknowledged with {amount}, bank {bank} has booked {booked}");
-                compared.findings.push(Finding::new(8, place, detail));
-            }
-        }
+    /// The books of a bank, where they are given.
+    pub(super) fn bank(&self, name: &str) -> Option<&BankBooks> {
+        self.banks.iter().find(|bank| bank.name == name)
     }
 }
 
@@ -249,7 +199,7 @@ fn settlement(center: &CenterBooks, bank: &BankBooks, compared: &mut Compared) {
         .iter()
         .filter(|(id, (funded, _))| *funded == bank.name && !bank.fundings.contains(id))
         .fold(0_i128, |sum, (_, (_, amount))| sum.saturating_add(i128::from(*amount)));
-    let items = center.items.iter().fold(0_i128, |sum, (id, item)| sum.saturating_add(ahead(id, item, bank)));
+    let items = center.ahead(bank);
     let expected = posted.saturating_sub(unmirrored).saturating_add(items);
     if bank.mirror != expected {
         compared.findings.push(Finding::new(
@@ -268,24 +218,7 @@ fn settlement(center: &CenterBooks, bank: &BankBooks, compared: &mut Compared) {
         "bank_mirror": text(bank.mirror),
         "fundings_to_mirror": text(unmirrored),
         "items_on_their_way": text(items),
+        "due_to_clearing": text(bank.due_to_clearing),
+        "due_from_clearing": text(bank.due_from_clearing),
     }));
-}
-
-/// By how much the bank's mirror is ahead of the center's account for this item, signed.
-fn ahead(id: &Digest, item: &Item, bank: &BankBooks) -> i128 {
-    let amount = i128::from(item.amount);
-    let (issuing, collecting) = (item.issuing == bank.name, item.collecting == bank.name);
-    let (open, settled) = (item.state == ItemState::Open, item.state == ItemState::Booked);
-    // Only an item that the bank still waits for: one that it refused, or lost, will not come any more.
-    let awaited = bank
-        .presentments
-        .get(id)
-        .is_some_and(|presented| presented.state == ItemState::Open && presented.amount == item.amount);
-    match (item.refund, issuing, collecting) {
-        (false, true, _) if open && bank.redeemed.contains_key(id) => amount.saturating_neg(),
-        (true, true, _) if open && bank.refunds.contains_key(id) => amount,
-        (false, _, true) if settled && awaited => amount.saturating_neg(),
-        (true, _, true) if settled && awaited => amount,
-        _ => 0,
-    }
 }

@@ -3,14 +3,18 @@
 //! | module | idea |
 //! |---|---|
 //! | [`books`] | what is read from each store because others must agree with it |
-//! | [`conserve`] | what must agree: circulation, settlement, what was acknowledged |
+//! | [`conserve`] | what must agree: circulation, settlement |
+//! | `items` | each item of clearing at both its banks and the center |
+//! | `promises` | what wallets and merchants were told, against their banks' rows |
 //! | [`liveness`] | after the last fault everything that was begun has ended |
 //!
 //! A world runs on one thread, so a look at all stores without waiting in between is a look at one instant.
 
 pub mod books;
 pub mod conserve;
+mod items;
 pub mod liveness;
+mod promises;
 
 use feiqian_ledger::audit::{Finding, check_book, check_rows};
 use feiqian_ledger::store::{StoreError, Table, Tx};
@@ -20,14 +24,15 @@ use serde_json::{Value, json};
 use crate::machine::on_account;
 use crate::world::World;
 use crate::world::fabric::NodeId;
-use books::{BankBooks, CenterBooks, WalletBooks};
+use books::{BankBooks, CenterBooks, MerchantBooks, WalletBooks};
 
 /// The invariants, as the ledger numbers them.
-pub const INVARIANTS: [(u8, &str); 7] = [
+pub const INVARIANTS: [(u8, &str); 8] = [
     (1, "debits equal credits, pending and posted; no account breaks its limit"),
     (2, "each id acts once; a pending transfer resolves once; linked transfers are whole"),
     (3, "circulation is issued less redeemed; no coin is spent above its value; it equals what wallets hold"),
-    (5, "obligations sum to zero; the banks' mirrors are what the center holds"),
+    (4, "a cheque is paid at most once; what was paid is what drawers were debited"),
+    (5, "obligations and net positions sum to zero; the banks' mirrors are what the center holds"),
     (6, "money in the world changes only by declared base money"),
     (7, "every row matches its check; the journal replays to the same balances; its hash chain holds"),
     (8, "what was acknowledged stands"),
@@ -90,8 +95,8 @@ pub async fn look(world: &World, depth: Depth) -> Verdict {
     for number in 0..world.banks().len() {
         look.bank(number).await;
     }
-    for merchant in world.merchants() {
-        look.merchant(*merchant).await;
+    for number in 0..world.merchants().len() {
+        look.merchant(number).await;
     }
     for number in 0..world.wallets().len() {
         look.wallet(number).await;
@@ -187,7 +192,11 @@ impl Look<'_> {
         .await;
     }
 
-    async fn merchant(&mut self, node: NodeId) {
+    async fn merchant(&mut self, number: usize) {
+        let Some((node, config)) = self.world.merchant_details(number) else { return };
+        let config = config.clone();
+        let books = self.read(node, move |tx: &mut dyn Tx| MerchantBooks::read(tx, &config)).await;
+        self.books.merchants.extend(books);
         if self.depth == Depth::Rows {
             let audit = |tx: &mut dyn Tx| Ok(feiqian_merchant::audit::check(tx)?.findings);
             self.own(node, feiqian_merchant::TABLES, audit).await;
@@ -195,8 +204,9 @@ impl Look<'_> {
     }
 
     async fn wallet(&mut self, number: usize) {
-        let Some((node, bank, account)) = self.world.wallet_details(number) else { return };
-        let books = self.read(node, move |tx: &mut dyn Tx| WalletBooks::read(tx, &bank, &account)).await;
+        let Some((node, config)) = self.world.wallet_details(number) else { return };
+        let config = config.clone();
+        let books = self.read(node, move |tx: &mut dyn Tx| WalletBooks::read(tx, &config)).await;
         // Without its books the world is not closed, and only coins that are missing count, not coins elsewhere.
         self.books.wallets.extend(books.filter(|_| !self.world.is_hiding(number)));
         if self.depth == Depth::Rows {

@@ -70,13 +70,17 @@ pub(super) async fn build(scenario: &Scenario, watch: Watch) -> Result<World, Si
         let bank = builder.bank_at(*bank)?;
         bank_names.push((bank.name().to_owned(), bank.signing_key()));
     }
-    let owner = |wallet: &NodeId| match builder.nodes.get(wallet).map(|node| &node.recipe) {
-        Some(Recipe::Wallet(recipe)) => {
-            Ok((recipe.config.bank.as_str().to_owned(), recipe.config.account.clone()))
-        }
+    let recipe = |node: &NodeId| builder.nodes.get(node).map(|node| &node.recipe);
+    let wallet_configs = wallets.iter().map(|wallet| match recipe(wallet) {
+        Some(Recipe::Wallet(recipe)) => Ok(recipe.config.clone()),
         _ => Err(internal("not a wallet")),
-    };
-    let owners = wallets.iter().map(owner).collect::<Result<Vec<_>, Fault>>()?;
+    });
+    let wallet_configs = wallet_configs.collect::<Result<Vec<_>, Fault>>()?;
+    let merchant_configs = merchants.iter().map(|merchant| match recipe(merchant) {
+        Some(Recipe::Merchant(recipe)) => Ok(recipe.config.clone()),
+        _ => Err(internal("not a merchant")),
+    });
+    let merchant_configs = merchant_configs.collect::<Result<Vec<_>, Fault>>()?;
     let Builder { fabric, nodes, root, center, .. } = builder;
     let databases = nodes.iter().map(|(id, node)| (*id, Arc::clone(&node.database))).collect();
     let nodes = nodes.into_iter().map(|(id, node)| (id, Arc::new(Mutex::new(node)))).collect();
@@ -94,7 +98,8 @@ pub(super) async fn build(scenario: &Scenario, watch: Watch) -> Result<World, Si
         merchants,
         wallets,
         bank_names,
-        owners,
+        wallet_configs,
+        merchant_configs,
         hiding: std::sync::Mutex::default(),
         bank_of_wallet,
         bank_of_merchant,
@@ -146,10 +151,10 @@ impl<'a> Builder<'a> {
         let clock = Arc::new(NodeClock::new(RuntimeClock::starting_at(BEGINNING)));
         let center = node.id;
         let porter = fabric.seat("porter", "porter", None, Arc::clone(&clock));
-        let trust = feiqian_node::Trust::new(root.clone(), clock);
-        fabric.equip(porter, Arc::new(trust), None);
+        let trust = Arc::new(feiqian_node::Trust::new(root.clone(), clock));
+        fabric.equip(porter, Arc::clone(&trust), None);
         let life = fabric.begin_life(porter);
-        let porter = Port { fabric: Arc::clone(&fabric), node: porter, life };
+        let porter = Port { fabric: Arc::clone(&fabric), node: porter, life, trust: Some(trust) };
         Ok(Self { scenario, fabric, nodes: BTreeMap::from([(center, node)]), porter, root, center })
     }
 

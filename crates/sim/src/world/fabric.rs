@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::clock::NodeClock;
 use super::events::{Event, EventLog};
-use super::seats::{CONNECT, Seat, State, Trap};
+use super::seats::{CONNECT, Lists, Seat, State, Trap};
 use super::wire::{Call, Interceptor, Tap};
 use crate::machine::Metered;
 use crate::measure::Measures;
@@ -177,6 +177,11 @@ impl Fabric {
         seat.life
     }
 
+    /// What a node believes, once it has been equipped.
+    pub(crate) fn trust_of(&self, node: NodeId) -> Option<Arc<Trust>> {
+        self.state().seats.get(node.0).and_then(|seat| seat.trust.clone())
+    }
+
     /// Gives a node what it shows and believes.
     pub(crate) fn equip(&self, node: NodeId, trust: Arc<Trust>, identity: Option<Arc<Identity>>) {
         if let Some(seat) = self.state().seats.get_mut(node.0) {
@@ -310,7 +315,7 @@ impl Fabric {
         to: &Target,
         message: Outgoing,
     ) -> Result<Reply, NetworkError> {
-        let voyage = self.plan(from, to, &message).map_err(|(_, error)| error)?;
+        let voyage = self.plan(from, to, &message, Lists::Asked).map_err(|(_, error)| error)?;
         self.record("send", &self.name(from), &voyage.name, &message.path, "", &message.body);
         self.arrive(&voyage, to, message).await
     }
@@ -378,6 +383,7 @@ impl Fabric {
         from: NodeId,
         to: &Target,
         message: &Outgoing,
+        lists: Lists,
     ) -> Result<Voyage, (Duration, NetworkError)> {
         let mut state = self.state();
         let there = state.latency(from, None);
@@ -397,7 +403,7 @@ impl Fabric {
         let lost_back = loss > 0.0 && uniform(&mut state.rng) < loss;
         let doubled = duplicate > 0.0 && uniform(&mut state.rng) < duplicate;
         let twice = if doubled { Some(state.latency(from, Some(id))) } else { None };
-        let peer = state.judge(from, id, to, message.caller).map_err(|error| (there, error))?;
+        let peer = state.judge(from, id, to, message.caller, lists).map_err(|error| (there, error))?;
         let Some(seat) = state.seats.get(id.0) else {
             return Err(nobody(&state, there, "there is no such node"));
         };
@@ -471,6 +477,7 @@ impl Fabric {
         from: NodeId,
         to: &Target,
         message: Outgoing,
+        lists: Lists,
     ) -> Result<Reply, NetworkError> {
         let (began, actor) = (self.elapsed(), self.name(from));
         let mut message = message;
@@ -480,7 +487,7 @@ impl Fabric {
         }
         let (path, caller, timeout) = (message.path.clone(), message.caller, message.timeout);
         let request = message.body.clone();
-        let (peer, role, result) = match self.plan(from, to, &message) {
+        let (peer, role, result) = match self.plan(from, to, &message, lists) {
             Err((after, error)) => {
                 self.record("send", &actor, &to.url, &path, "unreachable", &request);
                 pause(after.min(timeout)).await;
@@ -538,14 +545,30 @@ pub(crate) struct Port {
     pub(crate) fabric: Arc<Fabric>,
     pub(crate) node: NodeId,
     pub(crate) life: u64,
+    /// Who judges peers, in this life.
+    pub(crate) trust: Option<Arc<Trust>>,
+}
+
+impl Port {
+    async fn call(&self, to: &Target, message: Outgoing, lists: Lists) -> Result<Reply, NetworkError> {
+        if !self.fabric.is_alive(self.node, self.life) {
+            return std::future::pending().await;
+        }
+        self.fabric.call(self.node, to, message, lists).await
+    }
 }
 
 #[async_trait]
 impl Network for Port {
     async fn send(&self, to: &Target, message: Outgoing) -> Result<Reply, NetworkError> {
-        if !self.fabric.is_alive(self.node, self.life) {
-            return std::future::pending().await;
-        }
-        self.fabric.call(self.node, to, message).await
+        self.call(to, message, Lists::Asked).await
+    }
+
+    async fn send_unlisted(&self, to: &Target, message: Outgoing) -> Result<Reply, NetworkError> {
+        self.call(to, message, Lists::Ignored).await
+    }
+
+    fn trust(&self) -> Option<&Trust> {
+        self.trust.as_deref()
     }
 }

@@ -66,8 +66,10 @@ pub struct World {
     wallets: Vec<NodeId>,
     /// The banks' names and document-signing keys.
     bank_names: Vec<(String, [u8; 32])>,
-    /// The wallets' banks and accounts.
-    owners: Vec<(String, String)>,
+    /// The wallets' settings, by number.
+    wallet_configs: Vec<feiqian_wallet::Config>,
+    /// The merchants' settings, by number.
+    merchant_configs: Vec<feiqian_merchant::Config>,
     /// Wallets whose holders keep coins elsewhere too.
     hiding: std::sync::Mutex<std::collections::BTreeSet<usize>>,
     /// For each wallet and merchant, the index of its bank.
@@ -160,11 +162,16 @@ impl World {
         Some((*self.banks.get(number)?, name.clone(), *signer))
     }
 
-    /// Node, bank and account of a wallet.
+    /// Node and settings of a wallet.
     #[must_use]
-    pub fn wallet_details(&self, number: usize) -> Option<(NodeId, String, String)> {
-        let (bank, account) = self.owners.get(number)?;
-        Some((*self.wallets.get(number)?, bank.clone(), account.clone()))
+    pub fn wallet_details(&self, number: usize) -> Option<(NodeId, &feiqian_wallet::Config)> {
+        Some((*self.wallets.get(number)?, self.wallet_configs.get(number)?))
+    }
+
+    /// Node and settings of a merchant.
+    #[must_use]
+    pub fn merchant_details(&self, number: usize) -> Option<(NodeId, &feiqian_merchant::Config)> {
+        Some((*self.merchants.get(number)?, self.merchant_configs.get(number)?))
     }
 
     /// The holder of this wallet keeps coins elsewhere: nobody can tell any more that all coins are in wallets.

@@ -145,15 +145,17 @@ impl Node {
         StreamEntropy::new(self.seed, &format!("keys/{}", self.name))
     }
 
-    /// Seams of a new life.
-    pub(crate) fn seams(&self, fabric: &Arc<Fabric>) -> Seams {
+    /// Seams of a new life, which shows `identity` and believes `root`.
+    fn seams(&self, fabric: &Arc<Fabric>, identity: Arc<Identity>, root: TrustedRoot) -> Seams {
         let (fabric, node) = (Arc::clone(fabric), self.id);
         let life = fabric.begin_life(node);
+        let trust = Arc::new(Trust::new(root, Arc::clone(&self.clock) as _));
+        fabric.equip(node, Arc::clone(&trust), Some(identity));
         let database = Arc::clone(&self.database);
         let store = NodeStore { database, fabric: Arc::clone(&fabric), node, life, forgets: self.forgets };
         Seams {
             store: Arc::new(store) as Arc<dyn Store>,
-            network: Arc::new(Port { fabric, node, life }),
+            network: Arc::new(Port { fabric, node, life, trust: Some(trust) }),
             clock: Arc::clone(&self.clock) as _,
             entropy: Arc::clone(&self.entropy) as _,
         }
@@ -161,40 +163,36 @@ impl Node {
 
     /// Starts a life: the role from its parts, its door open, its own work not begun.
     pub(crate) async fn start(&mut self, fabric: &Arc<Fabric>) -> Result<Running, Fault> {
-        let seams = self.seams(fabric);
-        let (running, identity, root) = match &self.recipe {
+        let running = match &self.recipe {
             Recipe::Center(config) => {
                 let mut rng = self.key_stream().rng();
                 let keys = feiqian_center::Keys::generate(config, BEGINNING.seconds(), &mut rng)?;
-                let (identity, root) = (Arc::clone(&keys.transport), keys.root.clone());
-                let center = feiqian_center::Center::new(config.clone(), keys, seams).await?;
-                (Running::Center(center), identity, root)
+                let seams = self.seams(fabric, Arc::clone(&keys.transport), keys.root.clone());
+                Running::Center(feiqian_center::Center::new(config.clone(), keys, seams).await?)
             }
             Recipe::Bank(recipe) => {
                 let keys = bank_keys(recipe)?;
-                let (identity, root) = (Arc::new(keys.identity.clone()), keys.root.clone());
+                let seams = self.seams(fabric, Arc::new(keys.identity.clone()), keys.root.clone());
                 let secrets = Arc::clone(&recipe.secrets) as _;
                 let parts = feiqian_bank::Parts { config: recipe.config.clone(), keys, secrets };
-                (Running::Bank(feiqian_bank::Bank::new(parts, seams).await?), identity, root)
+                Running::Bank(feiqian_bank::Bank::new(parts, seams).await?)
             }
             Recipe::Merchant(recipe) => {
                 let [signer, transport] = pairs(&recipe.seeds, &recipe.chains);
                 let keys = feiqian_merchant::Keys::new(transport, signer, recipe.root.clone());
-                let (identity, root) = (Arc::clone(&keys.transport), keys.root.clone());
+                let seams = self.seams(fabric, Arc::clone(&keys.transport), keys.root.clone());
                 let (config, first_view, home) = (recipe.config.clone(), None, None);
                 let parts = feiqian_merchant::Parts { config, keys, first_view, home };
-                (Running::Merchant(feiqian_merchant::Merchant::new(parts, seams).await?), identity, root)
+                Running::Merchant(feiqian_merchant::Merchant::new(parts, seams).await?)
             }
             Recipe::Wallet(recipe) => {
                 let parts = wallet_parts(recipe);
                 let identity =
                     parts.identity.clone().ok_or_else(|| internal("a wallet without certificate"))?;
-                let root = parts.root.clone();
-                (Running::Wallet(feiqian_wallet::Wallet::new(parts, seams).await?), identity, root)
+                let seams = self.seams(fabric, identity, parts.root.clone());
+                Running::Wallet(feiqian_wallet::Wallet::new(parts, seams).await?)
             }
         };
-        let trust = Trust::new(root, Arc::clone(&self.clock) as _);
-        fabric.equip(self.id, Arc::new(trust), Some(identity));
         fabric.open(self.id, running.service().router());
         self.running = Some(running.clone());
         Ok(running)

@@ -19,8 +19,26 @@ use crate::scenario::specs::Side;
 
 /// How long a judgement of a certificate stands: as long as a connection would be kept.
 const CONNECTION: u64 = 3600;
+/// How long that of a caller stands: the lists that it was judged by end, too.
+const CLIENT: u64 = 60;
 /// How long somebody tries to connect who gets no sign of life.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
+
+/// Whether revocation lists count when a peer is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lists {
+    Asked,
+    /// For fetching the lists themselves.
+    Ignored,
+}
+
+/// A judgement of a chain, and what it was made by.
+pub(super) struct Judged {
+    at: u64,
+    /// Of the judge's revocation lists.
+    generation: u64,
+    verified: Arc<Verified>,
+}
 
 /// What the network knows of a node.
 pub(super) struct Seat {
@@ -59,7 +77,8 @@ pub(super) struct State {
     /// Before it is live the network is perfect and immediate: the world is being built.
     pub(super) live: bool,
     pub(super) cuts: Vec<(NodeId, Option<NodeId>)>,
-    pub(super) judged: BTreeMap<(NodeId, bool), (u64, Arc<Verified>)>,
+    /// By judge, who was judged, and whether as a client.
+    pub(super) judged: BTreeMap<(NodeId, NodeId, bool), Judged>,
     pub(super) traps: Vec<Trap>,
     pub(super) crashes: u64,
     pub(super) taps: Vec<Arc<dyn Tap>>,
@@ -96,9 +115,10 @@ impl State {
         to: NodeId,
         target: &Target,
         caller: Caller,
+        lists: Lists,
     ) -> Result<Option<Arc<Verified>>, NetworkError> {
         let untrusted = |reason: String| NetworkError::Untrusted { url: target.url.clone(), reason };
-        let shown = self.judged(from, to, false).map_err(untrusted)?;
+        let shown = self.judged(from, to, false, lists).map_err(untrusted)?;
         let shown = shown.ok_or_else(|| untrusted("it shows no certificate".to_owned()))?;
         if let Some((role, name)) = &target.expect
             && (shown.subject.role() != *role || shown.subject.name() != name)
@@ -107,7 +127,7 @@ impl State {
         }
         match caller {
             Caller::Anonymous => Ok(None),
-            Caller::Certified => self.judged(to, from, true).map_err(untrusted),
+            Caller::Certified => self.judged(to, from, true, Lists::Asked).map_err(untrusted),
         }
     }
 
@@ -117,23 +137,33 @@ impl State {
         judge: NodeId,
         shown: NodeId,
         client: bool,
+        lists: Lists,
     ) -> Result<Option<Arc<Verified>>, String> {
         let Some(judging) = self.seats.get(judge.0) else { return Ok(None) };
-        let now = judging.clock.now().seconds();
-        if let Some((at, verified)) = self.judged.get(&(shown, client))
-            && at.abs_diff(now) < CONNECTION
-            && now <= verified.not_after
+        let Some(trust) = &judging.trust else { return Ok(None) };
+        let (now, generation) = (judging.clock.now().seconds(), trust.generation());
+        if lists == Lists::Asked
+            && let Some(judged) = self.judged.get(&(judge, shown, client))
+            && judged.generation == generation
+            && judged.at.abs_diff(now) < if client { CLIENT } else { CONNECTION }
+            && now <= judged.verified.not_after
         {
-            return Ok(Some(Arc::clone(verified)));
+            return Ok(Some(Arc::clone(&judged.verified)));
         }
-        let (Some(trust), Some(identity)) =
-            (judging.trust.clone(), self.seats.get(shown.0).and_then(|seat| seat.identity.clone()))
-        else {
+        let Some(identity) = self.seats.get(shown.0).and_then(|seat| seat.identity.clone()) else {
             return Ok(None);
         };
         let purpose = if client { Purpose::Client } else { Purpose::Node };
-        let verified = Arc::new(trust.verify(identity.chain(), purpose).map_err(|error| error.to_string())?);
-        self.judged.insert((shown, client), (now, Arc::clone(&verified)));
+        let verified = match lists {
+            Lists::Asked => trust.verify(identity.chain(), purpose),
+            Lists::Ignored => Trust::new(trust.root().clone(), Arc::clone(&judging.clock) as _)
+                .verify(identity.chain(), purpose),
+        };
+        let verified = Arc::new(verified.map_err(|error| error.to_string())?);
+        if lists == Lists::Asked {
+            let judged = Judged { at: now, generation, verified: Arc::clone(&verified) };
+            self.judged.insert((judge, shown, client), judged);
+        }
         Ok(Some(verified))
     }
 }

@@ -8,39 +8,46 @@ use crate::flows::run;
 use crate::world::{Owner, World};
 
 /// Runs a command until it answers or dies at the armed commit.
-async fn until_crash(owner: &Owner, command: Value) -> bool {
+/// Runs a command; `None` when it crashed, else whether it answered.
+async fn until_crash(owner: &Owner, command: Value) -> Option<bool> {
     let crashed = Arc::clone(&owner.store.crashed);
     tokio::select! {
         biased;
-        () = crashed.notified() => true,
-        _ = run(owner, command) => false,
+        () = crashed.notified() => None,
+        done = run(owner, command) => Some(done.is_ok()),
     }
 }
 
 /// Where a run is interrupted.
 #[derive(Clone, Copy, Debug)]
-enum Cut {
+pub(crate) enum Cut {
     Before(i64),
     After(i64),
     Lost(i64),
 }
 
-fn cuts(number: i64) -> [Cut; 3] {
+pub(crate) fn cuts(number: i64) -> [Cut; 3] {
     [Cut::Before(number), Cut::After(number), Cut::Lost(number)]
 }
 
 /// Interrupts one command; true when the interruption happened.
-async fn interrupt(owner: &Owner, cut: Cut, command: Value) -> bool {
+pub(crate) async fn interrupt(owner: &Owner, cut: Cut, command: Value) -> bool {
+    interrupted(owner, cut, command).await.is_some()
+}
+
+/// Interrupts one command. `None` when it ended before the interruption came, else whether it answered all the same, as
+/// one does that can do without what was lost.
+pub(crate) async fn interrupted(owner: &Owner, cut: Cut, command: Value) -> Option<bool> {
     match cut {
         Cut::Before(number) => owner.store.arm(number, false),
         Cut::After(number) => owner.store.arm(number, true),
         Cut::Lost(number) => owner.world.state().lose_after = number,
     }
-    let crashed = until_crash(owner, command).await;
+    let answered = until_crash(owner, command).await;
     let lost = matches!(cut, Cut::Lost(_)) && owner.world.state().lose_after <= 0;
     owner.store.arm(-1, false);
     owner.world.state().lose_after = -1;
-    crashed || lost
+    (answered.is_none() || lost).then_some(answered == Some(true))
 }
 
 #[tokio::test]

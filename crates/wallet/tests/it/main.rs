@@ -7,6 +7,9 @@
     reason = "a failure to set up fails the test, and figures are small"
 )]
 
+mod cheque_audit;
+mod cheque_bank;
+mod cheques;
 mod crashes;
 mod enrolment;
 mod flows;

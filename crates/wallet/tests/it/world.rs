@@ -37,7 +37,8 @@ use feiqian_online_cash::request::{Delivery, Payee, PaymentRequest, Route, Signe
 use feiqian_online_cash::seed::Seed;
 use feiqian_online_cash::signed::{DocumentSignature, WireChain};
 use feiqian_pki::{
-    Authority, CertificateRequest, Chain, KeyPair, Purpose, Subject, TrustedRoot, fingerprint,
+    Authority, CertificateRequest, Chain, KeyPair, Purpose, Revocation, Subject, TrustedRoot, fingerprint,
+    validate,
 };
 use feiqian_store::SqliteStore;
 use feiqian_wallet::{Config, Parts, RefreshPolicy, Wallet};
@@ -98,6 +99,10 @@ pub(crate) struct State {
     pub(crate) deposited: u64,
     pub(crate) down: BTreeSet<&'static str>,
     pub(crate) lose_after: i64,
+    /// The answers of this route are lost.
+    pub(crate) lose_path: Option<&'static str>,
+    /// Nobody is who he should be.
+    pub(crate) untrusted: bool,
     pub(crate) put_messages: usize,
     pub(crate) evidence: Option<Evidence>,
     /// Payments whose outcome was asked for, in order.
@@ -115,26 +120,27 @@ pub(crate) struct State {
     boxes: BTreeMap<EncodedPoint, Vec<Sealed>>,
     shop_requests: BTreeMap<Digest, SignedRequest>,
     holders: BTreeMap<String, [u8; 32]>,
-    rng: ChaCha12Rng,
+    pub(crate) cheques: crate::cheque_bank::ChequeBank,
+    pub(crate) rng: ChaCha12Rng,
 }
 
 pub(crate) struct World {
     state: Mutex<State>,
     pub(crate) clock: Arc<ManualClock>,
-    root: Authority,
-    bank: Authority,
-    signer: KeyPair,
-    signer_chain: Chain,
+    pub(crate) root: Authority,
+    pub(crate) bank: Authority,
+    pub(crate) signer: KeyPair,
+    pub(crate) signer_chain: Chain,
     shop_key: KeyPair,
     shop_chain: Chain,
 }
 
-fn leaf(authority: &Authority, key: &KeyPair, subject: &Subject, rng: &mut ChaCha12Rng) -> Chain {
+pub(crate) fn leaf(authority: &Authority, key: &KeyPair, subject: &Subject, rng: &mut ChaCha12Rng) -> Chain {
     let csr = CertificateRequest::verify(&CertificateRequest::create(key, subject).unwrap()).unwrap();
     authority.issue_leaf(&csr, subject, Purpose::Signing, &[], 400 * DAY, T0, rng).unwrap()
 }
 
-fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
@@ -158,6 +164,8 @@ impl World {
             deposited: 0,
             down: BTreeSet::new(),
             lose_after: -1,
+            lose_path: None,
+            untrusted: false,
             put_messages: 0,
             evidence: None,
             asked: Vec::new(),
@@ -173,6 +181,7 @@ impl World {
             boxes: BTreeMap::new(),
             shop_requests: BTreeMap::new(),
             holders: BTreeMap::new(),
+            cheques: crate::cheque_bank::ChequeBank::default(),
             rng,
         };
         let clock = Arc::new(ManualClock::new(Timestamp::new(T0)));
@@ -276,6 +285,8 @@ impl World {
         let signing = KeyPair::from_seed(&[who.as_bytes()[0]; 32]);
         let mut state = self.state();
         let chain = leaf(&self.bank, &signing, &Subject::customer(who, "north").unwrap(), &mut state.rng);
+        let known = validate(&chain, &self.trusted_root(), Purpose::Signing, Revocation::Unchecked, T0);
+        state.cheques.serials.entry(who.to_owned()).or_default().push(known.unwrap().serial);
         state.accounts.entry(who.to_owned()).or_insert(balance);
         state.holders.insert(who.to_owned(), signing.public_key());
         let mut config =
@@ -742,11 +753,11 @@ pub(crate) struct Wire {
     who: String,
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     Ok(codec::decode(bytes, codec::Limit::Large)?)
 }
 
-fn write<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
+pub(crate) fn write<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
     Ok(codec::encode(value)?)
 }
 
@@ -756,7 +767,8 @@ impl Wire {
         let certified = message.caller == Caller::Certified;
         let account = certified.then_some(self.who.as_str());
         world.state().routes.push(message.path.clone());
-        let needs = message.path.starts_with("/v1/account/") || message.path == "/v1/deposit";
+        let needs = message.path.starts_with("/v1/account/")
+            || matches!(message.path.as_str(), "/v1/deposit" | "/v1/certificate" | "/v1/cheque/endorse");
         assert_eq!(needs, certified, "{} is called with the wrong kind of caller", message.path);
         match message.path.as_str() {
             "/v1/directory" => write(&world.directory()),
@@ -791,7 +803,7 @@ impl Wire {
                 let verified = world.verify(&mut guard, &view, &item)?;
                 write(&DepositResponse::Final(world.redeem(&mut guard, &verified, &item, Digest([8; 32]))))
             }
-            other => panic!("nobody serves {other}"),
+            other => world.cheque_call(&self.who, other, body),
         }
     }
 }
@@ -802,13 +814,16 @@ impl Network for Wire {
         if self.world.state().down.contains(to.url.as_str()) {
             return Err(NetworkError::Unreachable { url: to.url.clone(), reason: "down".into() });
         }
+        if self.world.state().untrusted && message.caller == Caller::Certified {
+            return Err(NetworkError::Untrusted { url: to.url.clone(), reason: "by the test".into() });
+        }
         let answer = self.handle(&message);
         let left = {
             let mut state = self.world.state();
             state.lose_after -= 1;
             state.lose_after
         };
-        if left == 0 {
+        if left == 0 || self.world.state().lose_path == Some(message.path.as_str()) {
             return Err(NetworkError::Lost { url: to.url.clone(), reason: "lost by the test".into() });
         }
         let (status, body) = match answer {

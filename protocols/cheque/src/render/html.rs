@@ -10,7 +10,7 @@ main{max-width:50rem;margin:auto;background:#f4f8f1;border:1px solid #1f2d3d;bor
 header{display:flex;flex-wrap:wrap;gap:.4rem 1.5rem;justify-content:space-between;align-items:center}\
 h1{font-size:1.4rem;margin:0;text-transform:uppercase;letter-spacing:.04em}\
 .crossing{border:solid #1f2d3d;border-width:1px 0;padding:.1rem .8rem;transform:rotate(-6deg);font-size:.8rem;letter-spacing:.08em}\
-.slip{text-align:right;white-space:nowrap}\
+.slip{text-align:right;white-space:nowrap}.slip span{display:block}\
 dl{display:grid;grid-template-columns:6.5rem 1fr;gap:.5rem 0;margin:1.4rem 0 1rem}\
 dt{color:#5b6b7b;font-size:.8rem;padding-top:.25rem}\
 dd{margin:0;border-bottom:1px solid #9fb59a}\
@@ -20,7 +20,8 @@ ul{list-style:none;padding:0;margin:0;font-size:.85rem}li{padding:.25rem 0 .25re
 li::before{position:absolute;left:0;font-weight:bold}.good::before{content:'\\2713'}.bad::before{content:'\\2717'}\
 .good::before,.verdict.ok{color:#1b6e3c}.bad::before,.bad b,.verdict.no{color:#a61b1b}\
 .verdict{font-weight:bold;font-size:1.05rem;margin:1rem 0 .2rem}.id{font:.7rem monospace;color:#5b6b7b;margin:0}\
-@media(max-width:34rem){body{padding:.4rem}main{padding:1rem}dl{grid-template-columns:1fr;gap:0}dt{padding-top:.7rem}.figures{justify-self:stretch;text-align:right}}\
+@media(max-width:34rem){body{padding:.4rem}main{padding:1rem}dl{grid-template-columns:1fr;gap:0}dt{padding-top:.7rem}.figures{justify-self:stretch;text-align:right}.slip{flex:1 0 100%;display:flex;justify-content:space-between}}\
+@media screen and (prefers-color-scheme:dark){body{background:#1b211d}}\
 @media print{body{background:#fff;padding:0}main{box-shadow:none;break-inside:avoid}*{print-color-adjust:exact}}";
 
 /// The cheque as a standalone HTML page.
@@ -33,7 +34,7 @@ pub fn html(examined: &Examined) -> String {
             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
             "<title>Cheque {number}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n",
             "<header><h1>{bank}</h1><div class=\"crossing\">{crossing}</div>",
-            "<div class=\"slip\">No. {number}<br>Date {date}</div></header>\n",
+            "<div class=\"slip\"><span>No. {number}</span><span>Date {date}</span></div></header>\n",
             "<dl>\n{fields}</dl>\n<ul>\n{signatures}</ul>\n",
             "<p class=\"verdict {class}\">{verdict}</p>\n<p class=\"id\">id {id}</p>\n</main>\n</body>\n</html>\n"
         ),

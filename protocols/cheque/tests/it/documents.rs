@@ -238,3 +238,49 @@ fn many_threads_may_share_one_trust() {
         }
     });
 }
+
+#[test]
+fn a_holder_leaves_room_for_what_the_banks_must_say() {
+    let world = World::new(90);
+    let bank = world.signer(&world.north_bank);
+    let center = world.signer(&world.center_signer);
+    let mut bundle = world.verified(world.issued(order(true))).certify(&bank, at(NOW + 1)).unwrap();
+    let technical = feiqian_cheque::ReturnCode::Technical;
+    for round in 0_u8.. {
+        assert!(round < 64, "no end");
+        let before = bundle.blocks.len();
+        let slip = match world.deposit(bundle.clone(), &world.bob, Digest([round; 32]), NOW + 2) {
+            Ok(slip) => slip,
+            Err(error) => {
+                let full = Rejection::Full { block: before };
+                assert_eq!(error, full.into());
+                assert_eq!(before, feiqian_cheque::bundle::MAX_BLOCKS - 1);
+                break;
+            }
+        };
+        // Either way fits.
+        let paid = world.verified(slip.clone()).receipt(Outcome::Paid, &bank, at(NOW + 3)).unwrap();
+        world.verified(paid).receipt(Outcome::Settled, &bank, at(NOW + 4)).unwrap();
+        bundle = world.verified(slip).give_back(technical, &center, at(NOW + 3)).unwrap();
+    }
+    let mut passed = world.issued(order(true));
+    let mut refused = None;
+    for _ in 0..64 {
+        let holders = [&world.bob, &world.carol];
+        let from = holders[passed.blocks.len() % 2];
+        let to = holders[(passed.blocks.len() + 1) % 2];
+        match world.verified(passed.clone()).endorse(payee(to), &world.signer(from), at(NOW + 2)) {
+            Ok(next) => passed = next,
+            Err(error) => {
+                refused = Some(error);
+                break;
+            }
+        }
+    }
+    let last = passed.blocks.len();
+    assert_eq!(refused, Some(Rejection::Full { block: last }.into()));
+    let holder = if last.is_multiple_of(2) { &world.bob } else { &world.carol };
+    let slip = world.deposit(passed, holder, Digest([9; 32]), NOW + 3).unwrap();
+    let paid = world.verified(slip).receipt(Outcome::Paid, &bank, at(NOW + 4)).unwrap();
+    world.verified(paid).receipt(Outcome::Settled, &bank, at(NOW + 5)).unwrap();
+}

@@ -340,3 +340,28 @@ fn whatever_happens_the_books_can_follow() {
     assert_eq!(states, State::ALL.into_iter().collect(), "every state is reached");
     assert!(State::ALL.iter().all(|state| State::from_number(state.number()) == Some(*state)));
 }
+
+#[test]
+fn a_refusal_is_said_in_words() {
+    let refusal = |state, reserved, event, facts: &Facts| {
+        entry(state, reserved).apply(event, facts).unwrap_err().to_string()
+    };
+    let mut theirs = facts(DATE);
+    theirs.drawer_is_holder = false;
+    assert_eq!(
+        refusal(State::Certified, true, Event::Void, &theirs),
+        "the cheque is CERTIFIED: its amount is reserved for the payee, who holds it"
+    );
+    assert_eq!(
+        refusal(State::Certified, true, Event::Stop(StopReason::Cust), &facts(DATE)),
+        "the cheque is CERTIFIED: its amount is reserved: only loss or fraud (LOST, FRAD) stops it"
+    );
+    assert_eq!(
+        refusal(State::Settled, false, Event::Void, &facts(DATE)),
+        "the cheque is SETTLED: in that state this cannot be done with it"
+    );
+    assert_eq!(
+        refusal(State::Paid, false, Event::Present, &facts(DATE)),
+        "the cheque is PAID: it cannot be presented: already presented or paid (DUPLICATE)"
+    );
+}
