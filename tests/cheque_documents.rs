@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cheque_tools::{
     HOMES, altered, clearing, deposit, give_in, is_paid, order, patient, register, write,
 };
-use crate::world::{World, wait_until};
+use crate::world::{World, wait_until, words};
 
 /// What anybody types who has a cheque and no program of ours; the book shows the same three lines.
 const RECIPE: &str = r#"sed -E 's/.*"blocks":\[\{"payload":"([^"]*)","protected":"([^"]*)".*/\2.\1/' rent.json | tr -d '\n' > signed.txt
@@ -225,19 +225,7 @@ fn a_revoked_drawer_writes_nothing_more_and_what_was_countersigned_before_holds(
     std::thread::sleep(Duration::from_millis(1_100));
     world.ok(&["wallet", "certificate", "revoke", "--home", "@alice", &revoked]);
     // At once, at the bank: no list has to travel for that.
-    let again = [
-        "wallet",
-        "cheque",
-        "write",
-        "--home",
-        "@alice",
-        "--to",
-        "south/shop",
-        "--amount",
-        "2.00",
-        "--out",
-        "@after.json",
-    ];
+    let again = words("wallet cheque write --home @alice --to south/shop --amount 2.00 --out @after.json");
     let refused = patient(&world, &again);
     assert_eq!(refused.exit, Some(1), "{}", refused.value);
     assert!(!world.home("after.json").exists());

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::cheque_tools::{
     HOMES, clearing, comes_back, give_in, is_paid, order, patient, register, stands, write,
 };
-use crate::world::World;
+use crate::world::{World, words};
 
 #[test]
 fn stopped_and_lifted() {
@@ -86,38 +86,12 @@ fn a_day_that_has_not_come_and_one_long_gone() {
     let cheque = write(&world, "alice", "south/shop", "8.00", "later", &["--date", "2099-12-31"]);
     comes_back(&world, "shop", &cheque.file, "POST_DATED", "DT04");
     assert_eq!(register(&world, "alice", &cheque.number)["state"], "ISSUED");
-    let old = [
-        "wallet",
-        "cheque",
-        "write",
-        "--home",
-        "@alice",
-        "--to",
-        "south/shop",
-        "--amount",
-        "1.00",
-        "--out",
-        "@old.json",
-        "--date",
-        "2020-02-29",
-    ];
-    patient(&world, &old).refused("USAGE");
-    let none = [
-        "wallet",
-        "cheque",
-        "write",
-        "--home",
-        "@alice",
-        "--to",
-        "south/shop",
-        "--amount",
-        "1.00",
-        "--out",
-        "@none.json",
-        "--date",
-        "2026-02-30",
-    ];
-    patient(&world, &none).refused("USAGE");
+    let dated = |date| {
+        let write = "wallet cheque write --home @alice --to south/shop --amount 1.00 --out @dated.json";
+        patient(&world, &[words(write), vec!["--date", date]].concat()).refused("USAGE");
+    };
+    dated("2020-02-29");
+    dated("2026-02-30");
     // No leaf was spoilt by what was refused.
     let next = write(&world, "alice", "south/shop", "8.00", "next", &[]);
     assert_eq!(next.number, "2");
@@ -144,19 +118,7 @@ fn joint_drawers_sign_one_after_the_other() {
         patient(&world, &arguments)
     };
     // Alone she cannot, whatever she writes into the cheque.
-    let alone = [
-        "wallet",
-        "cheque",
-        "write",
-        "--home",
-        "@alice",
-        "--to",
-        "south/shop",
-        "--amount",
-        "1.00",
-        "--out",
-        "@alone.json",
-    ];
+    let alone = words("wallet cheque write --home @alice --to south/shop --amount 1.00 --out @alone.json");
     let refused = patient(&world, &alone);
     assert_eq!(refused.exit, Some(1), "{}", refused.value);
     let refused = joint("1", "@one.json");
@@ -180,135 +142,48 @@ fn joint_drawers_sign_one_after_the_other() {
 }
 
 /// Commands that are wrong in themselves, with the code they are refused with.
-const WRONG: &[(&str, &[&str])] = &[
-    ("USAGE", &["wallet", "cheque", "book", "--home", "@alice", "--leaves", "0"]),
-    ("USAGE", &["wallet", "cheque", "book", "--home", "@alice", "--leaves", "101"]),
-    ("USAGE", &["wallet", "cheque", "write", "--home", "@alice", "--amount", "1.00", "--out", "@x.json"]),
-    ("USAGE", &["wallet", "cheque", "write", "--home", "@alice", "--to", "south/shop", "--out", "@x.json"]),
-    ("USAGE", &["wallet", "cheque", "write", "--home", "@alice", "--to", "south/shop", "--amount", "1.00"]),
+const WRONG: &[(&str, &str)] = &[
+    ("USAGE", "wallet cheque book --home @alice --leaves 0"),
+    ("USAGE", "wallet cheque book --home @alice --leaves 101"),
+    ("USAGE", "wallet cheque write --home @alice --amount 1.00 --out @x.json"),
+    ("USAGE", "wallet cheque write --home @alice --to south/shop --out @x.json"),
+    ("USAGE", "wallet cheque write --home @alice --to south/shop --amount 1.00"),
+    ("USAGE", "wallet cheque write --home @alice --to shop --amount 1.00 --out @x.json"),
+    ("USAGE", "wallet cheque write --home @alice --to south/ --amount 1.00 --out @x.json"),
+    ("USAGE", "wallet cheque write --home @alice --to @none.pem --amount 1.00 --out @x.json"),
+    ("ACCOUNT_UNKNOWN", "wallet cheque write --home @alice --to south/nobody --amount 1.00 --out @x.json"),
     (
         "USAGE",
-        &[
-            "wallet", "cheque", "write", "--home", "@alice", "--to", "shop", "--amount", "1.00", "--out",
-            "@x.json",
-        ],
+        "wallet cheque write --home @alice --to south/shop --amount 1.00 --out @x.json --attach @none.pdf",
     ),
-    (
-        "USAGE",
-        &[
-            "wallet", "cheque", "write", "--home", "@alice", "--to", "south/", "--amount", "1.00", "--out",
-            "@x.json",
-        ],
-    ),
-    (
-        "USAGE",
-        &[
-            "wallet",
-            "cheque",
-            "write",
-            "--home",
-            "@alice",
-            "--to",
-            "@none.pem",
-            "--amount",
-            "1.00",
-            "--out",
-            "@x.json",
-        ],
-    ),
-    (
-        "ACCOUNT_UNKNOWN",
-        &[
-            "wallet",
-            "cheque",
-            "write",
-            "--home",
-            "@alice",
-            "--to",
-            "south/nobody",
-            "--amount",
-            "1.00",
-            "--out",
-            "@x.json",
-        ],
-    ),
-    (
-        "USAGE",
-        &[
-            "wallet",
-            "cheque",
-            "write",
-            "--home",
-            "@alice",
-            "--to",
-            "south/shop",
-            "--amount",
-            "1.00",
-            "--out",
-            "@x.json",
-            "--attach",
-            "@none.pdf",
-        ],
-    ),
-    (
-        "USAGE",
-        &[
-            "wallet",
-            "cheque",
-            "write",
-            "--home",
-            "@alice",
-            "--to",
-            "south/shop",
-            "--amount",
-            "1.00",
-            "--out",
-            "@x.json",
-            "--required",
-            "2",
-        ],
-    ),
-    ("USAGE", &["wallet", "cheque", "stop", "--home", "@alice", "1"]),
-    ("USAGE", &["wallet", "cheque", "stop", "--home", "@alice", "1", "--reason", "WHIM"]),
-    ("USAGE", &["wallet", "cheque", "stop", "--home", "@alice", "one", "--reason", "LOST"]),
-    ("NOT_FOUND", &["wallet", "cheque", "stop", "--home", "@alice", "999", "--reason", "LOST"]),
-    ("NOT_FOUND", &["wallet", "cheque", "unstop", "--home", "@alice", "999"]),
-    ("NOT_FOUND", &["wallet", "cheque", "void", "--home", "@alice", "999"]),
-    ("NOT_FOUND", &["wallet", "cheque", "certify", "--home", "@alice", "999"]),
-    (
-        "USAGE",
-        &[
-            "wallet",
-            "cheque",
-            "endorse",
-            "--home",
-            "@alice",
-            "@none.json",
-            "--to",
-            "south/bob",
-            "--out",
-            "@x.json",
-        ],
-    ),
-    ("USAGE", &["wallet", "cheque", "endorse", "--home", "@alice", "@none.json", "--out", "@x.json"]),
-    ("USAGE", &["wallet", "cheque", "deposit", "--home", "@alice", "@none.json"]),
-    ("USAGE", &["merchant", "cheque", "deposit", "--home", "@shop", "@none.json"]),
-    ("USAGE", &["merchant", "cheque", "verify", "--home", "@shop", "@none.json"]),
-    ("MALFORMED", &["wallet", "cheque", "deposit", "--home", "@alice", "@letter.json"]),
-    ("MALFORMED", &["merchant", "cheque", "deposit", "--home", "@shop", "@letter.json"]),
-    ("MALFORMED", &["merchant", "cheque", "verify", "--home", "@shop", "@letter.json"]),
-    ("MALFORMED", &["wallet", "cheque", "sign", "--home", "@alice", "@letter.json", "--out", "@x.json"]),
-    ("MALFORMED", &["cheque", "show", "@letter.json"]),
-    ("MALFORMED", &["verify", "@letter.json"]),
-    ("WRONG_HOME", &["wallet", "cheque", "list", "--home", "@north"]),
-    ("WRONG_HOME", &["merchant", "cheque", "list", "--home", "@alice"]),
-    ("WRONG_HOME", &["wallet", "certificate", "list", "--home", "@shop"]),
-    ("WRONG_HOME", &["center", "positions", "--home", "@north"]),
-    ("WRONG_HOME", &["center", "cycle", "close", "--home", "@alice"]),
-    ("WRONG_HOME", &["center", "settle", "--home", "@nobody"]),
-    ("CODE_INVALID", &["wallet", "certificate", "apply", "--home", "@alice", "--code", "nonsense"]),
-    ("USAGE", &["wallet", "transfer", "--home", "@alice", "--to", "south/bob"]),
-    ("USAGE", &["wallet", "transfer", "--home", "@alice", "--to", "bob", "--amount", "1.00"]),
+    ("USAGE", "wallet cheque write --home @alice --to south/shop --amount 1.00 --out @x.json --required 2"),
+    ("USAGE", "wallet cheque stop --home @alice 1"),
+    ("USAGE", "wallet cheque stop --home @alice 1 --reason WHIM"),
+    ("USAGE", "wallet cheque stop --home @alice one --reason LOST"),
+    ("NOT_FOUND", "wallet cheque stop --home @alice 999 --reason LOST"),
+    ("NOT_FOUND", "wallet cheque unstop --home @alice 999"),
+    ("NOT_FOUND", "wallet cheque void --home @alice 999"),
+    ("NOT_FOUND", "wallet cheque certify --home @alice 999"),
+    ("USAGE", "wallet cheque endorse --home @alice @none.json --to south/bob --out @x.json"),
+    ("USAGE", "wallet cheque endorse --home @alice @none.json --out @x.json"),
+    ("USAGE", "wallet cheque deposit --home @alice @none.json"),
+    ("USAGE", "merchant cheque deposit --home @shop @none.json"),
+    ("USAGE", "merchant cheque verify --home @shop @none.json"),
+    ("MALFORMED", "wallet cheque deposit --home @alice @letter.json"),
+    ("MALFORMED", "merchant cheque deposit --home @shop @letter.json"),
+    ("MALFORMED", "merchant cheque verify --home @shop @letter.json"),
+    ("MALFORMED", "wallet cheque sign --home @alice @letter.json --out @x.json"),
+    ("MALFORMED", "cheque show @letter.json"),
+    ("MALFORMED", "verify @letter.json"),
+    ("WRONG_HOME", "wallet cheque list --home @north"),
+    ("WRONG_HOME", "merchant cheque list --home @alice"),
+    ("WRONG_HOME", "wallet certificate list --home @shop"),
+    ("WRONG_HOME", "center positions --home @north"),
+    ("WRONG_HOME", "center cycle close --home @alice"),
+    ("WRONG_HOME", "center settle --home @nobody"),
+    ("CODE_INVALID", "wallet certificate apply --home @alice --code nonsense"),
+    ("USAGE", "wallet transfer --home @alice --to south/bob"),
+    ("USAGE", "wallet transfer --home @alice --to bob --amount 1.00"),
 ];
 
 #[test]
@@ -317,7 +192,7 @@ fn wrong_arguments_are_refused_with_stable_codes_and_change_nothing() {
     std::fs::write(world.home("letter.json"), "{\"blocks\":[]}\n\n{}").unwrap();
     let before = world.ok(&["wallet", "cheque", "list", "--home", "@alice"]);
     for (code, arguments) in WRONG {
-        let answer = world.run(arguments);
+        let answer = world.run(&words(arguments));
         answer.refused(code);
         let exit = if *code == "USAGE" { 2 } else { 1 };
         assert_eq!(answer.exit, Some(exit), "{arguments:?}: {}", answer.value);
@@ -355,19 +230,7 @@ fn wrong_arguments_are_refused_with_stable_codes_and_change_nothing() {
 fn an_empty_book_says_how_to_get_another() {
     let world = clearing("gross");
     world.wallet("carol", "north");
-    let write = [
-        "wallet",
-        "cheque",
-        "write",
-        "--home",
-        "@carol",
-        "--to",
-        "south/shop",
-        "--amount",
-        "1.00",
-        "--out",
-        "@c.json",
-    ];
+    let write = words("wallet cheque write --home @carol --to south/shop --amount 1.00 --out @c.json");
     let answer = patient(&world, &write);
     answer.refused("NOT_FOUND");
     assert!(answer.value["error"]["hint"].as_str().unwrap().contains("cheque book"), "{}", answer.value);

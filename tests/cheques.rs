@@ -6,7 +6,7 @@ use crate::cheque_tools::{
     HOMES, altered, clearing, comes_back, deposit, give_in, is_paid, order, patient, positions, register,
     settlement, stands, write,
 };
-use crate::world::{World, wait_until};
+use crate::world::{World, wait_until, words};
 
 /// What the center says of a cheque.
 fn verdict(world: &World, file: &str) -> Value {
@@ -222,18 +222,7 @@ fn two_banks_present_one_negotiable_cheque_at_the_same_instant() {
     world.wallet("claire", "west");
     let homes = ["center", "north", "south", "west", "shop", "alice", "bob", "claire"];
     let cheque = write(&world, "alice", "south/bob", "80.00", "given", &["--negotiable"]);
-    let endorse = [
-        "wallet",
-        "cheque",
-        "endorse",
-        "--home",
-        "@bob",
-        "@given.json",
-        "--to",
-        "west/claire",
-        "--out",
-        "@passed.json",
-    ];
+    let endorse = words("wallet cheque endorse --home @bob @given.json --to west/claire --out @passed.json");
     // Bob keeps a copy of his wallet from before he passed the cheque on.
     let copied = give_copy(&world);
     patient(&world, &endorse).ok();

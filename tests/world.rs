@@ -79,6 +79,11 @@ pub(crate) fn role(name: &str) -> &'static str {
     }
 }
 
+/// A command of words without spaces, as it is typed.
+pub(crate) fn words(command: &str) -> Vec<&str> {
+    command.split(' ').collect()
+}
+
 impl World {
     /// Nothing.
     pub(crate) fn empty() -> Self {

@@ -31,6 +31,17 @@ impl Scene {
         Self { world, alice, bob, carol, dir: tempfile::tempdir().unwrap() }
     }
 
+    /// Alice's cheque of 7.00 for Bob, endorsed to Carol, and its file.
+    async fn endorsed() -> (Self, PathBuf) {
+        let scene = Self::new(50_000).await;
+        scene.book().await;
+        scene.write("7", json!({"negotiable": true})).await.unwrap();
+        let out = scene.file("endorsed");
+        let endorse = json!({"command": "cheque_endorse", "path": scene.file("cheque"), "to": "north/carol", "out": out});
+        run(&scene.bob, endorse).await.unwrap();
+        (scene, out)
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -306,13 +317,7 @@ async fn what_the_door_says_the_first_time_is_a_refusal() {
 
 #[tokio::test]
 async fn what_is_paid_stays_paid_when_an_endorser_is_revoked_later() {
-    let scene = Scene::new(50_000).await;
-    scene.book().await;
-    scene.write("7", json!({"negotiable": true})).await.unwrap();
-    let out = scene.file("endorsed");
-    let endorse =
-        json!({"command": "cheque_endorse", "path": scene.file("cheque"), "to": "north/carol", "out": out});
-    run(&scene.bob, endorse).await.unwrap();
+    let (scene, out) = Scene::endorsed().await;
     let deposit = json!({"command": "cheque_deposit", "path": out});
     scene.world.state().lose_path = Some("/v1/account/cheque/deposit");
     assert_eq!(run(&scene.carol, deposit.clone()).await.unwrap_err().code, Code::NodeUnreachable);
@@ -342,13 +347,7 @@ async fn a_bank_that_answers_nonsense_has_not_refused() {
 
 #[tokio::test]
 async fn a_revocation_once_seen_is_not_forgotten() {
-    let scene = Scene::new(50_000).await;
-    scene.book().await;
-    scene.write("7", json!({"negotiable": true})).await.unwrap();
-    let out = scene.file("endorsed");
-    let endorse =
-        json!({"command": "cheque_endorse", "path": scene.file("cheque"), "to": "north/carol", "out": out});
-    run(&scene.bob, endorse).await.unwrap();
+    let (scene, out) = Scene::endorsed().await;
     scene.world.advance(10);
     scene.world.revoke("bob");
     let deposit = json!({"command": "cheque_deposit", "path": out});
