@@ -21,6 +21,7 @@
 mod advice;
 mod cheque;
 mod entry;
+mod header;
 mod identity;
 mod returned;
 #[cfg(any(test, feature = "vectors"))]
@@ -38,6 +39,7 @@ pub use cheque::{
     StopRequests,
 };
 pub use entry::{Details, Entry, EntryKind, EntryStatus, Side};
+pub use header::InterbankHeader;
 pub use identity::{AccountId, Party, Reference, uetr};
 pub use returned::{Original, Return, ReturnReason, Returns};
 pub use statement::{Balance, Statement};

@@ -1,16 +1,13 @@
 //! Returned items: `pacs.004`.
 
 use feiqian_crypto::Digest;
-use feiqian_money::{Amount, Currency};
-use feiqian_wire::{Name, Timestamp};
+use feiqian_money::Amount;
 
 use crate::remittance::TransferReturn;
 
-use super::identity::agent;
-use super::transfer::settlement;
-use super::value::{date_time, decimal, total};
+use super::header::InterbankHeader;
 use super::xml::Node;
-use super::{CAMT_107, CalendarDay, ExportError, PACS_004, PACS_008, Reference, uetr};
+use super::{CAMT_107, ExportError, PACS_004, PACS_008, Reference, uetr};
 
 /// The most characters of a line that explains a reason (`Max105Text`).
 const EXPLANATION: usize = 105;
@@ -97,18 +94,8 @@ pub struct Return {
 /// Items of one currency that one bank returns to another through the center.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Returns {
-    /// Name of the message.
-    pub id: Reference,
-    /// When it was made.
-    pub created: Timestamp,
-    /// The day on which the banks settle the return.
-    pub settlement: CalendarDay,
-    /// The bank that returns.
-    pub from: Name,
-    /// The bank that had sent the items.
-    pub to: Name,
-    /// Their currency.
-    pub currency: Currency,
+    /// The bank that returns, and the one that had sent the items.
+    pub header: InterbankHeader,
     /// The items, at least one.
     pub items: Vec<Return>,
 }
@@ -119,19 +106,8 @@ impl Returns {
     /// # Errors
     /// [`ExportError`]: none, another currency, or a number or time that does not fit.
     pub fn to_xml(&self) -> Result<String, ExportError> {
-        if self.items.is_empty() {
-            return Err(ExportError::Empty);
-        }
-        let sum = total(self.items.iter().map(|item| item.amount), self.currency)?;
-        let header = Node::new("GrpHdr")
-            .text("MsgId", &self.id)
-            .text("CreDtTm", date_time(self.created)?)
-            .text("NbOfTxs", self.items.len().to_string())
-            .text("CtrlSum", decimal(sum, self.currency)?)
-            .text("IntrBkSttlmDt", self.settlement.to_string())
-            .node(settlement())
-            .node(agent("InstgAgt", &self.from))
-            .node(agent("InstdAgt", &self.to));
+        let amounts: Vec<Amount> = self.items.iter().map(|item| item.amount).collect();
+        let header = self.header.node(&amounts)?;
         let items: Vec<Node> = self.items.iter().map(Return::node).collect::<Result<_, _>>()?;
         Ok(Node::new("PmtRtr").node(header).nodes(items).into_document(PACS_004))
     }

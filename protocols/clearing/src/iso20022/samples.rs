@@ -7,9 +7,9 @@ use feiqian_wire::{Name, OutOfBounds, Timestamp};
 
 use super::{
     AccountId, Advice, Balance, CAMT_053, CAMT_054, CAMT_107, CAMT_108, CAMT_109, Cheque, ChequePresentments,
-    Details, Entry, EntryKind, EntryStatus, ExportError, Original, PACS_004, PACS_008, Party, PartyRole,
-    Reference, Remittance, Remittances, Return, ReturnReason, Returns, Side, Statement, StopOutcome,
-    StopReason, StopReport, StopReports, StopRequest, StopRequests,
+    Details, Entry, EntryKind, EntryStatus, ExportError, InterbankHeader, Original, PACS_004, PACS_008,
+    Party, PartyRole, Reference, Remittance, Remittances, Return, ReturnReason, Returns, Side, Statement,
+    StopOutcome, StopReason, StopReport, StopReports, StopRequest, StopRequests,
 };
 
 /// Text that breaks a careless writer: markup, quotes, an entity, the end of a CDATA section, control characters,
@@ -214,13 +214,19 @@ pub(super) fn remittances(memo: &str) -> Result<Remittances, SampleError> {
         })
     };
     Ok(Remittances {
-        id: Reference::new("remittances-1")?,
+        header: header("remittances-1", "north", "south")?,
+        transfers: vec![transfer(1, memo, Some(Reference::new("INV/42")?))?, transfer(0xff, "", None)?],
+    })
+}
+
+fn header(id: &str, from: &str, to: &str) -> Result<InterbankHeader, SampleError> {
+    Ok(InterbankHeader {
+        id: Reference::new(id)?,
         created: MOMENT,
         settlement: "2026-12-01".parse()?,
-        from: Name::new("north")?,
-        to: Name::new("south")?,
+        from: Name::new(from)?,
+        to: Name::new(to)?,
         currency: Currency::CNY,
-        transfers: vec![transfer(1, memo, Some(Reference::new("INV/42")?))?, transfer(0xff, "", None)?],
     })
 }
 
@@ -233,12 +239,7 @@ fn returns() -> Result<Returns, SampleError> {
     let cheque = Original::Cheque { message, cheque: Digest([2; 32]) };
     let unknown = ReturnReason::new("AC01", "ACCOUNT_UNKNOWN", "no such account")?;
     Ok(Returns {
-        id: Reference::new("returns-1")?,
-        created: MOMENT,
-        settlement: "2026-12-01".parse()?,
-        from: Name::new("south")?,
-        to: Name::new("north")?,
-        currency: Currency::CNY,
+        header: header("returns-1", "south", "north")?,
         items: vec![item("return-1", transfer, unknown)?, item("return-2", cheque, short_of_funds()?)?],
     })
 }

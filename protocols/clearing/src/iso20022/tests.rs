@@ -265,7 +265,7 @@ fn remittances_count_sum_and_identify() {
     let huge = Amount::new(Minor::MAX, Currency::CNY);
     remittances.transfers.iter_mut().for_each(|transfer| transfer.amount = huge);
     assert_eq!(remittances.to_xml(), Err(ExportError::TooManyDigits));
-    remittances.currency = Currency::EUR;
+    remittances.header.currency = Currency::EUR;
     assert_eq!(remittances.to_xml(), Err(ExportError::MixedCurrencies));
     remittances.transfers.clear();
     assert_eq!(remittances.to_xml(), Err(ExportError::Empty));

@@ -1,13 +1,14 @@
 //! Remittances between banks: `pacs.008`.
 
 use feiqian_crypto::Digest;
-use feiqian_money::{Amount, Currency};
-use feiqian_wire::{Name, Timestamp};
+use feiqian_money::Amount;
+use feiqian_wire::Timestamp;
 
+use super::header::InterbankHeader;
 use super::identity::agent;
-use super::value::{date_time, decimal, total};
+use super::value::date_time;
 use super::xml::Node;
-use super::{CLEARING_SYSTEM, CalendarDay, ExportError, PACS_008, Party, Reference, uetr};
+use super::{ExportError, PACS_008, Party, Reference, uetr};
 
 /// One customer's order to pay an account at another bank.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,18 +32,8 @@ pub struct Remittance {
 /// Remittances of one currency that one bank sends to another through the center.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remittances {
-    /// Name of the message.
-    pub id: Reference,
-    /// When it was made.
-    pub created: Timestamp,
-    /// The day on which the banks settle.
-    pub settlement: CalendarDay,
-    /// The sending bank.
-    pub from: Name,
-    /// The receiving bank.
-    pub to: Name,
-    /// Their currency.
-    pub currency: Currency,
+    /// The sending and the receiving bank.
+    pub header: InterbankHeader,
     /// The orders, at least one.
     pub transfers: Vec<Remittance>,
 }
@@ -53,28 +44,11 @@ impl Remittances {
     /// # Errors
     /// [`ExportError`]: none, another currency, or a number or time that does not fit.
     pub fn to_xml(&self) -> Result<String, ExportError> {
-        if self.transfers.is_empty() {
-            return Err(ExportError::Empty);
-        }
-        let sum = total(self.transfers.iter().map(|transfer| transfer.amount), self.currency)?;
-        let header = Node::new("GrpHdr")
-            .text("MsgId", &self.id)
-            .text("CreDtTm", date_time(self.created)?)
-            .text("NbOfTxs", self.transfers.len().to_string())
-            .text("CtrlSum", decimal(sum, self.currency)?)
-            .text("IntrBkSttlmDt", self.settlement.to_string())
-            .node(settlement())
-            .node(agent("InstgAgt", &self.from))
-            .node(agent("InstdAgt", &self.to));
+        let amounts: Vec<Amount> = self.transfers.iter().map(|transfer| transfer.amount).collect();
+        let header = self.header.node(&amounts)?;
         let transfers: Vec<Node> = self.transfers.iter().map(Remittance::node).collect::<Result<_, _>>()?;
         Ok(Node::new("FIToFICstmrCdtTrf").node(header).nodes(transfers).into_document(PACS_008))
     }
-}
-
-/// `SttlmInf`: through our clearing system.
-pub(super) fn settlement() -> Node {
-    let system = Node::new("ClrSys").text("Prtry", CLEARING_SYSTEM);
-    Node::new("SttlmInf").text("SttlmMtd", "CLRG").node(system)
 }
 
 impl Remittance {
