@@ -8,10 +8,51 @@ use feiqian_wire::error::{Code, Fault};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::cheque::{Order, stop_reason};
+use crate::cheque::stop_reason;
 use crate::failure::{Failure, Result};
 use crate::resume::Scope;
 use crate::wallet::Wallet;
+
+/// A cheque to write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChequeOrder {
+    /// `BANK/ACCOUNT`, or else `certificate`.
+    #[serde(default)]
+    pub to: Option<String>,
+    /// The payee's certificate with its bank's authority, PEM.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
+    /// How much.
+    pub amount: String,
+    /// From when it is payable, `2026-12-01`; today when absent.
+    #[serde(default)]
+    pub date: Option<String>,
+    /// For the payee.
+    #[serde(default)]
+    pub memo: Option<String>,
+    /// Whether it may be endorsed.
+    #[serde(default)]
+    pub negotiable: bool,
+    /// Have the amount reserved at once.
+    #[serde(default)]
+    pub certify: bool,
+    /// Files to bind, at most 4.
+    #[serde(default)]
+    pub attach: Vec<PathBuf>,
+    /// Accounts of the other drawers at the same bank.
+    #[serde(default)]
+    pub joint: Vec<String>,
+    /// How many drawers must sign; all when absent.
+    #[serde(default)]
+    pub required: Option<u8>,
+    /// Where to write the file.
+    #[serde(default)]
+    pub out: Option<PathBuf>,
+    /// Put it into the payee's box as well.
+    #[serde(default)]
+    pub send: bool,
+}
 
 /// A command. Amounts are major units in the wallet's currency: `"12.50"`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,43 +109,7 @@ pub enum Command {
         leaves: u16,
     },
     /// Writes a cheque: `{"number","cheque","state","amount","currency","payee","date","complete","file","sent"}`.
-    ChequeWrite {
-        /// `BANK/ACCOUNT`, or else `certificate`.
-        #[serde(default)]
-        to: Option<String>,
-        /// The payee's certificate with its bank's authority, PEM.
-        #[serde(default)]
-        certificate: Option<PathBuf>,
-        /// How much.
-        amount: String,
-        /// From when it is payable, `2026-12-01`; today when absent.
-        #[serde(default)]
-        date: Option<String>,
-        /// For the payee.
-        #[serde(default)]
-        memo: Option<String>,
-        /// Whether it may be endorsed.
-        #[serde(default)]
-        negotiable: bool,
-        /// Have the amount reserved at once.
-        #[serde(default)]
-        certify: bool,
-        /// Files to bind, at most 4.
-        #[serde(default)]
-        attach: Vec<PathBuf>,
-        /// Accounts of the other drawers at the same bank.
-        #[serde(default)]
-        joint: Vec<String>,
-        /// How many drawers must sign; all when absent.
-        #[serde(default)]
-        required: Option<u8>,
-        /// Where to write the file.
-        #[serde(default)]
-        out: Option<PathBuf>,
-        /// Put it into the payee's box as well.
-        #[serde(default)]
-        send: bool,
-    },
+    ChequeWrite(ChequeOrder),
     /// A joint drawer signs; the drawer whose account it is hands in what enough have signed.
     ChequeSign {
         /// The file.
@@ -219,38 +224,7 @@ impl Wallet {
     async fn carry_out_cheque(&self, command: Command) -> Result<Value> {
         match command {
             Command::ChequeBook { leaves } => self.cheque_book(leaves).await,
-            Command::ChequeWrite {
-                to,
-                certificate,
-                amount,
-                date,
-                memo,
-                negotiable,
-                certify,
-                attach,
-                joint,
-                required,
-                out,
-                send,
-            } => {
-                let amount = self.read_amount(&amount)?;
-                let memo = memo.unwrap_or_default();
-                let order = Order {
-                    to,
-                    certificate,
-                    amount,
-                    date,
-                    memo,
-                    negotiable,
-                    certify,
-                    attach,
-                    joint,
-                    required,
-                    out,
-                    send,
-                };
-                self.write_cheque(order).await
-            }
+            Command::ChequeWrite(order) => self.write_cheque(order).await,
             Command::ChequeSign { path, out } => self.sign_cheque(&path, out.as_deref()).await,
             Command::ChequeList => self.list_cheques().await,
             Command::ChequeStop { number, reason } => {
@@ -266,7 +240,7 @@ impl Wallet {
         }
     }
 
-    fn read_amount(&self, text: &str) -> Result<Amount> {
+    pub(crate) fn read_amount(&self, text: &str) -> Result<Amount> {
         let amount = Amount::parse(text, self.config.currency).map_err(|error| {
             Failure::new(Code::Usage, format!("`{text}` is no amount: {error}")).hint("write it as 12.50")
         })?;

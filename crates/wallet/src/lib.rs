@@ -60,6 +60,6 @@ mod transfer;
 pub mod wallet;
 mod withdraw;
 
-pub use command::Command;
+pub use command::{ChequeOrder, Command};
 pub use config::{Config, RefreshPolicy};
 pub use wallet::{Parts, Wallet};

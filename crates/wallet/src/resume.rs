@@ -38,7 +38,7 @@ impl Scope {
             Command::Withdraw { .. }
             | Command::Deposit { .. }
             | Command::ChequeBook { .. }
-            | Command::ChequeWrite { .. }
+            | Command::ChequeWrite(_)
             | Command::ChequeSign { .. }
             | Command::ChequeList
             | Command::ChequeStop { .. }

@@ -41,7 +41,6 @@ use act::{Act, ActRow, Answer, Reached, lying};
 
 pub(crate) use order::reason as stop_reason;
 pub(crate) use payee::read_place;
-pub(crate) use write::Order;
 
 /// A path that is not there or cannot be read, by name.
 fn unusable(path: &Path, error: impl std::fmt::Display) -> Failure {

@@ -12,6 +12,7 @@ use feiqian_wire::error::Code;
 use feiqian_wire::{Blob, Bounded, Text, U64};
 use serde_json::{Value, json};
 
+use crate::ChequeOrder;
 use crate::answer::show;
 use crate::cheque::act::{Act, Answer, Miss, Reached};
 use crate::cheque::leaf::{Attached, LeafRow, LeafState, Terms};
@@ -26,36 +27,20 @@ use crate::wallet::Wallet;
 /// Bytes of all attachments together: in base64 they leave room for the blocks.
 const MAX_ATTACHED: usize = 320 * 1024;
 
-/// What the owner asks for.
-#[derive(Clone, Debug)]
-pub(crate) struct Order {
-    pub(crate) to: Option<String>,
-    pub(crate) certificate: Option<PathBuf>,
-    pub(crate) amount: Amount,
-    pub(crate) date: Option<String>,
-    pub(crate) memo: String,
-    pub(crate) negotiable: bool,
-    pub(crate) certify: bool,
-    pub(crate) attach: Vec<PathBuf>,
-    pub(crate) joint: Vec<String>,
-    pub(crate) required: Option<u8>,
-    pub(crate) out: Option<PathBuf>,
-    pub(crate) send: bool,
-}
-
 impl Wallet {
-    pub(crate) async fn write_cheque(&self, order: Order) -> Result<Value> {
+    pub(crate) async fn write_cheque(&self, order: ChequeOrder) -> Result<Value> {
         if order.out.is_none() && !order.send {
             return Err(Failure::new(Code::Usage, "the cheque would go nowhere")
                 .hint("add --out FILE, --send or both"));
         }
+        let amount = self.read_amount(&order.amount)?;
         let attachments = read_attachments(&order.attach)?;
-        let intent = words(&order, &attachments);
+        let intent = words(&order, amount, &attachments);
         let adopted = self.seams.store.read(move |tx| LeafRow::unreported(tx, &intent)).await?;
         let row = match adopted {
             Some(row) => row,
             None => {
-                let terms = self.decide(&order, attachments).await?;
+                let terms = self.decide(&order, amount, attachments).await?;
                 self.tear_out(terms, intent).await?
             }
         };
@@ -64,7 +49,12 @@ impl Wallet {
     }
 
     /// Everything that has to be known before a leaf is spoilt.
-    async fn decide(&self, order: &Order, attachments: Bounded<Attached, 4>) -> Result<Terms> {
+    async fn decide(
+        &self,
+        order: &ChequeOrder,
+        amount: Amount,
+        attachments: Bounded<Attached, 4>,
+    ) -> Result<Terms> {
         let Named { payee, place } = match (&order.to, &order.certificate) {
             (Some(to), None) => self.payee(to).await?,
             (None, Some(path)) => self.payee_of_certificate(path).await?,
@@ -87,9 +77,9 @@ impl Wallet {
         self.signer()?;
         Ok(Terms {
             payee,
-            amount: order.amount,
+            amount,
             date,
-            memo: Text::new(order.memo.clone())?,
+            memo: Text::new(order.memo.clone().unwrap_or_default())?,
             negotiable: order.negotiable,
             certify: order.certify,
             mandate: self.mandate(&order.joint, order.required).await?,
@@ -323,14 +313,14 @@ fn shown(row: &LeafRow, out: Option<&Path>, sent: bool) -> Result<Value> {
     }))
 }
 
-fn words(order: &Order, attachments: &[Attached]) -> Digest {
+fn words(order: &ChequeOrder, amount: Amount, attachments: &[Attached]) -> Digest {
     let hashes: Vec<String> = attachments
         .iter()
         .map(|it| Transcript::new("wallet/attached").bytes(&it.bytes).into_digest().to_string())
         .collect();
     let certificate = order.certificate.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     let required = order.required.map(|required| required.to_string()).unwrap_or_default();
-    let amount = order.amount.to_string();
+    let amount = amount.to_string();
     let flags = format!("{} {} {}", order.negotiable, order.certify, order.send);
     let (joint, hashes) = (order.joint.join(" "), hashes.join(" "));
     intent(
@@ -340,7 +330,7 @@ fn words(order: &Order, attachments: &[Attached]) -> Digest {
             &certificate,
             &amount,
             order.date.as_deref().unwrap_or_default(),
-            &order.memo,
+            order.memo.as_deref().unwrap_or_default(),
             &flags,
             &joint,
             &required,
