@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use feiqian_cheque::messages::RegisterLine;
-use feiqian_cheque::{Mandate as MandateOf, State};
+use feiqian_cheque::{Day, Mandate as MandateOf, ReturnCode, State};
 use feiqian_crypto::{Digest, Id16, Transcript};
 use feiqian_ledger::book::{self, AccountState};
 use feiqian_ledger::store::{Row, StoreError, StoreExt, Tx, Value};
-use feiqian_money::{Amount, Minor};
+use feiqian_money::{Amount, Currency, Minor};
 use feiqian_online_cash::evidence::Evidence;
 use feiqian_pki::{RevocationReason, Role};
 use feiqian_wire::error::{Code, Fault};
@@ -92,9 +92,42 @@ pub enum Command {
 pub struct ChequeLine {
     /// The name of the account it is drawn on.
     pub name: String,
-    /// The drawer's view.
-    #[serde(flatten)]
-    pub line: RegisterLine,
+    /// Its number.
+    pub number: u64,
+    /// From when it is payable.
+    pub date: Option<Day>,
+    /// To whom.
+    pub payee: Option<Text<128>>,
+    /// How much, in major units.
+    pub amount: Option<String>,
+    /// The currency of `amount`.
+    pub currency: String,
+    /// Where it stands.
+    pub state: State,
+    /// The code of the last return.
+    pub code: Option<ReturnCode>,
+    /// Whether the amount is reserved.
+    pub reserved: bool,
+    /// The cheque's id.
+    pub cheque: Digest,
+}
+
+impl ChequeLine {
+    fn of(name: String, line: RegisterLine, currency: Currency) -> Self {
+        let RegisterLine { id, number, state, amount, date, payee, code, reserved } = line;
+        Self {
+            name,
+            number: number.0,
+            date,
+            payee,
+            amount: amount.map(|amount| amount.to_string()),
+            currency: currency.code().to_owned(),
+            state,
+            code,
+            reserved,
+            cheque: id,
+        }
+    }
 }
 
 /// An account as the operator sees it.
@@ -345,7 +378,7 @@ impl Bank {
             );
             let line = |row: &Row| {
                 let name = row.text(CHEQUE.columns.len())?.to_owned();
-                Ok(ChequeLine { name, line: ChequeRow::from_row(row)?.line(currency) })
+                Ok(ChequeLine::of(name, ChequeRow::from_row(row)?.line(currency), currency))
             };
             tx.select(&sql, &[])?.iter().map(line).collect::<Result<Vec<_>, Refusal>>()
         };

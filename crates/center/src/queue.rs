@@ -3,7 +3,7 @@
 //! Under gross settlement what is paid and not settled forms a queue, first in, first out for each bank. Whenever
 //! something is booked or cover arrives, the greatest set that can be settled together is
 //! ([`feiqian_clearing::gridlock`]). Cash and transfers have to be covered by themselves, since they are final when they
-//! are paid; they wait behind what their bank already owes.
+//! are paid, and come behind what their bank already owes: cash waits, a transfer is returned.
 //!
 //! Under net settlement a bank's cap is what its settlement account covers. Counted against it is everything that it
 //! owes in cycles that are not reserved yet, less what is owed to it there, and everything that is on its way.
@@ -45,8 +45,8 @@ impl Policy {
 
 /// How many of one debtor's obligations are looked at in one release.
 const PREFIX: u32 = 1024;
-/// Received cash and transfers that their debtors must cover, oldest first.
-const WAITING: &str = "state = 0 AND kind <> 2 AND currency = ?1 ORDER BY received, id LIMIT ?2";
+/// Received cash that its debtors must cover, oldest first.
+const WAITING: &str = "state = 0 AND kind < 2 AND currency = ?1 ORDER BY received, id LIMIT ?2";
 
 fn sum(tx: &mut dyn Tx, sql: &str, parameters: &[Value]) -> Result<i128, Failure> {
     let rows = tx.select(sql, parameters)?;
@@ -125,7 +125,7 @@ fn is_behind(tx: &mut dyn Tx, stored: &Stored, owed: &Owed) -> Result<bool, Fail
     if !Booked::select(tx, queued, &[currency.into(), debtor.into()])?.is_empty() {
         return Ok(true);
     }
-    let earlier = "state = 0 AND currency = ?1 AND ((kind = 0 AND issuing = ?2) OR (kind IN (1, 3) AND collecting = ?2)) \
+    let earlier = "state = 0 AND currency = ?1 AND ((kind = 0 AND issuing = ?2) OR (kind = 1 AND collecting = ?2)) \
         AND (received < ?3 OR (received = ?3 AND id < ?4)) LIMIT 1";
     let parameters = [currency.into(), debtor.into(), Value::unsigned(stored.received)?, stored.id.into()];
     Ok(!select(tx, earlier, &parameters)?.is_empty())
@@ -158,10 +158,10 @@ fn cash_owed(stored: &Stored) -> Result<Owed, Failure> {
     let (collecting, amount) = (stored.collecting.clone(), stored.amount);
     Ok(match stored.kind {
         ItemKind::Refund => Owed { debtor: collecting, creditor: issuing, amount, code: settlement::REFUND },
-        ItemKind::Transfer => {
-            Owed { debtor: collecting, creditor: issuing, amount, code: settlement::TRANSFER }
+        ItemKind::Payment => {
+            Owed { debtor: issuing, creditor: collecting, amount, code: settlement::PAYMENT }
         }
-        _ => Owed { debtor: issuing, creditor: collecting, amount, code: settlement::PAYMENT },
+        _ => return Err(corrupt("it is no cash")),
     })
 }
 
