@@ -3,28 +3,16 @@
 use feiqian_cheque::messages::{ChequeItem, ChequeOutcome, Document};
 use feiqian_cheque::progress::Phase;
 use feiqian_cheque::{
-    BlockType, Bundle, ChequeError, Rejection, ReturnCode, Signer, Trust, VerifiedCheque, examine, verify,
+    BlockType, Bundle, ChequeError, ReturnCode, Signer, Trust, VerifiedCheque, examine, verify,
 };
 use feiqian_clearing::presentment::{ItemKind, Presentment};
 use feiqian_crypto::Digest;
-use feiqian_pki::{PkiError, Role};
+use feiqian_pki::Role;
 use feiqian_wire::error::{Code, Fault};
 use rand_core::CryptoRng;
 
 use crate::items::{Bench, Checked, Item, Stated, Verdict, unsound};
 use crate::settlement::{self, Owed};
-
-/// Is this no word about the cheque, but only that a revocation list is missing or has ended?
-pub(crate) fn lacks_list(error: &ChequeError) -> bool {
-    use feiqian_pki::Rejection::{RevocationListNotCurrent, RevocationUnknown};
-    matches!(
-        error,
-        ChequeError::Rejected(Rejection::Certificate {
-            reason: PkiError::Rejected(RevocationUnknown | RevocationListNotCurrent),
-            ..
-        })
-    )
-}
 
 /// Reads and verifies a file at the bench's time, by its revocation lists.
 pub(crate) fn read(file: &[u8], bench: &Bench<'_>) -> Result<VerifiedCheque, ChequeError> {
@@ -98,7 +86,7 @@ impl Item for ChequeItem {
         let file = &presentment.item.cheque;
         let cheque = match read(file, bench) {
             Ok(cheque) => cheque,
-            Err(error) if lacks_list(&error) => {
+            Err(error) if error.lacks_list() => {
                 let hint = "present it again when the authority's list has been fetched";
                 return Checked::Later(Fault::new(Code::Unavailable, error.to_string()).hint(hint));
             }

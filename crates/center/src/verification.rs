@@ -13,7 +13,6 @@ use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Bounded, Text};
 use tokio::task::JoinSet;
 
-use crate::cheques::lacks_list;
 use crate::service::Center;
 
 /// How long a drawee may take to say where a cheque stands: the verdict does not depend on it.
@@ -30,7 +29,7 @@ fn reason(text: &str) -> Text<256> {
 
 /// A missing revocation list is no word about the cheque: it may be asked about again.
 fn refused(id: Digest, error: &ChequeError) -> Verdict {
-    let code = if lacks_list(error) { ReturnCode::Technical } else { error.return_code() };
+    let code = if error.lacks_list() { ReturnCode::Technical } else { error.return_code() };
     let (good, code, register) = (false, Some(code), None);
     Verdict { id, good, code, reason: reason(&error.to_string()), register }
 }

@@ -7,14 +7,13 @@ use feiqian_cheque::messages::{
     VerifyRequest, VerifyResponse,
 };
 use feiqian_cheque::{
-    Bundle, Cheque, ChequeError, Examined, Rejection, ReturnCode, Signer, Trust, VerifiedCheque, examine,
-    verify,
+    Bundle, Cheque, ChequeError, Examined, ReturnCode, Signer, Trust, VerifiedCheque, examine, verify,
 };
 use feiqian_clearing::presentment::{ItemKind, presentment_id};
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{Row, StoreError, StoreExt, Tx, Value as Stored};
 use feiqian_node::{CallError, Caller, call};
-use feiqian_pki::{PkiError, RevocationList};
+use feiqian_pki::RevocationList;
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Bounded, Limit, Text, codec};
 use serde_json::{Value, json};
@@ -128,15 +127,7 @@ fn read(path: &Path) -> Result<(Bundle, Document), Fault> {
 
 /// Want of a revocation list passes, and is no verdict.
 fn judged(error: ChequeError) -> Fault {
-    use feiqian_pki::Rejection::{RevocationListNotCurrent, RevocationUnknown};
-    let passes = matches!(
-        &error,
-        ChequeError::Rejected(Rejection::Certificate {
-            reason: PkiError::Rejected(RevocationUnknown | RevocationListNotCurrent),
-            ..
-        })
-    );
-    if passes {
+    if error.lacks_list() {
         return Fault::new(Code::Unavailable, error.to_string())
             .hint("the center has no current revocation list of that bank yet: try again in a minute");
     }

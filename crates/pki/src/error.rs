@@ -15,6 +15,14 @@ pub enum PkiError {
     Misuse(&'static str),
 }
 
+impl PkiError {
+    /// Whether nothing was decided, only because a revocation list is missing or has ended: that passes when one arrives.
+    #[must_use]
+    pub fn lacks_list(&self) -> bool {
+        matches!(self, Self::Rejected(Rejection::RevocationUnknown | Rejection::RevocationListNotCurrent))
+    }
+}
+
 /// The rule that a certificate, chain, request, list or signature broke.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

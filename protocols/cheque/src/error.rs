@@ -231,6 +231,12 @@ impl ChequeError {
             Self::Misuse(_) => ReturnCode::Technical,
         }
     }
+
+    /// Whether this is no word about the cheque: a revocation list is missing or has ended, which passes.
+    #[must_use]
+    pub fn lacks_list(&self) -> bool {
+        matches!(self, Self::Rejected(Rejection::Certificate { reason, .. }) if reason.lacks_list())
+    }
 }
 
 impl From<ChequeError> for Fault {

@@ -23,8 +23,7 @@ use std::sync::Arc;
 
 use feiqian_cheque::messages::Document;
 use feiqian_cheque::verify::verify;
-use feiqian_cheque::{Bundle, ChequeError, Rejection, Signer, Trust, VerifiedCheque};
-use feiqian_pki::PkiError;
+use feiqian_cheque::{Bundle, ChequeError, Signer, Trust, VerifiedCheque};
 use feiqian_wire::Timestamp;
 use feiqian_wire::error::{Code, Fault};
 
@@ -40,21 +39,9 @@ pub(crate) fn write(bundle: &Bundle) -> Result<Document, Fault> {
     Ok(Document::new(bundle.to_bytes().map_err(Fault::from)?)?)
 }
 
-/// Whether a document could not be judged for want of a revocation list: that passes, and is no verdict.
-pub(crate) fn is_unjudged(error: &ChequeError) -> bool {
-    use feiqian_pki::Rejection::{RevocationListNotCurrent, RevocationUnknown};
-    matches!(
-        error,
-        ChequeError::Rejected(Rejection::Certificate {
-            reason: PkiError::Rejected(RevocationUnknown | RevocationListNotCurrent),
-            ..
-        })
-    )
-}
-
 /// A refused document as a fault; one that could not be judged may be sent again.
 pub(crate) fn fault(error: ChequeError) -> Fault {
-    if is_unjudged(&error) {
+    if error.lacks_list() {
         Fault::new(Code::Unavailable, error.to_string())
             .hint("a current revocation list is missing; try again")
     } else {
@@ -81,12 +68,12 @@ impl Bank {
     ) -> Result<Result<VerifiedCheque, ChequeError>, Fault> {
         let judged = |bundle| self.judge(|trust| verify(bundle, trust));
         let mut verdict = judged(read(file)?);
-        if verdict.as_ref().is_err_and(is_unjudged) {
+        if verdict.as_ref().is_err_and(ChequeError::lacks_list) {
             self.ask_news().await?;
             verdict = judged(read(file)?);
         }
         match verdict {
-            Err(error) if is_unjudged(&error) => Err(fault(error)),
+            Err(error) if error.lacks_list() => Err(fault(error)),
             verdict => Ok(verdict),
         }
     }

@@ -1,11 +1,11 @@
 //! What the center answered about a presented cheque, checked before anything is credited.
 
 use feiqian_cheque::messages::{ChequeItem, ChequeOutcome, Document};
-use feiqian_cheque::{BlockType, Bundle, examine};
+use feiqian_cheque::{BlockType, Bundle, ChequeError, examine};
 use feiqian_clearing::presentment::Presentment;
 use feiqian_wire::error::{Code, Fault};
 
-use super::{fault, is_unjudged, read};
+use super::{fault, read};
 use crate::Bank;
 
 fn wrong(what: &str) -> Fault {
@@ -49,8 +49,8 @@ impl Bank {
             return if other { Err(wrong("its last block says something else")) } else { Ok(()) };
         }
         if let Some(broken) = &last.fault {
-            let broken = broken.clone().into();
-            return Err(if is_unjudged(&broken) { fault(broken) } else { wrong(&broken.to_string()) });
+            let broken = ChequeError::from(broken.clone());
+            return Err(if broken.lacks_list() { fault(broken) } else { wrong(&broken.to_string()) });
         }
         if last.kind != BlockType::Receipt || last.says != Some(says) {
             return Err(wrong("its last block says something else"));

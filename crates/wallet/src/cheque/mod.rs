@@ -23,12 +23,10 @@ use std::path::{Path, PathBuf};
 use feiqian_cheque::book::Allotment;
 use feiqian_cheque::messages::{BookRequest, ChequeOutcome, Document, MAX_DOCUMENT};
 use feiqian_cheque::progress::Phase;
-use feiqian_cheque::{
-    Bundle, ChequeError, Examined, Rejection, Signer, Trust, VerifiedCheque, examine, verify,
-};
+use feiqian_cheque::{Bundle, ChequeError, Examined, Signer, Trust, VerifiedCheque, examine, verify};
 use feiqian_crypto::{Digest, Transcript};
 use feiqian_ledger::store::StoreExt;
-use feiqian_pki::{PkiError, RevocationList};
+use feiqian_pki::RevocationList;
 use feiqian_wire::Text;
 use feiqian_wire::error::{Code, Fault};
 use rand::RngExt as _;
@@ -113,7 +111,7 @@ impl Wallet {
         let view = self.view();
         let examined = examine(bundle, &Trust::new(view.root(), &lists, self.now()))?;
         match examined.fault() {
-            Some(fault) if is_unjudged(fault) => Err(unjudged(&fault.to_string())),
+            Some(fault) if fault.lacks_list() => Err(unjudged(&fault.to_string())),
             _ => Ok(examined),
         }
     }
@@ -123,7 +121,7 @@ impl Wallet {
         let lists = self.lists().await?;
         let view = self.view();
         verify(bundle, &Trust::new(view.root(), &lists, self.now()))
-            .map_err(|error| if is_unjudged(&error) { unjudged(&error.to_string()) } else { error.into() })
+            .map_err(|error| if error.lacks_list() { unjudged(&error.to_string()) } else { error.into() })
     }
 
     /// Our file with blocks of banks behind it, which are good and stand where they may. What was before them was
@@ -139,7 +137,7 @@ impl Wallet {
         let added = examined.signatures().get(known..).unwrap_or_default();
         match added.iter().find_map(|block| block.fault.clone()).map(ChequeError::from) {
             _ if added.is_empty() => Err(lying("a cheque without a block of its own")),
-            Some(fault) if is_unjudged(&fault) => Err(unjudged(&fault.to_string())),
+            Some(fault) if fault.lacks_list() => Err(unjudged(&fault.to_string())),
             Some(fault) => Err(lying(&format!("a cheque that does not hold: {fault}"))),
             None => Ok(examined),
         }
@@ -241,15 +239,6 @@ fn gather(outcome: Result<()>, trouble: &mut Vec<Fault>) -> Result<()> {
 }
 
 /// Want of a revocation list passes, and is no verdict.
-fn lacks_list(error: &PkiError) -> bool {
-    use feiqian_pki::Rejection::{RevocationListNotCurrent, RevocationUnknown};
-    matches!(error, PkiError::Rejected(RevocationUnknown | RevocationListNotCurrent))
-}
-
-fn is_unjudged(error: &ChequeError) -> bool {
-    matches!(error, ChequeError::Rejected(Rejection::Certificate { reason, .. }) if lacks_list(reason))
-}
-
 fn unjudged(why: &str) -> Failure {
     Failure::new(Code::Unavailable, why)
         .hint("the center has no current revocation list of that bank yet: try again in a minute")

@@ -11,7 +11,7 @@ use feiqian_wire::{Name, Text};
 
 use crate::cheque::act::lying;
 use crate::cheque::leaf::Place;
-use crate::cheque::{lacks_list, read_file, unjudged, unusable};
+use crate::cheque::{read_file, unjudged, unusable};
 use crate::failure::{Failure, Result};
 use crate::wallet::Wallet;
 
@@ -80,7 +80,7 @@ impl Wallet {
         let verified = validate(chain, view.root(), Purpose::Signing, Revocation::Required(&lists), now)
             .map_err(|error| {
                 let why = format!("the payee's certificate: {error}");
-                if lacks_list(&error) { unjudged(&why) } else { Failure::new(Code::CertificateInvalid, why) }
+                if error.lacks_list() { unjudged(&why) } else { Failure::new(Code::CertificateInvalid, why) }
             })?;
         if !matches!(verified.subject.role(), Role::Customer | Role::Merchant) {
             return Err(Failure::new(
