@@ -30,6 +30,7 @@ pub(crate) struct CertificateRow {
     pub(crate) serial: Serial,
     pub(crate) account: Id16,
     pub(crate) signing: bool,
+    key: [u8; 32],
     fingerprint: feiqian_crypto::Digest,
     not_before: u64,
     not_after: u64,
@@ -42,18 +43,20 @@ impl CertificateRow {
             serial: serial(row.blob(0)?)?,
             account: row.id(1)?,
             signing: row.boolean(2)?,
-            fingerprint: row.digest(3)?,
-            not_before: row.unsigned(4)?,
-            not_after: row.unsigned(5)?,
-            chain: from_blob(row.blob(6)?)?,
+            key: row.array(3)?,
+            fingerprint: row.digest(4)?,
+            not_before: row.unsigned(5)?,
+            not_after: row.unsigned(6)?,
+            chain: from_blob(row.blob(7)?)?,
         })
     }
 
-    fn values(&self) -> Result<[Value; 7], StoreError> {
+    fn values(&self) -> Result<[Value; 8], StoreError> {
         Ok([
             (*self.serial.as_bytes()).into(),
             self.account.into(),
             self.signing.into(),
+            self.key.into(),
             self.fingerprint.into(),
             Value::unsigned(self.not_before)?,
             Value::unsigned(self.not_after)?,
@@ -78,6 +81,7 @@ impl Bank {
                 serial: verified.serial,
                 account,
                 signing,
+                key: verified.public_key,
                 fingerprint: verified.fingerprint,
                 not_before: verified.not_before,
                 not_after: verified.not_after,
@@ -114,7 +118,7 @@ impl Bank {
                     fingerprint: certificate.fingerprint,
                     not_before: Timestamp::new(certificate.not_before),
                     not_after: Timestamp::new(certificate.not_after),
-                    revoked: row.optional_unsigned(7)?.map(Timestamp::new),
+                    revoked: row.optional_unsigned(8)?.map(Timestamp::new),
                 })
             };
             rows.iter().map(line).collect::<Result<Vec<_>, Refusal>>()
@@ -160,7 +164,7 @@ impl Bank {
                 && newest.array(1)? == keys.transport
             {
                 // The same request, at the same time: what the other one issued must not be revoked.
-                let chains = (newest_chain(tx, id, false, now)?, newest_chain(tx, id, true, now)?);
+                let chains = (chain_of(tx, id, keys.transport, now)?, chain_of(tx, id, keys.signing, now)?);
                 return Ok(Some(chains));
             }
             check_renewals(tx, id, now)?;
@@ -198,7 +202,7 @@ impl Bank {
             if !same || previous.array(1)? != before {
                 return Ok(None);
             }
-            let chains = (newest_chain(tx, account, false, now)?, newest_chain(tx, account, true, now)?);
+            let chains = (chain_of(tx, account, transport, now)?, chain_of(tx, account, signing, now)?);
             Ok::<_, Refusal>(Some(chains))
         };
         let Some((transport, signing)) = self.seams.store.read(work).await? else { return Ok(None) };
@@ -260,24 +264,33 @@ impl Bank {
     }
 }
 
-/// The newest chain of the account's document key that is not revoked.
+/// The chain of the account's document key, if it is not revoked.
 pub(crate) fn signing_chain(tx: &mut dyn Tx, account: Id16, now: Timestamp) -> Result<WireChain, Refusal> {
-    newest_chain(tx, account, true, now)
+    let sql = "SELECT signing_key FROM holder WHERE account = ?1 ORDER BY number DESC LIMIT 1";
+    let key = tx.select(sql, &[account.into()])?.first().map(|row| row.array(0)).transpose()?;
+    chain_of(tx, account, key.ok_or_else(no_certificate)?, now)
 }
 
-fn newest_chain(tx: &mut dyn Tx, account: Id16, signing: bool, now: Timestamp) -> Result<WireChain, Refusal> {
+/// The newest chain of a key of the account that is neither revoked nor expired.
+///
+/// The key decides and not the time alone: a certificate before and its renewal may be of the same second.
+fn chain_of(tx: &mut dyn Tx, account: Id16, key: [u8; 32], now: Timestamp) -> Result<WireChain, Refusal> {
     let sql = format!(
-        "SELECT {} FROM certificate WHERE account = ?1 AND signing = ?2 AND not_after >= ?3 \
+        "SELECT {} FROM certificate WHERE account = ?1 AND key = ?2 AND not_after >= ?3 \
          ORDER BY not_before DESC, serial LIMIT 8",
         CERTIFICATE.column_list()
     );
-    for row in tx.select(&sql, &[account.into(), signing.into(), Value::unsigned(now.seconds())?])? {
+    for row in tx.select(&sql, &[account.into(), key.into(), Value::unsigned(now.seconds())?])? {
         let row = CertificateRow::from_row(&row)?;
         if !is_revoked(tx, &row.serial)? {
             return Ok(row.chain);
         }
     }
-    Err(Fault::new(Code::CertificateInvalid, "the account has no valid certificate").into())
+    Err(no_certificate().into())
+}
+
+fn no_certificate() -> Fault {
+    Fault::new(Code::CertificateInvalid, "the account has no valid certificate")
 }
 
 /// Each renewal adds an entry to the revocation list that everybody fetches.

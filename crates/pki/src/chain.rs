@@ -75,6 +75,14 @@ impl Chain {
         self.0.first().map_or(&[], Vec::as_slice)
     }
 
+    /// The Ed25519 key in the leaf, 32 bytes; nothing of the certificate is verified.
+    ///
+    /// # Errors
+    /// `Malformed` for a leaf that is not one of this system's certificates.
+    pub fn leaf_key(&self) -> Result<[u8; 32], PkiError> {
+        Ok(Parsed::read(self.leaf())?.public_key)
+    }
+
     /// The chain of the leaf's issuer; `None` when the leaf stands alone.
     #[must_use]
     pub fn issuer(&self) -> Option<Self> {

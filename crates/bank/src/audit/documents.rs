@@ -106,13 +106,17 @@ impl Auditor<'_> {
         let mut prints = BTreeSet::new();
         self.walk(tx, &CERTIFICATE, |auditor, tx, row| {
             let at = place(&CERTIFICATE, row);
-            let stored = row.digest(3)?;
-            let chain: WireChain = from_blob(row.blob(6)?)?;
-            let print = chain.to_chain().map(|chain| fingerprint(chain.leaf()));
-            if print.ok() != Some(stored) || !prints.insert(stored) {
+            let (key, stored) = (row.array(3)?, row.digest(4)?);
+            let chain: WireChain = from_blob(row.blob(7)?)?;
+            let chain = chain.to_chain().ok();
+            let print = chain.as_ref().map(|chain| fingerprint(chain.leaf()));
+            if print != Some(stored) || !prints.insert(stored) {
                 auditor.find(7, at.as_str(), "the fingerprint is not that of its chain, or not its alone");
             }
-            if tx.find(&ACCOUNT, &[row.id(1)?.into()])?.is_none() || row.unsigned(4)? >= row.unsigned(5)? {
+            if chain.and_then(|chain| chain.leaf_key().ok()) != Some(key) {
+                auditor.find(7, at.as_str(), "the key is not the one in its chain");
+            }
+            if tx.find(&ACCOUNT, &[row.id(1)?.into()])?.is_none() || row.unsigned(5)? >= row.unsigned(6)? {
                 auditor.find(7, at, "it is of no account or of no time");
             }
             Ok(())

@@ -128,6 +128,7 @@ pub(crate) static CERTIFICATE: Table = Table {
         Column::blob("serial"),
         Column::blob("account"),
         Column::integer("signing"),
+        Column::blob("key"),
         Column::blob("fingerprint"),
         Column::integer("not_before"),
         Column::integer("not_after"),

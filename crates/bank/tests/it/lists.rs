@@ -77,3 +77,15 @@ async fn the_same_renewal_twice_at_once_gives_one_pair() {
     let lines = list(&banks.north, &one).await.lines;
     assert_eq!(lines.iter().filter(|line| line.revoked.is_some()).count(), 1, "of the keys before");
 }
+
+#[tokio::test]
+async fn a_repeated_renewal_is_answered_by_key_when_all_are_of_one_second() {
+    let mut banks = Banks::new().await;
+    banks.at(120).await;
+    for n in 0..8 {
+        let renewed = renew(&banks, 100 + 2 * n).await.unwrap();
+        let again = renew(&banks, 100 + 2 * n).await.unwrap();
+        assert_eq!((&again.chain, &again.peer), (&renewed.chain, &renewed.peer));
+        banks.alice = renewed;
+    }
+}
