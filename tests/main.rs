@@ -23,5 +23,6 @@ mod https;
 mod payment_files;
 mod races;
 mod remittance;
+mod simulate;
 mod tools;
 mod world;

@@ -281,8 +281,10 @@ impl Center {
         let mut rng = self.seams.entropy.rng();
         loop {
             match Arc::clone(&self).resume().await {
-                Ok(true) => backoff.reset(),
-                Ok(false) => {}
+                // With nothing left the pauses grow: whatever comes to wait here later is also asked for by the bank
+                // that presented it.
+                Ok(true) if self.anything_waits().await => backoff.reset(),
+                Ok(_) => {}
                 Err(fault) => tracing::warn!(%fault, "presentments could not be resumed"),
             }
             if let Err(fault) = self.tell_banks().await {
@@ -321,6 +323,13 @@ impl Center {
             progress |= done.is_ok_and(|concluded| concluded);
         }
         Ok(progress)
+    }
+
+    /// Whether any presentment is forwarded and not concluded; yes where the store does not tell.
+    async fn anything_waits(&self) -> bool {
+        let sql = format!("SELECT 1 FROM {} WHERE state = 1 LIMIT 1", PRESENTMENT.name);
+        let work = move |tx: &mut dyn Tx| Ok::<_, Failure>(!tx.select(&sql, &[])?.is_empty());
+        self.seams.store.read(work).await.unwrap_or(true)
     }
 
     /// The oldest presentments of one bank, until it does not answer. One that waits for a reason of its own holds up

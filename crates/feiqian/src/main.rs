@@ -15,6 +15,7 @@ mod qr;
 mod roles;
 mod run;
 mod show;
+mod simulate;
 mod statement;
 mod verify;
 
@@ -63,6 +64,9 @@ async fn dispatch(cli: Cli) -> Result<u8, Fault> {
         Command::Audit(args) => return audit::run(&args.homes, as_json).await,
         Command::Demo(args) => demo::run(&args, as_json).await?,
         Command::Bench(args) => output::result(&bench::run(args.seconds, as_json).await?, as_json),
+        Command::Simulate(args) => return simulate::run(*args, as_json).await,
+        Command::Report(args) => return simulate::report(&args, as_json),
+        Command::Compare(args) => simulate::compare(&args, as_json)?,
         Command::Completions { shell } => output::line(&completions::script(shell)),
     }
     Ok(0)

@@ -23,8 +23,10 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::init::{FirstView, center_url, directory_of};
 use crate::keys::Keys;
-use crate::tables::{MEMBER_DIRECTORY, MEMBER_ENTRY, MEMBER_LIST};
+use crate::tables::{MEMBER_DIRECTORY, MEMBER_ENTRY, MEMBER_LIST, PAYMENT, REFUND};
 
+/// How long a merchant with nothing pending waits, unless it is told that something became pending.
+const IDLE: Duration = Duration::from_secs(30);
 /// The shortest time between two questions to the center for news.
 const NEWS_PAUSE: Duration = Duration::from_millis(200);
 
@@ -139,6 +141,20 @@ impl Merchant {
         Ok(self.seams.store.commit("merchant.members", work).await?)
     }
 
+    /// Whether any payment or refund is pending; yes where the store does not tell.
+    async fn anything_waits(&self) -> bool {
+        let work = |tx: &mut dyn Tx| {
+            for table in [PAYMENT.name, REFUND.name] {
+                let sql = format!("SELECT 1 FROM {table} WHERE state = 0 LIMIT 1");
+                if !tx.select(&sql, &[])?.is_empty() {
+                    return Ok::<_, Failure>(true);
+                }
+            }
+            Ok(false)
+        };
+        self.seams.store.read(work).await.unwrap_or(true)
+    }
+
     fn about(&self) -> Result<About, Fault> {
         Ok(About {
             role: Text::new("merchant")?,
@@ -247,14 +263,21 @@ impl Service for Merchant {
                     tracing::debug!(%fault, "the members' view stays as it is");
                 }
             }
-            match self.resume().await {
-                Ok(true) => backoff.reset(),
+            let resumed = self.resume().await;
+            let mut pause = backoff.next_pause(&mut rng);
+            match resumed {
+                Ok(true) => {
+                    backoff.reset();
+                    if !self.anything_waits().await {
+                        pause = IDLE;
+                    }
+                }
                 Ok(false) => {}
                 Err(fault) => tracing::warn!(%fault, "pending work could not be resumed"),
             }
             tokio::select! {
                 biased;
-                _ = shutdown.pause(backoff.next_pause(&mut rng)) => {}
+                _ = shutdown.pause(pause) => {}
                 () = self.pending.notified() => { shutdown.pause(Duration::from_secs(1)).await; }
             }
         }

@@ -84,6 +84,12 @@ impl Trust {
         self.lists.rcu(|old| old.next(current.clone(), Some(listed.clone())));
     }
 
+    /// How often the revocation lists in force have changed: a judgement of an earlier count is to be made again.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.lists.load().generation
+    }
+
     /// Verifies `chain` for `purpose`.
     ///
     /// # Errors

@@ -24,6 +24,14 @@ impl Engine {
         Self { connection, statements: Statements::default() }
     }
 
+    /// Gives back what is only kept to be faster next time: prepared statements and free pages.
+    pub(crate) fn release_memory(&mut self) {
+        self.connection.flush_prepared_statement_cache();
+        if let Err(error) = self.connection.release_memory() {
+            tracing::debug!(%error, "memory could not be released");
+        }
+    }
+
     fn control(&self, sql: &str) -> Outcome {
         self.connection
             .prepare_cached(sql)

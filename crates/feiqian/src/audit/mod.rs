@@ -4,11 +4,6 @@
 //! not taken at one instant: where homes disagree they are read again, and only a disagreement that stays while
 //! nothing moves (or that outlasts ten looks) counts.
 
-mod books;
-mod items;
-mod promises;
-mod world;
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,20 +16,9 @@ use serde_json::{Value, json};
 
 use crate::output::{self, at, set};
 use crate::roles::{self, Role};
-use books::{BankBooks, CenterBooks, MerchantBooks, WalletBooks};
-use world::{Compared, World};
-
-/// The invariants, as the ledger numbers them.
-const INVARIANTS: [(u8, &str); 8] = [
-    (1, "debits equal credits, pending and posted; no account breaks its limit"),
-    (2, "each id acts once; a pending transfer resolves once; linked transfers are whole"),
-    (3, "circulation is issued less redeemed; no coin is spent above its value; it equals what wallets hold"),
-    (4, "a cheque is paid at most once; what was paid is what drawers were debited"),
-    (5, "obligations and net positions sum to zero; the banks' mirrors are what the center holds"),
-    (6, "money in the world changes only by declared base money"),
-    (7, "every row matches its check; the journal replays to the same balances; its hash chain holds"),
-    (8, "what was acknowledged stands"),
-];
+use feiqian_sim::audit::INVARIANTS;
+use feiqian_sim::audit::books::{BankBooks, CenterBooks, MerchantBooks, WalletBooks};
+use feiqian_sim::audit::conserve::{Compared, World};
 
 /// Looks at most this often while homes disagree.
 const LOOKS: u32 = 10;
@@ -122,8 +106,7 @@ impl Place {
             }
             // A node that was created and never used: there is nothing to recompute, but it is here.
             if let Reading::Wallet(config) = Reading::new(self.role, &home)? {
-                let (bank, account) = feiqian_wallet::audit::owner(&config);
-                look.world.wallets.push(WalletBooks { bank, account, ..WalletBooks::default() });
+                look.world.wallets.push(WalletBooks::unused(&config));
             }
             return Ok(());
         }

@@ -2,6 +2,7 @@
 
 mod cheques;
 mod nodes;
+mod simulate;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ pub(crate) use nodes::{
     AccountAmount, AccountCommand, Admission, Bank, BankInit, Center, CenterInit, CustomerRole, HomeOnly,
     Merchant, MerchantInit, Message, RunArgs, Settlement, Wallet, WalletInit,
 };
+pub(crate) use simulate::{Compare, Report, Simulate};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -21,7 +23,7 @@ Exit codes:
   1  refused: nothing has changed, and repeating the command is of no use by itself
   2  used wrongly
   3  not now: a node is missing or busy, the command may be repeated
-  4  an audit or a step of the demo found something wrong
+  4  an audit, a step of the demo, an invariant or an assertion of a simulation found something wrong
 
 Examples:
   feiqian demo
@@ -92,6 +94,21 @@ Exits with 4 when an invariant is broken, and names it. Nodes may go on running 
     /// Measure this machine: blind signing, verifying coins and cheques, clearing cheques between nodes.
     #[command(after_help = "Example:\n  feiqian bench --seconds 2 --json")]
     Bench(Bench),
+    /// Run a world in virtual time: banks, shops, wallets, faults and attacks, the same again from its seed.
+    #[command(after_help = "Examples:
+  feiqian simulate scenarios/first-day.toml
+  feiqian simulate scenarios/linkage.toml --jobs 2 --set replicates.count=5
+  feiqian simulate --print-default > mine.toml
+  feiqian simulate --replay out/first-day-7/manifest.json
+
+Exits with 4 when an invariant or an assertion does not hold; the answer names the event and how to go there.")]
+    Simulate(Box<Simulate>),
+    /// Put the results of several runs or shards together.
+    #[command(after_help = "Example:\n  feiqian report out/linkage-1 --out merged")]
+    Report(Report),
+    /// Tell what differs between two results.
+    #[command(after_help = "Example:\n  feiqian compare out/town-7 out/town-8")]
+    Compare(Compare),
     /// Print the completion script of a shell.
     #[command(
         after_help = "Example:\n  feiqian completions bash > ~/.local/share/bash-completion/completions/feiqian"

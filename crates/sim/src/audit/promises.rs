@@ -12,7 +12,7 @@ use feiqian_ledger::audit::Finding;
 use feiqian_wallet::audit::{DrawnCheque, LeafStage, OrderedTransfer};
 
 use super::books::{BankBooks, Deposit, ItemState, Kind, WalletBooks};
-use super::world::{Compared, World};
+use super::conserve::{Compared, World};
 
 impl World {
     /// Every promise that was made to a wallet or a merchant.

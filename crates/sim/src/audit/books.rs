@@ -15,14 +15,17 @@ use feiqian_wire::{Bounded, Limit, codec};
 use serde::de::DeserializeOwned;
 
 /// A coin's name: denomination and key.
-pub(super) type CoinName = (Digest, [u8; 32]);
+pub type CoinName = (Digest, [u8; 32]);
 
 /// One denomination of one epoch at its bank, minor units.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Denomination {
-    pub(super) value: u64,
-    pub(super) issued: u64,
-    pub(super) redeemed: u64,
+pub struct Denomination {
+    /// What one coin is worth.
+    pub value: u64,
+    /// Signed in answered sessions.
+    pub issued: u64,
+    /// Taken back.
+    pub redeemed: u64,
 }
 
 /// What is cleared, numbered as all stores do.
@@ -69,7 +72,7 @@ pub(super) struct Side {
 
 /// Where an item stands at one home, a bank or the center.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ItemState {
+pub enum ItemState {
     /// On its way: received, forwarded, pending.
     Open,
     /// A cheque paid by its drawee; the leg between the banks is not final.
@@ -103,7 +106,7 @@ pub(super) struct Sent {
 
 /// Where a wallet's issuance stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Issuance {
+pub enum Issuance {
     /// Its coins may yet come.
     Open,
     /// Its coins are stored.
@@ -114,29 +117,31 @@ pub(super) enum Issuance {
 
 /// What a bank knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct BankBooks {
-    pub(super) name: String,
-    pub(super) currency: String,
+pub struct BankBooks {
+    /// Its name.
+    pub name: String,
+    /// The currency of its books.
+    pub currency: String,
     /// By denomination id.
-    pub(super) denominations: BTreeMap<Digest, Denomination>,
+    pub denominations: BTreeMap<Digest, Denomination>,
     /// The spent register.
-    pub(super) spent: BTreeMap<CoinName, u64>,
+    pub spent: BTreeMap<CoinName, u64>,
     /// Outputs of answered sessions, by the wallet's request id.
-    pub(super) answered: BTreeMap<Digest, Vec<Digest>>,
+    pub answered: BTreeMap<Digest, Vec<Digest>>,
     /// Accounts of enrolled customers (not merchants), by token.
-    pub(super) customers: BTreeSet<String>,
+    pub customers: BTreeSet<String>,
     /// Balance of the ledger account "circulation".
-    pub(super) circulation: i128,
+    pub circulation: i128,
     /// Balance of the mirror of the settlement account, as an asset.
-    pub(super) mirror: i128,
+    pub mirror: i128,
     /// Balance of all customers together.
-    pub(super) deposits: i128,
+    pub deposits: i128,
     /// Refunds booked and not claimed.
-    pub(super) refunds_payable: i128,
+    pub refunds_payable: i128,
     /// Ids of all booked transfers that fund the settlement account.
-    pub(super) fundings: BTreeSet<Id16>,
+    pub fundings: BTreeSet<Id16>,
     /// Redeemed payments by their digest.
-    pub(super) payments: BTreeMap<Digest, u64>,
+    pub payments: BTreeMap<Digest, u64>,
     /// What it has answered as issuing, drawee or receiving bank, by presentment.
     pub(super) given: BTreeMap<Digest, Side>,
     /// What it presents at the center.
@@ -146,11 +151,11 @@ pub(super) struct BankBooks {
     /// Transfers sent, by presentment.
     pub(super) sent: BTreeMap<Digest, Sent>,
     /// Sequence numbers of transfers received from other banks, by presentment.
-    pub(super) received: BTreeMap<Digest, u64>,
+    pub received: BTreeMap<Digest, u64>,
     /// Paid for own cheques and not settled.
-    pub(super) due_to_clearing: i128,
+    pub due_to_clearing: i128,
     /// Paid to own customers' cheques and not settled.
-    pub(super) due_from_clearing: i128,
+    pub due_from_clearing: i128,
 }
 
 /// An item at the center.
@@ -165,34 +170,39 @@ pub(super) struct Item {
 
 /// What the center knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct CenterBooks {
+pub struct CenterBooks {
     /// Members with the posted balance of their settlement account.
-    pub(super) settlement: BTreeMap<String, i128>,
+    pub settlement: BTreeMap<String, i128>,
     /// Fundings: bank and amount.
-    pub(super) fundings: BTreeMap<Id16, (String, u64)>,
+    pub fundings: BTreeMap<Id16, (String, u64)>,
     /// Presentments.
     pub(super) items: BTreeMap<Digest, Item>,
     /// Which banks have confirmed the end of which item.
-    pub(super) told: BTreeSet<(Digest, String)>,
+    pub told: BTreeSet<(Digest, String)>,
 }
 
 /// A coin in a wallet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct WalletCoin {
-    pub(super) bank: String,
-    pub(super) worth: u64,
+pub struct WalletCoin {
+    /// The bank.
+    pub bank: String,
+    /// Its value, minor units.
+    pub worth: u64,
 }
 
 /// What a wallet knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct WalletBooks {
-    pub(super) bank: String,
-    pub(super) account: String,
-    pub(super) coins: BTreeMap<CoinName, WalletCoin>,
+pub struct WalletBooks {
+    /// The bank.
+    pub bank: String,
+    /// The account's token.
+    pub account: String,
+    /// By name.
+    pub coins: BTreeMap<CoinName, WalletCoin>,
     /// All issuances by request id.
-    pub(super) sessions: BTreeMap<Digest, Issuance>,
+    pub sessions: BTreeMap<Digest, Issuance>,
     /// Payments that were acknowledged as paid: issuing bank and amount.
-    pub(super) paid: BTreeMap<Digest, (String, u64)>,
+    pub paid: BTreeMap<Digest, (String, u64)>,
     /// Leaves of the own cheque book.
     pub(super) drawn: Vec<DrawnCheque>,
     /// Deposits of cheques.
@@ -213,11 +223,13 @@ pub(super) struct Deposit {
 
 /// What a merchant knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct MerchantBooks {
-    pub(super) bank: String,
-    pub(super) account: String,
+pub struct MerchantBooks {
+    /// The bank.
+    pub bank: String,
+    /// The account's token.
+    pub account: String,
     /// Payments that were acknowledged as paid: issuing bank and amount.
-    pub(super) paid: BTreeMap<Digest, (String, u64)>,
+    pub paid: BTreeMap<Digest, (String, u64)>,
     /// Deposits of cheques.
     pub(super) deposits: Vec<Deposit>,
 }
@@ -245,7 +257,7 @@ impl BankBooks {
     ///
     /// # Errors
     /// [`StoreError`] when a table cannot be read or understood.
-    pub(super) fn read(tx: &mut dyn Tx, name: &str, currency: &str) -> Result<Self, StoreError> {
+    pub fn read(tx: &mut dyn Tx, name: &str, currency: &str) -> Result<Self, StoreError> {
         use feiqian_bank::chart::{self, Post};
         let mut books = Self { name: name.to_owned(), currency: currency.to_owned(), ..Self::default() };
         let keysets: Vec<Keyset> =
@@ -397,7 +409,7 @@ impl CenterBooks {
     ///
     /// # Errors
     /// [`StoreError`] when a table cannot be read or understood.
-    pub(super) fn read(tx: &mut dyn Tx) -> Result<Self, StoreError> {
+    pub fn read(tx: &mut dyn Tx) -> Result<Self, StoreError> {
         let members: Vec<(String, String)> = all(tx, "SELECT name, currency FROM center_bank", |row| {
             Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned()))
         })?;
@@ -440,11 +452,18 @@ impl CenterBooks {
 }
 
 impl WalletBooks {
+    /// The books of a wallet that has never been used.
+    #[must_use]
+    pub fn unused(config: &feiqian_wallet::Config) -> Self {
+        let (bank, account) = feiqian_wallet::audit::owner(config);
+        Self { bank, account, ..Self::default() }
+    }
+
     /// Reads a wallet's store.
     ///
     /// # Errors
     /// [`StoreError`] when a table cannot be read or understood.
-    pub(super) fn read(tx: &mut dyn Tx, config: &feiqian_wallet::Config) -> Result<Self, StoreError> {
+    pub fn read(tx: &mut dyn Tx, config: &feiqian_wallet::Config) -> Result<Self, StoreError> {
         let (bank, account) = feiqian_wallet::audit::owner(config);
         let coins = all(tx, "SELECT denomination, coin_key, bank, worth FROM coin", |row| {
             let coin = WalletCoin { bank: row.text(2)?.to_owned(), worth: row.unsigned(3)? };
@@ -479,7 +498,7 @@ impl MerchantBooks {
     ///
     /// # Errors
     /// [`StoreError`] when a table cannot be read or understood.
-    pub(super) fn read(tx: &mut dyn Tx, config: &feiqian_merchant::Config) -> Result<Self, StoreError> {
+    pub fn read(tx: &mut dyn Tx, config: &feiqian_merchant::Config) -> Result<Self, StoreError> {
         let (bank, account) = (config.bank.to_string(), config.account.to_string());
         let corrupt = |fault: feiqian_wire::error::Fault| StoreError::Corrupt(fault.to_string());
         let paid: Vec<(Digest, Outcome, u64)> =

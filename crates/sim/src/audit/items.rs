@@ -13,7 +13,7 @@ use feiqian_crypto::Digest;
 use feiqian_ledger::audit::Finding;
 
 use super::books::{BankBooks, CenterBooks, Item, ItemState, Kind, Side};
-use super::world::{Compared, World};
+use super::conserve::{Compared, World};
 
 /// Which part a bank has in an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

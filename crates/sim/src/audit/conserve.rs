@@ -21,20 +21,28 @@ use super::books::{BankBooks, CenterBooks, CoinName, Issuance, MerchantBooks, Wa
 
 /// The books of all homes given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct World {
-    pub(super) centers: Vec<CenterBooks>,
-    pub(super) banks: Vec<BankBooks>,
-    pub(super) wallets: Vec<WalletBooks>,
-    pub(super) merchants: Vec<MerchantBooks>,
+pub struct World {
+    /// Centers.
+    pub centers: Vec<CenterBooks>,
+    /// Banks.
+    pub banks: Vec<BankBooks>,
+    /// Wallets.
+    pub wallets: Vec<WalletBooks>,
+    /// Merchants.
+    pub merchants: Vec<MerchantBooks>,
 }
 
 /// What came out: what disagrees, and the sums behind each comparison.
 #[derive(Debug, Default)]
-pub(super) struct Compared {
-    pub(super) findings: Vec<Finding>,
-    pub(super) circulation: Vec<Value>,
-    pub(super) settlement: Vec<Value>,
-    pub(super) closed: bool,
+pub struct Compared {
+    /// What disagrees.
+    pub findings: Vec<Finding>,
+    /// For each bank, where its coins are.
+    pub circulation: Vec<Value>,
+    /// For each bank, its settlement account on both sides.
+    pub settlement: Vec<Value>,
+    /// Whether everybody who can hold coins was looked at.
+    pub closed: bool,
 }
 
 /// Minor units as text: JSON numbers lose large ones.
@@ -44,7 +52,8 @@ fn text(minor: i128) -> String {
 
 impl World {
     /// Compares everything.
-    pub(super) fn compare(&self) -> Compared {
+    #[must_use]
+    pub fn compare(&self) -> Compared {
         let mut compared = Compared { closed: self.is_closed(), ..Compared::default() };
         for bank in &self.banks {
             self.circulation(bank, &mut compared);

@@ -1,0 +1,133 @@
+//! The machine under the world: its clock, its memory, its processor time by role. Nothing that is measured here
+//! may change what happens in a world, and nothing of it is part of a digest.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+/// A stopwatch of real time.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    #[must_use]
+    #[allow(clippy::disallowed_methods, reason = "the one place where real time is read: to report speed")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Real time since the start.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// Resident memory of this process in KiB, where the system tells; else 0.
+#[must_use]
+pub fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+/// A word about the processor and system, for the manifest.
+#[must_use]
+pub fn describe() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model = model.map_or("unknown processor", |(_, name)| name.trim());
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    format!("{model}, {threads} threads, {} {}", std::env::consts::OS, std::env::consts::ARCH)
+}
+
+#[derive(Default)]
+struct Meter {
+    /// Who is at work, the innermost last.
+    stack: Vec<&'static str>,
+    mark: Option<Stopwatch>,
+    spent: BTreeMap<&'static str, Duration>,
+}
+
+impl Meter {
+    fn charge(&mut self) {
+        let now = Stopwatch::start();
+        if let (Some(who), Some(mark)) = (self.stack.last(), self.mark) {
+            let slot = self.spent.entry(who).or_default();
+            *slot = slot.saturating_add(now.0.saturating_duration_since(mark.0));
+        }
+        self.mark = Some(now);
+    }
+}
+
+thread_local! {
+    static METER: RefCell<Meter> = RefCell::default();
+}
+
+/// Runs `work` on the account of `who`; what runs inside on another's account is not counted twice.
+pub fn on_account<T>(who: &'static str, work: impl FnOnce() -> T) -> T {
+    METER.with_borrow_mut(|meter| {
+        meter.charge();
+        meter.stack.push(who);
+    });
+    let done = work();
+    METER.with_borrow_mut(|meter| {
+        meter.charge();
+        meter.stack.pop();
+    });
+    done
+}
+
+/// Real time spent on each account by this thread since the last call.
+#[must_use]
+pub fn take_accounts() -> BTreeMap<&'static str, Duration> {
+    METER.with_borrow_mut(|meter| std::mem::take(&mut meter.spent))
+}
+
+/// A future whose polls are on the account of a role.
+pub struct Metered<F> {
+    who: &'static str,
+    inner: Pin<Box<F>>,
+}
+
+impl<F: Future> Metered<F> {
+    /// On the account of `who`.
+    pub fn new(who: &'static str, inner: F) -> Self {
+        Self { who, inner: Box::pin(inner) }
+    }
+}
+
+impl<F: Future> Future for Metered<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let who = self.who;
+        on_account(who, || self.inner.as_mut().poll(context))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn busy(for_millis: u64) {
+        let watch = Stopwatch::start();
+        while watch.elapsed() < Duration::from_millis(for_millis) {}
+    }
+
+    #[test]
+    fn what_runs_inside_is_counted_once() {
+        let _ = take_accounts();
+        on_account("outer", || {
+            busy(4);
+            on_account("inner", || busy(20));
+        });
+        let spent = take_accounts();
+        let of = |who: &str| spent.get(who).copied().unwrap_or_default();
+        assert!(of("inner") >= Duration::from_millis(20) && of("inner") < Duration::from_millis(200));
+        assert!(of("outer") >= Duration::from_millis(4) && of("outer") < of("inner"), "{spent:?}");
+    }
+}

@@ -1,0 +1,26 @@
+//! Running scenarios: one cell, a whole sweep, one again, one made smaller.
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`plan`] | the cells of a scenario: every value of every sweep with every seed |
+//! | [`cell`] | one cell, from its first node to its verdict |
+//! | [`files`] | what a run leaves on disk, and what of it can be used again |
+//! | [`matrix`] | all cells of a plan, several at a time |
+//! | [`study`] | from a file to results on disk |
+//! | [`merge`] | means and intervals over replicates; assertions |
+//! | [`again`] | replay, verify, shrink |
+//! | [`compare`] | two results beside each other |
+//! | [`expression`] | the language of assertions |
+
+pub mod again;
+pub mod cell;
+pub mod compare;
+pub mod expression;
+pub mod files;
+pub mod matrix;
+pub mod merge;
+pub mod plan;
+pub mod study;
+
+/// The version that goes into manifests: a cell of another version is not used again.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

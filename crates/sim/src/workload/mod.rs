@@ -1,0 +1,177 @@
+//! What is paid when, by whom, to whom: drawn from the seed or read from a trace. Arrivals are open-loop: they come
+//! when they come, however long the ones before still take.
+
+pub mod customer;
+pub mod trace;
+
+use std::time::Duration;
+
+use feiqian_money::Currency;
+use rand::RngExt as _;
+use rand::rngs::ChaCha12Rng;
+
+use crate::error::SimError;
+use crate::scenario::Scenario;
+use crate::scenario::distribution::{Weights, exponential, uniform};
+use trace::Row;
+
+/// With what a payment is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instrument {
+    /// Coins that the issuing bank sees at every payment.
+    OnlineCash,
+}
+
+/// Who is paid, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payee {
+    /// A shop.
+    Merchant(usize),
+    /// Another customer.
+    Wallet(usize),
+}
+
+/// A payment that somebody wants to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// When, from the moment the world is live.
+    pub at: Duration,
+    /// The paying wallet.
+    pub payer: usize,
+    /// Who is paid.
+    pub payee: Payee,
+    /// Minor units.
+    pub amount: u64,
+    /// With what.
+    pub instrument: Instrument,
+}
+
+/// All arrivals of a world, in order of time.
+#[derive(Debug)]
+pub enum Arrivals {
+    /// Drawn.
+    Drawn(Box<Drawn>),
+    /// Read.
+    Read(std::vec::IntoIter<Row>),
+}
+
+/// Arrivals of a Poisson process.
+#[derive(Debug)]
+pub struct Drawn {
+    rng: ChaCha12Rng,
+    at: f64,
+    until: f64,
+    per_second: f64,
+    wallets: usize,
+    between: f64,
+    merchants: Weights,
+    amount: crate::scenario::distribution::Distribution<crate::scenario::units::Major>,
+    minor_per_major: f64,
+}
+
+impl Arrivals {
+    /// The arrivals of a scenario, drawn from `rng` unless it names a trace.
+    ///
+    /// # Errors
+    /// [`SimError`] when the trace cannot be read.
+    #[allow(clippy::float_arithmetic, reason = "rates")]
+    pub fn of(scenario: &Scenario, rng: ChaCha12Rng) -> Result<Self, SimError> {
+        if !scenario.workload.trace.is_empty() {
+            let trace =
+                trace::Trace::load(std::path::Path::new(&scenario.workload.trace), scenario.currency)?;
+            return Ok(Self::Read(trace.rows.into_iter()));
+        }
+        let (people, work) = (&scenario.population, &scenario.workload);
+        Ok(Self::Drawn(Box::new(Drawn {
+            rng,
+            at: 0.0,
+            until: scenario.duration.0.as_secs_f64(),
+            per_second: work.payments_per_wallet_per_day * (people.wallets as f64) / 86_400.0,
+            wallets: people.wallets,
+            between: work.between_wallets,
+            merchants: Weights::new(people.merchants.popularity, people.merchants.count),
+            amount: work.amount.clone(),
+            minor_per_major: minor_per_major(scenario.currency),
+        })))
+    }
+}
+
+/// How many minor units a major one has.
+fn minor_per_major(currency: Currency) -> f64 {
+    f64::from(10_u32.saturating_pow(currency.exponent()))
+}
+
+/// The nearest whole number of a quantity that is not negative.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked to lie within the bounds"
+)]
+fn whole(value: f64) -> u64 {
+    let rounded = value.round();
+    if (1.0..=9.0e15).contains(&rounded) { rounded as u64 } else { 1 }
+}
+
+impl Iterator for Arrivals {
+    type Item = Arrival;
+
+    fn next(&mut self) -> Option<Arrival> {
+        match self {
+            Self::Drawn(drawn) => drawn.draw(),
+            Self::Read(rows) => rows.next().map(Row::arrival),
+        }
+    }
+}
+
+impl Drawn {
+    #[allow(clippy::float_arithmetic, reason = "times and amounts are drawn from distributions")]
+    fn draw(&mut self) -> Option<Arrival> {
+        if self.per_second <= 0.0 {
+            return None;
+        }
+        self.at += exponential(&mut self.rng) / self.per_second;
+        if self.at >= self.until {
+            return None;
+        }
+        let payer = self.rng.random_range(0..self.wallets);
+        let merchant = self.merchants.draw(&mut self.rng);
+        let payee = if self.between > 0.0 && uniform(&mut self.rng) < self.between {
+            // One of the others.
+            let other = self.rng.random_range(0..self.wallets.saturating_sub(1).max(1));
+            Payee::Wallet(if other >= payer { other.saturating_add(1) } else { other })
+        } else {
+            Payee::Merchant(merchant)
+        };
+        let amount = whole(self.amount.draw(&mut self.rng) * self.minor_per_major);
+        let at = Duration::try_from_secs_f64(self.at).ok()?;
+        Some(Arrival { at, payer, payee, amount, instrument: Instrument::OnlineCash })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failure to build fails the test")]
+
+    use rand::SeedableRng;
+
+    use super::*;
+    use crate::scenario::Source;
+
+    fn arrivals(text: &str) -> Vec<Arrival> {
+        let scenario = Source::parse(text, "").unwrap().scenario().unwrap();
+        Arrivals::of(&scenario, ChaCha12Rng::seed_from_u64(1)).unwrap().collect()
+    }
+
+    #[test]
+    fn arrivals_come_in_order_at_their_rate_and_repeat() {
+        let text = "duration = \"10d\"\n[workload]\nbetween_wallets = 0.5\n";
+        let drawn = arrivals(text);
+        assert!(drawn.len().abs_diff(1200) < 120, "{}", drawn.len());
+        assert!(drawn.is_sorted_by_key(|arrival| arrival.at));
+        assert!(drawn.iter().all(|arrival| arrival.payee != Payee::Wallet(arrival.payer)));
+        let between = drawn.iter().filter(|arrival| matches!(arrival.payee, Payee::Wallet(_))).count();
+        assert!(between.abs_diff(600) < 100, "{between}");
+        assert!(drawn.iter().all(|arrival| (1..=500_000).contains(&arrival.amount)));
+        assert_eq!(drawn, arrivals(text));
+    }
+}

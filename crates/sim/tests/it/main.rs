@@ -1,0 +1,6 @@
+//! Whole worlds.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod adversaries;
+mod studies;
+mod worlds;

@@ -1,0 +1,75 @@
+//! Sweeps, shards, and what they leave on disk.
+
+use std::path::Path;
+
+use feiqian_sim::Source;
+use feiqian_sim::run::cell::Options;
+use feiqian_sim::run::files::{Manifest, find};
+use feiqian_sim::run::matrix::Work;
+use feiqian_sim::run::{again, compare, study};
+
+const SWEEP: &str = "name = \"sweep\"\nduration = \"2h\"\nseed = 9\n[population]\nwallets = 3\nmerchants = { count = 1 }\n\
+    [workload]\npayments_per_wallet_per_day = 24.0\n[replicates]\ncount = 2\n\
+    [[sweep]]\npath = \"network.latency\"\nvalues = [\"1ms\", \"200ms\"]\n\
+    [[assert]]\nexpr = \"payments.latency_ms.p50 < 100\"\nwhere = { \"network.latency\" = \"1ms\" }\n\
+    [[assert]]\nexpr = \"payments.latency_ms.p50 > 100\"\nwhere = { \"network.latency\" = \"200ms\" }\n";
+
+fn work(jobs: usize) -> Work {
+    Work { jobs, ..Work::default() }
+}
+
+fn digests(folder: &Path) -> Vec<String> {
+    let found = find(&[folder.to_path_buf()]).unwrap();
+    found.into_iter().map(|one| one.manifest.events_digest).collect()
+}
+
+#[test]
+fn a_sweep_is_the_same_on_one_job_and_two_and_from_shards_and_is_used_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = Source::parse(SWEEP, "").unwrap();
+    let (one, two, parts) = (dir.path().join("one"), dir.path().join("two"), dir.path().join("parts"));
+    let alone = study::run(&source, &one, None, &work(1)).unwrap();
+    assert!(alone.held(), "{:#}", alone.json());
+    assert_eq!((alone.groups.len(), alone.finished.len()), (2, 4));
+    assert!(alone.folder.join("report.html").exists() && alone.folder.join("groups.csv").exists());
+    let both = study::run(&source, &two, None, &work(2)).unwrap();
+    assert_eq!(digests(&alone.folder), digests(&both.folder));
+    for shard in ["1/2", "2/2"] {
+        study::run(&source, &parts, Some(shard.parse().unwrap()), &work(1)).unwrap();
+    }
+    let merged = study::report(&[parts.join("sweep-9")], &parts.join("all")).unwrap();
+    assert!(merged.held());
+    assert_eq!(digests(&parts.join("sweep-9")), digests(&alone.folder));
+    let again = study::run(&source, &one, None, &Work { resume: true, ..work(1) }).unwrap();
+    assert_eq!(again.reused, 4);
+    let compared = compare::runs(&alone.finished, &both.finished);
+    assert_eq!(compared["compared"][0]["differences"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn a_manifest_replays_to_the_same_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut source = Source::parse(SWEEP, "").unwrap();
+    source.put("sweep", toml::Value::Array(Vec::new())).unwrap();
+    source.put("assert", toml::Value::Array(Vec::new())).unwrap();
+    source.set("replicates.count", "1").unwrap();
+    let study = study::run(&source, dir.path(), None, &work(1)).unwrap();
+    let manifest = study.folder.join("manifest.json");
+    assert_eq!(again::replay(&manifest, &Options::default()).unwrap().same, Some(true));
+    assert!(Manifest::load(&manifest).unwrap().reproduce.contains("--replay"));
+}
+
+#[test]
+fn what_is_not_needed_to_break_a_world_is_dropped() {
+    let text = "duration = \"2h\"\nseed = 4\n[population]\nwallets = 8\nmerchants = { count = 1 }\n\
+        [workload]\npayments_per_wallet_per_day = 48.0\n[auditor]\nevery = 0\nsettle = \"0s\"\n\
+        [[fault]]\nkind = \"slow\"\nnode = \"center\"\nfactor = 2.0\nat = \"10m\"\nfor = \"5m\"\n\
+        [[fault]]\nkind = \"crash\"\nnode = \"bank:first\"\nat = \"1h\"\nfor = \"1h\"\n";
+    let source = Source::parse(text, "").unwrap();
+    let (smallest, _) = again::shrink(&source, &Options::default()).unwrap();
+    let scenario = smallest.scenario().unwrap();
+    assert_eq!(scenario.fault.len(), 1, "only the dead bank leaves payments unfinished");
+    assert!(scenario.population.wallets < 8);
+    let whole = Source::parse("duration = \"1h\"\n", "").unwrap();
+    assert!(again::shrink(&whole, &Options::default()).is_err(), "there is nothing to shrink");
+}

@@ -1,0 +1,59 @@
+use feiqian_sim::Source;
+use feiqian_sim::run::cell::{Options, Outcome, run};
+
+pub(crate) fn scenario(text: &str) -> feiqian_sim::Scenario {
+    Source::parse(text, "").unwrap().scenario().unwrap()
+}
+
+fn day(text: &str) -> Outcome {
+    let outcome = run(&scenario(text), &Options::default()).unwrap();
+    assert!(outcome.held, "{:#}", serde_json::Value::Object(outcome.summary));
+    outcome
+}
+
+const FIRST_DAY: &str = include_str!("../../../../scenarios/first-day.toml");
+
+#[test]
+fn the_first_day_holds_and_is_the_same_twice() {
+    let (one, two) = (day(FIRST_DAY), day(FIRST_DAY));
+    assert_eq!(one.digest, two.digest);
+    assert_eq!(one.summary, two.summary);
+    assert_eq!(one.series, two.series);
+}
+
+#[test]
+fn a_world_with_every_fault_comes_to_rest_with_whole_books() {
+    let text = "duration = \"6h\"\nseed = 11\n[population]\nwallets = 8\n[workload]\nbetween_wallets = 0.2\n\
+        payments_per_wallet_per_day = 12.0\n[network]\nloss = 0.02\nduplicate = 0.05\nreorder = 0.1\n\
+        [[bank]]\nname = \"first\"\ncustomers = 0.5\n[[bank]]\nname = \"second\"\n\
+        [[fault]]\nkind = \"crash\"\nnode = \"bank:first\"\nat = \"1h\"\nfor = \"2m\"\n\
+        [[fault]]\nkind = \"crash\"\nnode = \"center\"\npoint = \"center.present.forward\"\nnumber = 2\nfor = \"1m\"\n\
+        [[fault]]\nkind = \"crash\"\nnode = \"wallet:1\"\npoint = \"wallet.pay.sign\"\nwhen = \"after\"\nfor = \"5m\"\n\
+        [[fault]]\nkind = \"partition\"\nnode = \"bank:second\"\nat = \"2h\"\nfor = \"10m\"\n\
+        [[fault]]\nkind = \"slow\"\nnode = \"merchant:0\"\nfactor = 30.0\nat = \"3h\"\nfor = \"30m\"\n\
+        [[fault]]\nkind = \"clock-skew\"\nnode = \"wallet:2\"\noffset = \"-90s\"\nat = \"4h\"\nfor = \"1h\"\n";
+    let outcome = day(text);
+    assert_eq!(outcome.summary["faults"].as_array().unwrap().len(), 4, "the timed ones are told");
+    assert!(outcome.summary["payments"]["paid"].as_u64().unwrap() > 15);
+}
+
+#[test]
+fn a_trace_is_paid_row_by_row() {
+    let dir = tempfile::tempdir().unwrap();
+    let trace = "time,payer,payee,amount,currency,instrument\n0,ann,bakery,3.20,CNY,online_cash\n\
+        600,bob,bakery,4.10,CNY,\n1200,ann,bob,10.00,CNY,online_cash\n1800,bob,books,20.00,,\n";
+    std::fs::write(dir.path().join("p.csv"), trace).unwrap();
+    let source = Source::parse("[workload]\ntrace = \"p.csv\"\n", dir.path()).unwrap();
+    let outcome = run(&source.scenario().unwrap(), &Options::default()).unwrap();
+    assert!(outcome.held);
+    assert_eq!(outcome.summary["payments"]["paid"], 4);
+    assert_eq!(outcome.summary["payments"]["value_minor"], 3730);
+}
+
+#[test]
+fn a_replay_stops_at_its_event() {
+    let options = Options { until_event: Some(2_000), ..Options::default() };
+    let outcome = run(&scenario(FIRST_DAY), &options).unwrap();
+    let stopped = outcome.summary["verdict"]["stopped_at_event"].as_u64().unwrap();
+    assert!((2_000..2_100).contains(&stopped), "{stopped}");
+}
