@@ -20,6 +20,7 @@ mod demo;
 #[cfg(feature = "test-faults")]
 mod faults;
 mod https;
+mod offline;
 mod payment_files;
 mod races;
 mod remittance;

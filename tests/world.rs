@@ -74,7 +74,7 @@ pub(crate) fn role(name: &str) -> &'static str {
     match name {
         "center" => "center",
         "north" | "south" | "west" => "bank",
-        "shop" => "merchant",
+        "shop" | "stall" => "merchant",
         _ => "wallet",
     }
 }

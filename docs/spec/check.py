@@ -648,6 +648,358 @@ def request_uri(signed):
     return "feiqian:" + base64.urlsafe_b64encode(encoded_request(signed)).decode().rstrip("=")
 
 
+# ---------------------------------------------------------------- ACL: the blind signature of the offline coin
+
+
+def acl_key(inputs):
+    """Y as bytes, Y, Z and the depth."""
+    public, depth = raw(inputs["Y"]), number(inputs["depth"])
+    if depth > 6:
+        raise Refused("a depth is at most 6")
+    key, base = decode_point(public), point_of("acl/Z", public)
+    if same(base, NEUTRAL):
+        raise Refused("Z is the identity")
+    return public, key, base, depth
+
+
+def any_point(text):
+    """A point that may be the identity."""
+    return decode_point(raw(text), identity_allowed=True)
+
+
+def coin_name(public, depth, root, zeta, zeta1):
+    return digest_of("offline-cash/coin", public, integer(depth), root, zeta, zeta1)
+
+
+def acl_challenge(points, message):
+    return scalar_of("acl/challenge", *points, message)
+
+
+def acl_scalars(signature):
+    return scalars(signature, "rho", "omega", "rho1", "rho2", "omega_prime", "mu")
+
+
+def acl_signature_text(zeta, zeta1, *values):
+    names = ("rho", "omega", "rho1", "rho2", "omega_prime", "mu")
+    return {"zeta": zeta.hex(), "zeta1": zeta1.hex(), **dict(zip(names, map(scalar_text, values)))}
+
+
+def acl_verify(key_parts, message, signature):
+    public, key, base, _ = key_parts
+    zeta, zeta1 = decode_point(raw(signature["zeta"])), any_point(signature["zeta1"])
+    rho, omega, rho1, rho2, prime, mu = acl_scalars(signature)
+    zeta2 = combine((1, zeta), (-1, zeta1))
+    points = (combine((rho, G), (omega, key)), combine((rho1, G), (prime, zeta1)), combine((rho2, H), (prime, zeta2)),
+              combine((mu, base), (prime, zeta)))
+    shown = (raw(signature["zeta"]), raw(signature["zeta1"]), *map(encode_point, points))
+    if (omega + prime) % Q != acl_challenge(shown, message):
+        raise Refused("the signature's equation does not hold")
+
+
+def acl_blind(key_parts, commitment, announcement, blinding, root):
+    """zeta and zeta1 as bytes, m, e, and the bank's points with Z1."""
+    public, key, base, depth = key_parts
+    gamma, tau, t1, t2, t3, t4, t5 = blinding
+    nu, = scalars(announcement, "nu")
+    first, b1, b2 = (any_point(announcement[name]) for name in ("a", "b1", "b2"))
+    z1 = combine((1, decode_point(commitment)), (nu, G))
+    if gamma == 0:
+        raise Refused("gamma is zero")
+    zeta, zeta1 = combine((gamma, base)), combine((gamma, z1))
+    zeta2 = combine((1, zeta), (-1, zeta1))
+    points = (zeta, zeta1, combine((1, first), (t1, G), (t2, key)), combine((gamma, b1), (t3, G), (t4, zeta1)),
+              combine((gamma, b2), (t5, H), (t4, zeta2)), combine((tau, base)))
+    shown = list(map(encode_point, points))
+    message = coin_name(public, depth, root, *shown[:2])
+    return shown[0], shown[1], message, (acl_challenge(shown, message) - t2 - t4) % Q, (z1, first, b1, b2)
+
+
+def acl_finish(key_parts, commitment, announcement, answer, blinding, root):
+    """m, e and the signature as its JSON."""
+    _, key, base, _ = key_parts
+    gamma, tau, t1, t2, t3, t4, t5 = blinding
+    zeta, zeta1, message, e, (z1, first, b1, b2) = acl_blind(key_parts, commitment, announcement, blinding, root)
+    r, c, s1, s2, d = scalars(answer, "r", "c", "s1", "s2", "d")
+    if (c + d) % Q != e:
+        raise Refused("c + d is not e")
+    if not same(combine((r, G), (c, key)), first):
+        raise Refused("rG + cY is not A")
+    if not same(combine((s1, G), (d, z1)), b1) or not same(combine((s2, H), (d, base), (-d, z1)), b2):
+        raise Refused("B1 or B2 is not opened")
+    prime = d + t4
+    signature = acl_signature_text(zeta, zeta1, r + t1, c + t2, gamma * s1 + t3, gamma * s2 + t5, prime,
+                                   tau - prime * gamma)
+    acl_verify(key_parts, message, signature)
+    return message, e, signature
+
+
+def commit_identity(r, secret):
+    return encode_point(combine((r, H0), (secret, H1)))
+
+
+def secret_vector(gamma, r, secret, nu):
+    return [scalar_text(value) for value in (gamma * r, gamma * secret, gamma * nu, -gamma)]
+
+
+def opening_verify(identity, commitment, proof, context):
+    person, point = decode_point(identity), decode_point(commitment)
+    c, u, v = scalars(proof, "c", "u", "v")
+    first, second = combine((u, H0), (v, H1), (-c, point)), combine((v, H1), (-c, person))
+    if c != scalar_of("acl/opening", identity, commitment, encode_point(first), encode_point(second), context):
+        raise Refused("the proof of opening does not hold")
+
+
+def identity_verify(identity, proof, context):
+    c, v = scalars(proof, "c", "v")
+    announced = combine((v, H1), (-c, decode_point(identity)))
+    if c != scalar_of("acl/identity", identity, encode_point(announced), context):
+        raise Refused("the proof of the identity does not hold")
+
+
+def slot(bank, account, session, index):
+    return bank, account, session, integer(index)
+
+
+def drawn_commitment(seed, place, public):
+    return scalar_of("acl/commitment/R", seed, *place, public)
+
+
+def drawn_blinding(seed, place, public, commitment, announcement):
+    fields = (seed, *place, public, commitment, *(raw(announcement[name]) for name in ("nu", "a", "b1", "b2")))
+    gamma, *rest = (scalar_of("acl/blinding/" + name, *fields) for name in BLINDING)
+    return [gamma or 1, *rest], digest_of("share-tree/seed", *fields)
+
+
+BLINDING = ("gamma", "tau", "t1", "t2", "t3", "t4", "t5")
+
+# ---------------------------------------------------------------- the share tree
+
+
+def level(node):
+    return node.bit_length() - 1
+
+
+def overlap(one, other):
+    one, other = min(one, other), max(one, other)
+    return other >> level(other) - level(one) == one
+
+
+def vector_commitment(base, vector):
+    v0, v1, v2, v3 = vector
+    return encode_point(combine((v0, H0), (v1, H1), (v2, G))), encode_point(combine((v3, base)))
+
+
+def tree_node_digest(commitments, children):
+    label = "share-tree/node" if children else "share-tree/leaf"
+    return digest_of(label, *(point for pair in commitments for point in pair), *children)
+
+
+class ShareTree:
+    def __init__(self, base, depth, seed):
+        self.depth, self.coefficients, self.commitments, self.digests = depth, {}, {}, {}
+        for node in reversed(range(1, 2 ** (depth + 1))):
+            powers = (1,) if level(node) == depth else (1, 2)
+            self.coefficients[node] = [
+                [scalar_of("share-tree/coefficient", seed, *map(integer, (node, power, at))) for at in range(4)]
+                for power in powers]
+            self.commitments[node] = [vector_commitment(base, vector) for vector in self.coefficients[node]]
+            self.digests[node] = tree_node_digest(self.commitments[node], self.children(node))
+
+    def children(self, node):
+        return [] if level(node) == self.depth else [self.digests[2 * node], self.digests[2 * node + 1]]
+
+    def share(self, node, secret, point):
+        values = [secret, *self.coefficients[node]]
+        return [scalar_text(sum(vector[at] * pow(point, power, Q) for power, vector in enumerate(values)))
+                for at in range(4)]
+
+    def shown(self, node):
+        return [{"vector": vector.hex(), "scale": scale.hex()} for vector, scale in self.commitments[node]]
+
+    def spend(self, node, secret, challenge, signature):
+        leaf = level(node) == self.depth
+        shares = [self.share(node, secret, point) for point in own_points(challenge, leaf)]
+        commitments = self.shown(node)
+        if leaf:
+            own = {"leaf": {"share": shares[0], "commitment": commitments[0]}}
+        else:
+            children = [digest.hex() for digest in self.children(node)]
+            own = {"inner": {"shares": shares, "commitments": commitments, "children": children}}
+        path = [(node >> up, node >> up + 1) for up in range(level(node))]
+        ancestors = [{"share": self.share(above, secret, 1 + child % 2), "commitments": self.shown(above),
+                      "sibling": self.digests[child ^ 1].hex()} for child, above in path]
+        return {"signature": signature, "node": node, "own": own, "ancestors": ancestors}
+
+
+def own_points(challenge, leaf):
+    points = [challenge] if leaf else [challenge, scalar_of("share-tree/second", encode_scalar(challenge))]
+    if any(point in (0, 1, 2) for point in points) or len(set(points)) != len(points):
+        raise Refused("a forbidden point")
+    return points
+
+
+def own_parts(piece, depth):
+    """Shares, commitments and children of the spent node; refuses parts that are not those of the node."""
+    node = piece["node"]
+    if not 1 <= node <= 127 or level(node) > depth:
+        raise Refused("a node outside the tree")
+    leaf = level(node) == depth
+    if set(piece["own"]) != {"leaf" if leaf else "inner"} or len(piece["ancestors"]) != level(node):
+        raise Refused("the parts are not those of the node")
+    if leaf:
+        own = piece["own"]["leaf"]
+        return [own["share"]], [own["commitment"]], []
+    own = piece["own"]["inner"]
+    return own["shares"], own["commitments"], [raw(child) for child in own["children"]]
+
+
+def pairs_of(commitments):
+    return [(raw(pair["vector"]), raw(pair["scale"])) for pair in commitments]
+
+
+def share_verify(base, signature, commitments, point, share):
+    """The share's value, if it opens its commitments."""
+    v0, v1, v2, v3 = values = [decode_scalar(raw(text)) for text in share]
+    vectors = [(pow(point, power, Q), any_point(pair["vector"])) for power, pair in enumerate(commitments, 1)]
+    scales = [(pow(point, power, Q), any_point(pair["scale"])) for power, pair in enumerate(commitments, 1)]
+    vector = combine((1, any_point(signature["zeta1"])), *vectors)
+    scale = combine((-1, decode_point(raw(signature["zeta"]))), *scales)
+    if not same(vector, combine((v0, H0), (v1, H1), (v2, G))) or not same(scale, combine((v3, base))):
+        raise Refused("a share does not open its commitments")
+    return values
+
+
+def piece_verify(key_parts, piece, challenge):
+    """m, and every share as (node, point, values)."""
+    public, _, base, depth = key_parts
+    shares, commitments, children = own_parts(piece, depth)
+    node, signature = piece["node"], piece["signature"]
+    points = own_points(challenge, level(node) == depth)
+    known = [(node, point, share_verify(base, signature, commitments, point, share))
+             for point, share in zip(points, shares, strict=True)]
+    digest = tree_node_digest(pairs_of(commitments), children)
+    for up, ancestor in enumerate(piece["ancestors"]):
+        child, point = node >> up, 1 + (node >> up) % 2
+        known.append((child >> 1, point,
+                      share_verify(base, signature, ancestor["commitments"], point, ancestor["share"])))
+        halves = [digest, raw(ancestor["sibling"])]
+        digest = tree_node_digest(pairs_of(ancestor["commitments"]), halves[::-1] if child % 2 else halves)
+    message = coin_name(public, depth, digest, raw(signature["zeta"]), raw(signature["zeta1"]))
+    acl_verify(key_parts, message, signature)
+    return message, known
+
+
+def interpolated(points):
+    """The values at 0."""
+    constant = [0] * 4
+    for at, values in points.items():
+        weight = 1
+        for other in points:
+            if other != at:
+                weight = weight * other * pow(other - at, -1, Q) % Q
+        constant = [(total + weight * value) % Q for total, value in zip(constant, values)]
+    return constant
+
+
+def identify(depth, known):
+    """The opening as its JSON, or None."""
+    by_node = {}
+    for node, point, values in known:
+        by_node.setdefault(node, {})[point] = values
+    for node, points in by_node.items():
+        need = 2 if level(node) == depth else 3
+        if len(points) >= need:
+            k0, k1, k2, k3 = interpolated(dict(list(points.items())[:need]))
+            inverse = pow(-k3, -1, Q)
+            return {name: scalar_text(k * inverse) for name, k in zip(("r", "identity_secret", "nu"), (k0, k1, k2))}
+    return None
+
+
+def opening_identity(opening):
+    secret, = scalars(opening, "identity_secret")
+    if secret == 0:
+        raise Refused("L1 is zero")
+    return encode_point(combine((secret, H1)))
+
+
+def opening_matches(opening, identity, commitment, nu):
+    r, secret, _ = scalars(opening, "r", "identity_secret", "nu")
+    found = commit_identity(r, secret), raw(opening["nu"]), opening_identity(opening)
+    if found != (commitment, nu, identity):
+        raise Refused("not the opening of the withdrawal")
+
+
+# ---------------------------------------------------------------- offline cash: messages come as their JSON
+
+EPOCH_TIMES = ("issue_from", "issue_until", "pay_until", "deposit_until", "reclaim_until")
+
+
+def offline_key_id(keyset, key):
+    times = [hashed(keyset["times"][name]) for name in EPOCH_TIMES]
+    return digest_of("offline-cash/key", *texts(keyset["bank"], keyset["currency"], key["kind"]), hashed(key["value"]),
+                     integer(key["depth"]), hashed(keyset["epoch"]), *times, raw(key["key"]))
+
+
+def offline_keyset_verify(keyset, bank_key):
+    """The digest, and the keys by id."""
+    times, keys = [number(keyset["times"][name]) for name in EPOCH_TIMES], keyset["keys"]
+    issue_from, issue_until, pay_until, deposit_until, reclaim_until = times
+    if not issue_from < issue_until <= pay_until < deposit_until < reclaim_until:
+        raise Refused("times out of order")
+    if not 2 <= len(keys) <= 20 or [key["kind"] for key in keys] != ["blank"] + ["value"] * (len(keys) - 1):
+        raise Refused("a key for blanks, then keys for values")
+    values = [number(key["value"]) for key in keys]
+    if values[0] != 0 or any(one >= other for one, other in zip(values, values[1:])):
+        raise Refused("values ascend from 0")
+    for key, value in zip(keys, values):
+        power = value.bit_length() - 1
+        if value and (value & value - 1 or power > 18) or key["depth"] != (min(power, 6) if value else 6):
+            raise Refused("a value or depth that no coin has")
+    ids = {offline_key_id(keyset, key): key for key in keys}
+    digest = digest_of("offline-cash/keyset", keyset["bank"].encode(), hashed(keyset["epoch"]),
+                       keyset["currency"].encode(), integer(len(keys)), *ids)
+    ed25519_verify(bank_key, digest, raw(keyset["signature"]), "keyset")
+    if len({key["key"] for key in keys}) != len(keys):
+        raise Refused("one key for two values")
+    for key in keys:
+        decode_point(raw(key["key"]))
+    return digest, ids
+
+
+def registration_context(inputs):
+    return digest_of("offline-cash/register", *texts(inputs["bank"], inputs["account"]), raw(inputs["I"]),
+                     raw(inputs["signing_key"]))
+
+
+def identity_record_verify(identity, center_key):
+    """The record's digest."""
+    record, attested = identity["record"], hashed(identity["attested_at"])
+    digest = digest_of("offline-cash/identity", *texts(record["bank"], record["account"]), raw(record["identity"]),
+                       raw(record["signing_key"]), hashed(record["collateral"]["minor"]),
+                       record["collateral"]["currency"].encode())
+    decode_point(raw(record["identity"]))
+    ed25519_verify(raw(record["signing_key"]), digest, raw(identity["signature"]), "identity record")
+    attestation = digest_of("offline-cash/identity-attested", digest, attested)
+    ed25519_verify(center_key, attestation, raw(identity["attestation"]), "identity attestation")
+    return digest
+
+
+def withdrawal_digest(statement):
+    lines = [raw(line[name]) for line in statement["lines"] for name in ("key", "commitment", "nu", "challenge")]
+    return digest_of("offline-cash/withdraw", *texts(statement["bank"], statement["account"]),
+                     raw(statement["session"]), integer(len(statement["lines"])), *lines)
+
+
+def withdrawal_verify(withdrawal, signing_key):
+    digest = withdrawal_digest(withdrawal["statement"])
+    ed25519_verify(signing_key, digest, raw(withdrawal["signature"]), "withdrawal statement")
+    return digest
+
+
+def origin_fields(origin):
+    return (*texts(origin["bank"], origin["account"]), raw(origin["session"]), integer(origin["index"]))
+
+
 # ---------------------------------------------------------------- the vectors: inputs in, outputs out, or Refused
 
 
@@ -935,6 +1287,421 @@ def run_presentment(inputs):
     return {"id": digest_of("clearing/presentment", *fields, raw(inputs["item"])).hex()}
 
 
+def run_acl_issue(inputs):
+    x, nu, u, s1, s2, d = scalars(inputs, "x", "nu", "u", "s1", "s2", "d")
+    r, secret = scalars(inputs, "R", "identity_secret")
+    parts = acl_key({"Y": encode_point(combine((x, G))).hex(), "depth": inputs["depth"]})
+    public, _, base, _ = parts
+    commitment, identity = commit_identity(r, secret), encode_point(combine((secret, H1)))
+    z1 = combine((1, decode_point(commitment)), (nu, G))
+    points = combine((u, G)), combine((s1, G), (d, z1)), combine((s2, H), (d, base), (-d, z1))
+    announcement = {"nu": scalar_text(nu), **{name: encode_point(point).hex()
+                                              for name, point in zip(("a", "b1", "b2"), points)}}
+    blinding = scalars(inputs, *BLINDING)
+    *_, e, _ = acl_blind(parts, commitment, announcement, blinding, raw(inputs["root"]))
+    c = (e - d) % Q
+    answer = {name: scalar_text(value) for name, value in zip(("r", "c", "s1", "s2", "d"), (u - c * x, c, s1, s2, d))}
+    message, e, signature = acl_finish(parts, commitment, announcement, answer, blinding, raw(inputs["root"]))
+    return {"Y": public.hex(), "Z": encode_point(base).hex(), "I": identity.hex(), "C": commitment.hex(),
+            "announcement": announcement, "m": message.hex(), "e": scalar_text(e), "answer": answer,
+            "signature": signature, "k": secret_vector(blinding[0], r, secret, nu)}
+
+
+def slot_of(inputs):
+    """Of the cryptographic vectors, where names are bytes in hexadecimal."""
+    return slot(*(raw(inputs[name]) for name in ("bank", "account", "session")), number(inputs["index"]))
+
+
+def run_opening_context(inputs):
+    return {"context": digest_of("offline-cash/opening", *slot_of(inputs), raw(inputs["Y"])).hex()}
+
+
+def run_prove_opening(inputs):
+    r, secret = scalars(inputs, "R", "identity_secret")
+    context, identity, commitment = raw(inputs["context"]), combine((secret, H1)), commit_identity(r, secret)
+    fields = (raw(inputs["hedge"]), encode_scalar(r), encode_scalar(secret), encode_point(identity), commitment, context)
+    a, b = (scalar_of("acl/opening/nonce", *fields, integer(which)) for which in (0, 1))
+    second = combine((b, H1))
+    announced = encode_point(combine((a, H0), (1, second))), encode_point(second)
+    c = scalar_of("acl/opening", encode_point(identity), commitment, *announced, context)
+    proof = {name: scalar_text(value) for name, value in zip("cuv", (c, a + c * r, b + c * secret))}
+    return {"I": encode_point(identity).hex(), "C": commitment.hex(), "proof": proof}
+
+
+def run_verify_opening(inputs):
+    opening_verify(raw(inputs["I"]), raw(inputs["C"]), inputs["proof"], raw(inputs["context"]))
+    return {}
+
+
+def run_verify_identity(inputs):
+    identity_verify(raw(inputs["I"]), inputs["proof"], raw(inputs["context"]))
+    return {}
+
+
+def run_acl_derive(inputs):
+    seed, place, public = raw(inputs["seed"]), slot_of(inputs), raw(inputs["Y"])
+    blinding, tree = drawn_blinding(seed, place, public, raw(inputs["C"]), inputs["announcement"])
+    return {"R": scalar_text(drawn_commitment(seed, place, public)), "tree_seed": tree.hex(),
+            **dict(zip(BLINDING, map(scalar_text, blinding)))}
+
+
+def run_acl_finish(inputs):
+    r, secret = scalars(inputs, "R", "identity_secret")
+    blinding, (nu,) = scalars(inputs, *BLINDING), scalars(inputs["announcement"], "nu")
+    message, _, signature = acl_finish(acl_key(inputs), commit_identity(r, secret), inputs["announcement"],
+                                       inputs["answer"], blinding, raw(inputs["root"]))
+    return {"m": message.hex(), "signature": signature, "k": secret_vector(blinding[0], r, secret, nu)}
+
+
+def run_acl_verify(inputs):
+    parts, signature = acl_key(inputs), inputs["signature"]
+    message = coin_name(parts[0], parts[3], raw(inputs["root"]), raw(signature["zeta"]), raw(signature["zeta1"]))
+    acl_verify(parts, message, signature)
+    return {"m": message.hex()}
+
+
+def tree_of(inputs):
+    _, _, base, depth = acl_key(inputs)
+    return ShareTree(base, depth, raw(inputs["seed"]))
+
+
+def run_tree_build(inputs):
+    return {"root": tree_of(inputs).digests[1].hex()}
+
+
+def run_tree_spend(inputs):
+    challenge, = scalars(inputs, "challenge")
+    secret = [decode_scalar(raw(text)) for text in inputs["k"]]
+    return {"piece": tree_of(inputs).spend(number(inputs["node"]), secret, challenge, inputs["signature"])}
+
+
+def run_tree_verify(inputs):
+    challenge, = scalars(inputs, "challenge")
+    return {"m": piece_verify(acl_key(inputs), inputs["piece"], challenge)[0].hex()}
+
+
+def spent_pieces(key_parts, pieces):
+    """m of the one coin, and the opening."""
+    spent = [piece_verify(key_parts, each["piece"], scalars(each, "challenge")[0]) for each in pieces]
+    if len({message for message, _ in spent}) != 1:
+        raise Refused("pieces of different coins")
+    return spent[0][0], identify(key_parts[3], [share for _, known in spent for share in known])
+
+
+def run_tree_identify(inputs):
+    _, opening = spent_pieces(acl_key(inputs), inputs["spent"])
+    return {"opening": opening, "I": opening and opening_identity(opening).hex()}
+
+
+def run_tree_accuse(inputs):
+    opening_matches(inputs["opening"], raw(inputs["I"]), raw(inputs["C"]), raw(inputs["nu"]))
+    return {}
+
+
+def run_offline_keyset(inputs):
+    digest, ids = offline_keyset_verify(inputs["keyset"], raw(inputs["signing_key"]))
+    return {"digest": digest.hex(), "ids": [name.hex() for name in ids]}
+
+
+def identity_secret(inputs):
+    return scalar_of("offline-cash/identity-secret", raw(inputs["seed"]), *texts(inputs["bank"], inputs["account"]))
+
+
+def run_identity_secret(inputs):
+    secret = identity_secret(inputs)
+    return {"identity_secret": scalar_text(secret), "I": encode_point(combine((secret, H1))).hex()}
+
+
+def run_register(inputs):
+    context = registration_context(inputs)
+    identity_verify(raw(inputs["I"]), inputs["proof"], context)
+    return {"context": context.hex()}
+
+
+def run_identity_record(inputs):
+    return {"digest": identity_record_verify(inputs["identity"], raw(inputs["center_key"])).hex()}
+
+
+def slots(inputs, count):
+    return [slot(*texts(inputs["bank"], inputs["account"]), raw(inputs["session"]), index) for index in range(count)]
+
+
+def run_offline_withdraw(inputs):
+    seed, secret = raw(inputs["seed"]), identity_secret(inputs)
+    lines, coins, commitments = [], [], []
+    sessions = zip(slots(inputs, len(inputs["keys"])), inputs["keys"], inputs["announcements"], inputs["answers"],
+                   strict=True)
+    for place, key, announcement, answer in sessions:
+        public, _, base, depth = parts = acl_key(key)
+        commitment = commit_identity(drawn_commitment(seed, place, public), secret)
+        blinding, tree_seed = drawn_blinding(seed, place, public, commitment, announcement)
+        root = ShareTree(base, depth, tree_seed).digests[1]
+        message, e, signature = acl_finish(parts, commitment, announcement, answer, blinding, root)
+        commitments.append(commitment.hex())
+        lines.append({"key": key["Y"], "commitment": commitment.hex(), "nu": announcement["nu"],
+                      "challenge": scalar_text(e)})
+        coins.append({"m": message.hex(), "root": root.hex(), "signature": signature, "gamma": scalar_text(blinding[0])})
+    statement = {name: inputs[name] for name in ("bank", "account", "session")} | {"lines": lines}
+    return {"commitments": commitments, "challenges": [line["challenge"] for line in lines],
+            "statement": withdrawal_digest(statement).hex(), "coins": coins}
+
+
+def run_offline_commit(inputs):
+    commitments = inputs["commitments"]
+    if len({one["commitment"] for one in commitments}) != len(commitments):
+        raise Refused("a commitment twice")
+    for place, key, one in zip(slots(inputs, len(commitments)), inputs["keys"], commitments, strict=True):
+        context = digest_of("offline-cash/opening", *place, raw(key["Y"]))
+        opening_verify(raw(inputs["I"]), raw(one["commitment"]), one["proof"], context)
+    return {}
+
+
+def run_offline_statement(inputs):
+    return {"digest": withdrawal_verify(inputs["withdrawal"], raw(inputs["signing_key"])).hex()}
+
+
+def run_accusation(inputs):
+    record, statement = inputs["identity"]["record"], inputs["withdrawal"]["statement"]
+    digest = identity_record_verify(inputs["identity"], raw(inputs["center_key"]))
+    if (record["bank"], record["account"]) != (statement["bank"], statement["account"]):
+        raise Refused("a statement of another account")
+    signed = withdrawal_verify(inputs["withdrawal"], raw(record["signing_key"]))
+    if not 0 <= inputs["index"] < len(statement["lines"]):
+        raise Refused("no such line")
+    line = statement["lines"][inputs["index"]]
+    opening_matches(inputs["opening"], raw(record["identity"]), raw(line["commitment"]), raw(line["nu"]))
+    return {"statement": signed.hex(), "record": digest.hex()}
+
+
+def run_non_answer(inputs):
+    statement, opening = inputs["statement"], inputs["statement"]["opening"]
+    digest = digest_of("offline-cash/non-answer", statement["bank"].encode(), raw(statement["key"]),
+                       hashed(statement["pinned_at"]), raw(statement["coin"]),
+                       *(raw(opening[name]) for name in ("r", "identity_secret", "nu")),
+                       hashed(statement["asked_at"]), hashed(statement["decided_at"]))
+    if number(statement["asked_at"]) >= number(statement["decided_at"]):
+        raise Refused("no time to answer")
+    ed25519_verify(raw(inputs["center_key"]), digest, raw(inputs["signature"]), "statement of non-answer")
+    keyset_digest_found, ids = offline_keyset_verify(inputs["keyset"], raw(inputs["bank_key"]))
+    key = ids.get(raw(statement["key"]))
+    if key is None or inputs["keyset"]["bank"] != statement["bank"]:
+        raise Refused("the keyset lacks the key")
+    parts = acl_key({"Y": key["key"], "depth": str(key["depth"])})
+    if spent_pieces(parts, inputs["pieces"]) != (raw(statement["coin"]), opening):
+        raise Refused("the pieces do not bring the opening to light")
+    return {"statement": digest.hex(), "keyset": keyset_digest_found.hex()}
+
+
+def run_claim(inputs):
+    claim, parts = inputs["claim"], acl_key(inputs)
+    public, _, base, depth = parts
+    nodes, signature, proof = claim["nodes"], claim["signature"], claim["proof"]
+    if claim["key"] != inputs["key_id"]:
+        raise Refused("another key")
+    clash = any(overlap(one, other) for at, one in enumerate(nodes) for other in nodes[:at])
+    if not nodes or clash or any(not 1 <= node <= 127 or level(node) > depth for node in nodes):
+        raise Refused("nodes of the coin, disjoint and at least one")
+    message = coin_name(public, depth, raw(claim["root"]), raw(signature["zeta"]), raw(signature["zeta1"]))
+    acl_verify(parts, message, signature)
+    (gamma,), (nu,) = scalars(claim, "gamma"), scalars(inputs, "nu")
+    commitment = raw(inputs["C"])
+    z1 = combine((1, decode_point(commitment)), (nu, G))
+    blinded = encode_point(combine((gamma, base))).hex(), encode_point(combine((gamma, z1))).hex()
+    if gamma == 0 or blinded != (signature["zeta"], signature["zeta1"]):
+        raise Refused("gamma does not lead from the session to the coin")
+    context = digest_of("offline-cash/reclaim", *origin_fields(claim["origin"]), message, integer(len(nodes)),
+                        *map(integer, nodes))
+    opening_verify(raw(inputs["I"]), commitment, proof, context)
+    names = ("zeta", "zeta1", "rho", "omega", "rho1", "rho2", "omega_prime", "mu")
+    digest = digest_of("offline-cash/claim", raw(claim["key"]), raw(claim["root"]),
+                       b"".join(raw(signature[name]) for name in names), raw(claim["gamma"]), context,
+                       *(raw(proof[name]) for name in "cuv"))
+    ed25519_verify(raw(inputs["signing_key"]), digest, raw(claim["customer"]), "claim")
+    return {"m": message.hex(), "context": context.hex(), "digest": digest.hex()}
+
+
+def run_attested_session(inputs):
+    digest = digest_of("offline-cash/session", *origin_fields(inputs["origin"]), raw(inputs["key"]),
+                       raw(inputs["commitment"]), raw(inputs["nu"]), hashed(inputs["attested_at"]))
+    ed25519_verify(raw(inputs["bank_key"]), digest, raw(inputs["signature"]), "attested session")
+    return {"digest": digest.hex()}
+
+
+def run_decide(inputs):
+    """Unit by unit: what was deposited is gone, then the longest chain, then the lower claimant."""
+    claims, gone = inputs["claims"], {unit for start, length in inputs["deposited"]
+                                      for unit in range(start, start + length)}
+    paid, claimed = {claim["claimant"]: 0 for claim in claims}, {}
+    for claim in claims:
+        for start, length in claim["intervals"]:
+            for unit in set(range(start, start + length)) - gone:
+                claimed.setdefault(unit, []).append((-claim["hops"], claim["claimant"]))
+    for candidates in claimed.values():
+        paid[min(candidates)[1]] += 1
+    return {"paid": {claimant: str(units) for claimant, units in paid.items()}}
+
+
+def offline_ids(keysets):
+    """Of every key of some keysets: whether it is a blank's, its value and its ACL parts."""
+    known = {}
+    for keyset in keysets:
+        for key in keyset["keys"]:
+            parts = acl_key({"Y": key["key"], "depth": str(key["depth"])})
+            known[offline_key_id(keyset, key).hex()] = key["kind"] == "blank", number(key["value"]), parts
+    return known
+
+
+def piece_name(key_parts, piece):
+    """The m of which this claims to be a piece."""
+    public, _, _, depth = key_parts
+    _, commitments, children = own_parts(piece, depth)
+    digest = tree_node_digest(pairs_of(commitments), children)
+    for up, ancestor in enumerate(piece["ancestors"]):
+        halves = [digest, raw(ancestor["sibling"])]
+        digest = tree_node_digest(pairs_of(ancestor["commitments"]), halves[::-1] if piece["node"] >> up & 1 else halves)
+    return coin_name(public, depth, digest, raw(piece["signature"]["zeta"]), raw(piece["signature"]["zeta1"]))
+
+
+def part_of(start, length, node):
+    """The units that a node spends of some."""
+    part = length >> level(node)
+    if part == 0:
+        raise Refused("finer than a minor unit")
+    return start + (node - (1 << level(node))) * part, part
+
+
+class OfflineChain:
+    """A chain up to its last piece's challenge, which `finish` is given: the set of a payment, or the blank's m."""
+
+    def __init__(self, links, last, known):
+        hops = [link["hop"] for link in links] + ([last] if last else [])
+        if not hops or len(hops) > 64 or any(hop["key"] not in known for hop in hops):
+            raise Refused("one to 64 hops of known keys")
+        keys = [known[hop["key"]] for hop in hops]
+        if [blank for blank, _, _ in keys] != [False] + [True] * (len(keys) - 1):
+            raise Refused("a value coin, then blanks")
+        self.known, self.links, self.hops = known, links, hops
+        self.parts = [parts for _, _, parts in keys]
+        self.names = [piece_name(parts, hop["piece"]) for parts, hop in zip(self.parts, hops)]
+        self.nodes = [hop["piece"]["node"] for hop in hops]
+        self.units = 0, keys[0][1]
+        for node in self.nodes:
+            self.units = part_of(*self.units, node)
+        self.steps, self.previous = [], bytes(32)
+
+    def step(self, challenge):
+        at = len(self.steps)
+        message, _ = piece_verify(self.parts[at], self.hops[at]["piece"], challenge)
+        place = self.previous, message, integer(self.nodes[at])
+        self.steps.append({"previous": self.previous.hex(), "m": message.hex(), "node": self.nodes[at],
+                           "d": scalar_text(challenge)})
+        self.previous = digest_of("offline-cash/chain", *place, encode_scalar(challenge))
+
+    def transfers(self, blank=None):
+        """The links, the last of them to a blank."""
+        payees = self.names[1:] + ([blank] if blank else [])
+        if len(set(self.names + payees)) != len(self.names) + (blank is not None):
+            raise Refused("a coin or blank twice")
+        for at, link in enumerate(self.links):
+            self.step(scalar_of("offline-cash/transfer", self.previous, self.names[at], integer(self.nodes[at]),
+                                payees[at], raw(link["nonce"])))
+
+    def place(self):
+        return self.previous, self.names[-1], integer(self.nodes[-1])
+
+    def shown(self):
+        start, length = self.units
+        return {"hops": self.steps, "digest": self.previous.hex(), "start": str(start), "length": str(length)}
+
+
+def run_offline_request(inputs):
+    request = inputs["request"]["request"]
+    fields = (raw(request["leaf"]), raw(request["issuer"]), request["name"].encode(),
+              hashed(request["amount"]["minor"]),
+              *texts(request["amount"]["currency"], *(request[name] for name in ("order", "bank", "account", "till"))),
+              *keyset_views(request["keysets"]), hashed(request["expires"]), raw(request["nonce"]))
+    digest = digest_of("offline-cash/request", *fields)
+    ed25519_verify(raw(inputs["signing_key"]), digest, raw(inputs["request"]["signature"]), "payment request")
+    return {"digest": digest.hex()}
+
+
+def keyset_views(views):
+    fields = [field for view in views for field in (view["bank"].encode(), hashed(view["epoch"]), raw(view["digest"]))]
+    return integer(len(views)), *fields
+
+
+def run_offer(inputs):
+    offer, payee, payer = inputs["offer"], raw(inputs["payee"]), raw(inputs["payer"])
+    blanks = [raw(blank[name]) for blank in offer["blanks"] for name in ("key", "message")]
+    digest = digest_of("offline-cash/offer", hashed(offer["amount"]["minor"]), offer["amount"]["currency"].encode(),
+                       integer(len(offer["blanks"])), *blanks, *keyset_views(offer["keysets"]), hashed(offer["expires"]))
+    code = int.from_bytes(digest_of("offline-cash/short-code", digest, payee, payer)[:8], "little") % 10**6
+    return {"digest": digest.hex(), "commitment": digest_of("offline-cash/offer-commitment", digest, payee).hex(),
+            "code": f"{code // 1000:03} {code % 1000:03}"}
+
+
+def run_passed(inputs):
+    known, blank = offline_ids(inputs["keysets"]), inputs["chain"]["blank"]
+    if not known.get(blank["key"], (False,))[0]:
+        raise Refused("a blank under no key for blanks")
+    chain = OfflineChain(inputs["chain"]["links"], None, known)
+    chain.transfers(raw(blank["message"]))
+    return chain.shown()
+
+
+def run_offline_payment(inputs):
+    known, payment = offline_ids(inputs["keysets"]), inputs["payment"]
+    chains = [OfflineChain(chain["links"], chain["last"], known) for chain in payment["chains"]]
+    for chain in chains:
+        chain.transfers()
+    places = [field for chain in chains for field in chain.place()]
+    found = digest_of("offline-cash/payment-set", raw(payment["request"]), integer(len(chains)), *places)
+    for chain in chains:
+        chain.step(scalar_of("offline-cash/payment", *chain.place(), found))
+    return {"set": found.hex(), "chains": [chain.shown() for chain in chains]}
+
+
+def run_settle(inputs):
+    """Unit by unit: the first chain is paid from circulation, each further one by the holder who left the others."""
+    stored, settled = [[] for _ in range(number(inputs["value"]))], []
+    for chain in inputs["deposits"]:
+        units, circulation, charges = (0, len(stored)), 0, {}
+        for link in chain:
+            units = part_of(*units, link["node"])
+        for others in stored[units[0]:sum(units)]:
+            if chain in others:
+                continue
+            if others:
+                hop = max(next(at for at, (one, two) in enumerate(zip(chain, other)) if one != two) for other in others)
+                charges[hop] = charges.get(hop, 0) + 1
+            else:
+                circulation += 1
+            others.append(chain)
+        charged = [{"holder": chain[hop]["m"], "hop": hop, "units": str(charges[hop])} for hop in sorted(charges)]
+        settled.append({"circulation": str(circulation), "charges": charged})
+    return {"settled": settled}
+
+
+def run_offline_receipt(inputs):
+    terms, claim = inputs["receipt"]["terms"], inputs["claim"]
+    claimed = digest_of("offline-cash/charge-claim", claim["issuing_bank"].encode(), raw(claim["message"]),
+                        raw(claim["previous"]), integer(claim["node"]), raw(claim["challenge"]), raw(claim["payment"]))
+    parts, sums = [], {"paid": 0, "unpaid": 0}
+    for part in terms["parts"]:
+        source = part["source"]
+        kind, *digests = [source] if isinstance(source, str) else [*source, *next(iter(source.values())).values()]
+        parts += [integer(part["piece"]), hashed(part["amount"]), kind.encode(), *map(raw, digests)]
+        sums["unpaid" if kind == "unpaid" else "paid"] += number(part["amount"])
+    if sum(sums.values()) != number(terms["amount"]["minor"]):
+        raise Refused("the parts do not sum to the payment")
+    digest = digest_of("offline-cash/receipt", terms["bank"].encode(), raw(terms["payment"]), raw(terms["request"]),
+                       hashed(terms["amount"]["minor"]), terms["amount"]["currency"].encode(),
+                       *texts(terms["collecting_bank"], terms["account"]), raw(terms["presentment"]),
+                       integer(len(terms["parts"])), *parts, hashed(terms["at"]))
+    ed25519_verify(raw(inputs["bank_key"]), digest, raw(inputs["receipt"]["signature"]), "receipt")
+    return {"claim": claimed.hex(), "digest": digest.hex(), **{name: str(value) for name, value in sums.items()}}
+
+
 OPERATIONS = {
     "transcript": run_transcript,
     "generators": run_generators,
@@ -966,6 +1733,37 @@ OPERATIONS = {
     "online-cash/payment": run_payment,
     "online-cash/evidence": run_evidence,
     "clearing/presentment": run_presentment,
+    "acl/issue": run_acl_issue,
+    "acl/opening-context": run_opening_context,
+    "acl/prove-opening": run_prove_opening,
+    "acl/verify-opening": run_verify_opening,
+    "acl/verify-identity": run_verify_identity,
+    "acl/derive": run_acl_derive,
+    "acl/finish": run_acl_finish,
+    "acl/verify": run_acl_verify,
+    "share-tree/build": run_tree_build,
+    "share-tree/spend": run_tree_spend,
+    "share-tree/verify": run_tree_verify,
+    "share-tree/identify": run_tree_identify,
+    "share-tree/accuse": run_tree_accuse,
+    "offline-cash/keyset": run_offline_keyset,
+    "offline-cash/identity-secret": run_identity_secret,
+    "offline-cash/register": run_register,
+    "offline-cash/identity": run_identity_record,
+    "offline-cash/withdraw": run_offline_withdraw,
+    "offline-cash/commit": run_offline_commit,
+    "offline-cash/statement": run_offline_statement,
+    "offline-cash/accusation": run_accusation,
+    "offline-cash/non-answer": run_non_answer,
+    "offline-cash/claim": run_claim,
+    "offline-cash/session": run_attested_session,
+    "offline-cash/decide": run_decide,
+    "offline-cash/request": run_offline_request,
+    "offline-cash/offer": run_offer,
+    "offline-cash/passed": run_passed,
+    "offline-cash/payment": run_offline_payment,
+    "offline-cash/settle": run_settle,
+    "offline-cash/receipt": run_offline_receipt,
 }
 
 

@@ -15,8 +15,27 @@ fn generate() -> Result<Vec<(&'static str, String)>> {
         ("crypto.json", feiqian_crypto::vectors::generate()),
         ("online-cash.json", feiqian_online_cash::vectors::generate()),
         ("clearing.json", feiqian_clearing::vectors::generate()),
+        (
+            "offline.json",
+            joined(feiqian_crypto::vectors::generate_offline(), feiqian_offline_cash::vectors::generate())?,
+        ),
     ];
     documents.into_iter().map(|(name, document)| Ok((name, pretty(&document)?))).collect()
+}
+
+/// The vectors of two documents of one suite and group in one: those of offline cash stand in two crates.
+fn joined(mut document: serde_json::Value, more: serde_json::Value) -> Result<serde_json::Value> {
+    let serde_json::Value::Object(mut more) = more else { bail!("a document of vectors is an object") };
+    let vectors = more.remove("vectors");
+    let rest = document.as_object_mut().context("a document of vectors is an object")?;
+    match (rest.remove("vectors"), vectors) {
+        (Some(serde_json::Value::Array(mut all)), Some(serde_json::Value::Array(added))) if *rest == more => {
+            all.extend(added);
+            rest.insert("vectors".to_owned(), all.into());
+            Ok(document)
+        }
+        _ => bail!("two documents of vectors of one suite and group"),
+    }
 }
 
 /// Indented, with a final newline.
@@ -86,6 +105,16 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
+
+    #[test]
+    fn documents_of_one_suite_are_joined() {
+        let document =
+            |suite: &str, vectors: &[u8]| serde_json::json!({ "suite": suite, "vectors": vectors });
+        let whole = joined(document("one", &[1, 2]), document("one", &[3])).unwrap();
+        assert_eq!(whole, document("one", &[1, 2, 3]));
+        assert!(joined(document("one", &[1]), document("other", &[2])).is_err());
+        assert!(joined(document("one", &[1]), serde_json::json!([])).is_err());
+    }
 
     #[test]
     fn a_changed_a_missing_and_a_foreign_file_are_named() {

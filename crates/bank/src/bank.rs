@@ -20,6 +20,7 @@ use crate::chart;
 use crate::config::Config;
 use crate::keys::Ring;
 use crate::members;
+use crate::offline::Offline;
 use crate::refusal::Refusal;
 use crate::secrets::EpochSecrets;
 use crate::sessions::Sessions;
@@ -75,6 +76,7 @@ pub struct Bank {
     pub(crate) news: Coalesced,
     /// Names this run: sessions of another run are void.
     pub(crate) instance: Id16,
+    pub(crate) offline: Offline,
     pool: Mutex<CommitmentPool>,
     sessions: Mutex<Sessions>,
     pub(crate) refill: Notify,
@@ -136,6 +138,7 @@ impl Bank {
             sessions: Mutex::new(Sessions::default()),
             refill: Notify::new(),
             outbox: Notify::new(),
+            offline: Offline::default(),
             own_list: ArcSwapOption::empty(),
             list_brought: AtomicU64::new(0),
             list_late: AtomicBool::new(false),
@@ -144,6 +147,7 @@ impl Bank {
             seams,
         };
         bank.reload_ring().await?;
+        bank.reload_offline_ring().await?;
         let kept = members::stored_lists(&*bank.seams.store).await?;
         bank.members.restore_lists(&*bank.seams.network, &kept);
         bank.issue_revocation_list().await?;

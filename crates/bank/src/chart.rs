@@ -5,6 +5,9 @@
 //! | circulation | liability: coins in circulation | debits ≤ credits | 10 |
 //! | refunds payable | liability | debits ≤ credits | 11 |
 //! | certified cheques | liability: reserved, pending until paid | debits ≤ credits | 12 |
+//! | offline circulation | liability: offline coins in circulation | debits ≤ credits | 13 |
+//! | collateral | liability: what customers with an offline identity put up | debits ≤ credits | 14 |
+//! | claims received | liability: paid by other banks for their cheats, on its way to payees | debits ≤ credits | 15 |
 //! | due to clearing, due from clearing | suspense: paid cheques that are not settled, else zero | none | 20, 21 |
 //! | settlement | asset: mirror of the account at the center | credits ≤ debits | 30 |
 //! | vault | asset: base money paid in by customers | credits ≤ debits | 31 |
@@ -41,10 +44,16 @@ pub enum Post {
     Losses,
     /// Reserved for certified cheques.
     CertifiedCheques,
+    /// Offline coins in circulation.
+    OfflineCirculation,
+    /// Collateral of offline identities.
+    Collateral,
+    /// What other banks paid for customers of theirs who answered twice, until the payee has it.
+    ClaimsReceived,
 }
 
 /// All of the bank's own accounts.
-pub const POSTS: [Post; 10] = [
+pub const POSTS: [Post; 13] = [
     Post::Circulation,
     Post::RefundsPayable,
     Post::DueToClearing,
@@ -55,6 +64,9 @@ pub const POSTS: [Post; 10] = [
     Post::Fees,
     Post::Losses,
     Post::CertifiedCheques,
+    Post::OfflineCirculation,
+    Post::Collateral,
+    Post::ClaimsReceived,
 ];
 
 /// The code of customers' accounts.
@@ -75,6 +87,9 @@ impl Post {
             Self::Fees => "fees",
             Self::Losses => "losses",
             Self::CertifiedCheques => "certified_cheques",
+            Self::OfflineCirculation => "offline_circulation",
+            Self::Collateral => "collateral",
+            Self::ClaimsReceived => "claims_received",
         }
     }
 
@@ -90,14 +105,21 @@ impl Post {
             Self::Fees => 50,
             Self::Losses => 51,
             Self::CertifiedCheques => 12,
+            Self::OfflineCirculation => 13,
+            Self::Collateral => 14,
+            Self::ClaimsReceived => 15,
         }
     }
 
     const fn limit(self) -> Limit {
         match self {
-            Self::Circulation | Self::RefundsPayable | Self::Capital | Self::CertifiedCheques => {
-                Limit::DebitsNotAboveCredits
-            }
+            Self::Circulation
+            | Self::RefundsPayable
+            | Self::Capital
+            | Self::CertifiedCheques
+            | Self::OfflineCirculation
+            | Self::Collateral
+            | Self::ClaimsReceived => Limit::DebitsNotAboveCredits,
             Self::Settlement | Self::Vault => Limit::CreditsNotAboveDebits,
             _ => Limit::None,
         }
@@ -153,6 +175,22 @@ pub(crate) enum Event {
     TransferOwn = 40,
     TransferSend = 41,
     TransferReceive = 42,
+    Collateral = 50,
+    OfflineWithdraw = 51,
+    /// A deposit from circulation, for an account here or another bank.
+    OfflineRedeem = 52,
+    /// From the account of somebody who answered twice.
+    OfflineCharge = 53,
+    /// From the collateral.
+    OfflineSeize = 54,
+    /// By the bank itself.
+    OfflineLoss = 55,
+    OfflineCollect = 56,
+    OfflineReclaim = 57,
+    /// Another bank pays a claim of this one, and on to the payee.
+    ClaimReceive = 58,
+    ClaimForward = 59,
+    PartReceive = 60,
 }
 
 impl Event {
@@ -179,6 +217,17 @@ impl Event {
             (Self::TransferOwn, "transfer"),
             (Self::TransferSend, "transfer_sent"),
             (Self::TransferReceive, "transfer_received"),
+            (Self::Collateral, "collateral"),
+            (Self::OfflineWithdraw, "withdraw_offline"),
+            (Self::OfflineRedeem, "deposit_offline"),
+            (Self::OfflineCharge, "double_spend_charge"),
+            (Self::OfflineSeize, "double_spend_collateral"),
+            (Self::OfflineLoss, "double_spend_loss"),
+            (Self::OfflineCollect, "deposit_offline"),
+            (Self::OfflineReclaim, "reclaim_offline"),
+            (Self::ClaimReceive, "claim_received"),
+            (Self::ClaimForward, "claim_forwarded"),
+            (Self::PartReceive, "deposit_offline"),
         ];
         words.into_iter().find(|(event, _)| *event as u16 == code).map_or("other", |(_, word)| word)
     }

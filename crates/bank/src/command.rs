@@ -85,6 +85,13 @@ pub enum Command {
         /// The names of the accounts whose holders may.
         drawers: Vec<Name>,
     },
+    /// Customers who answered twice for an offline coin, newest first, at most 1000.
+    Accusations,
+    /// One accusation as a document that anybody can check.
+    Accusation {
+        /// As in the list of accusations.
+        id: Digest,
+    },
 }
 
 /// A cheque as the operator sees it.
@@ -230,6 +237,10 @@ impl Bank {
             Command::Mandate { name, required, drawers } => {
                 to_json(&self.set_mandate(name, required, drawers).await?)
             }
+            Command::Accusations => {
+                Ok(serde_json::json!({ "accusations": to_json(&self.accusations().await?)? }))
+            }
+            Command::Accusation { id } => to_json(&self.accusation(id).await?),
         }
     }
 
@@ -346,6 +357,13 @@ impl Bank {
                         "the account has items on their way or open sessions",
                     )
                     .hint("let what is pending end")
+                    .into());
+                }
+                if owes_offline(tx, row.id)? {
+                    return Err(Fault::new(
+                        Code::Conflict,
+                        "the account's offline identity has collateral here or owes for double spends",
+                    )
                     .into());
                 }
                 let sql = "SELECT count(*) FROM cheque WHERE account = ?1 AND state = ?2";
@@ -498,6 +516,13 @@ fn in_use(tx: &mut dyn Tx, account: Id16, instance: Id16, now: u64) -> Result<bo
         "SELECT 1 FROM session WHERE state = 0 AND expires > ?2 AND account = ?1 AND instance = ?3 LIMIT 1";
     let open = [account.into(), Value::unsigned(now)?, instance.into()];
     Ok(!tx.select(presented, &[account.into()])?.is_empty() || !tx.select(session, &open)?.is_empty())
+}
+
+/// Whether collateral of the account is held, or something is still owed by it for what it spent twice.
+fn owes_offline(tx: &mut dyn Tx, account: Id16) -> Result<bool, StoreError> {
+    let held = "SELECT 1 FROM offline_identity WHERE account = ?1 AND held > 0 LIMIT 1";
+    let owed = "SELECT 1 FROM offline_claim WHERE account = ?1 AND paid < amount LIMIT 1";
+    Ok(!tx.select(held, &[account.into()])?.is_empty() || !tx.select(owed, &[account.into()])?.is_empty())
 }
 
 fn state_of(tx: &mut dyn Tx, account: Id16) -> Result<AccountState, Refusal> {

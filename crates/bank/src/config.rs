@@ -1,6 +1,8 @@
 //! A bank's settings: `config.toml` in its home.
 
 use feiqian_money::{Currency, Minor};
+use feiqian_offline_cash::keyset::MAX_EXPONENT;
+use feiqian_offline_cash::withdraw::Caps;
 use feiqian_wire::Name;
 use feiqian_wire::error::{Code, Fault};
 use serde::{Deserialize, Serialize};
@@ -93,6 +95,69 @@ fn limit(minor: u64) -> Minor {
     if minor == 0 { Minor::MAX } else { Minor::new(minor).unwrap_or(Minor::MAX) }
 }
 
+/// Offline cash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Offline {
+    /// Whether offline keysets are made: true.
+    pub enabled: bool,
+    /// How long an epoch's keys sign new coins, seconds; 0 as long as the online keys.
+    pub issue_seconds: u64,
+    /// How long after that their coins pay and pass on, seconds: 7 days.
+    pub pay_seconds: u64,
+    /// How long after that deposits are the only way, seconds: 7 days.
+    pub deposit_seconds: u64,
+    /// How long after that claims on value never deposited are filed, seconds: 7 days.
+    pub reclaim_seconds: u64,
+    /// The largest coin is 2 to this power, in minor units: 16, at most 18.
+    pub largest_exponent: u8,
+    /// The most value that an identity has outstanding of one epoch, minor units: 100,000.
+    pub value_cap_minor: u64,
+    /// The most blanks that an identity draws of one epoch: 256.
+    pub blanks_cap: u32,
+    /// The collateral that is moved from an account when its identity is registered, minor units: 0.
+    pub collateral_minor: u64,
+    /// The most coins in offline sessions begun and not finished (each keeps about 1 KiB).
+    pub max_open_coins: usize,
+}
+
+impl Default for Offline {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            issue_seconds: 0,
+            pay_seconds: 7 * DAY,
+            deposit_seconds: 7 * DAY,
+            reclaim_seconds: 7 * DAY,
+            largest_exponent: 16,
+            value_cap_minor: 100_000,
+            blanks_cap: 256,
+            collateral_minor: 0,
+            max_open_coins: 20_000,
+        }
+    }
+}
+
+impl Offline {
+    /// How long an epoch's keys sign.
+    #[must_use]
+    pub fn issue_seconds(&self, online: &Schedule) -> u64 {
+        if self.issue_seconds == 0 { online.issue_seconds } else { self.issue_seconds }
+    }
+
+    /// What an identity may draw of one epoch.
+    #[must_use]
+    pub fn caps(&self) -> Caps {
+        Caps { value: Minor::new(self.value_cap_minor).unwrap_or(Minor::MAX), blanks: self.blanks_cap }
+    }
+
+    /// The collateral.
+    #[must_use]
+    pub fn collateral(&self) -> Minor {
+        Minor::new(self.collateral_minor).unwrap_or(Minor::MAX)
+    }
+}
+
 /// The settings of one bank.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,6 +200,9 @@ pub struct Config {
     /// Cheques.
     #[serde(default)]
     pub cheques: ChequeLimits,
+    /// Offline cash.
+    #[serde(default)]
+    pub offline: Offline,
 }
 
 fn session_seconds() -> u64 {
@@ -175,6 +243,7 @@ impl Config {
             schedule: Schedule::default(),
             drop_box: DropBoxLimits::default(),
             cheques: ChequeLimits::default(),
+            offline: Offline::default(),
         }
     }
 
@@ -202,6 +271,13 @@ impl Config {
         }
         if self.max_open_sessions == 0 {
             return wrong("max_open_sessions must be above 0");
+        }
+        let offline = &self.offline;
+        if u32::from(offline.largest_exponent) > MAX_EXPONENT {
+            return wrong("offline.largest_exponent is at most 18");
+        }
+        if offline.pay_seconds == 0 || offline.deposit_seconds == 0 || offline.reclaim_seconds == 0 {
+            return wrong("offline.pay_seconds, .deposit_seconds and .reclaim_seconds must be above 0");
         }
         if self.drop_box.message_bytes > feiqian_online_cash::drop_box::MAX_SEALED {
             return wrong("drop_box.message_bytes is at most 98304");

@@ -12,6 +12,7 @@
 //! | `deposit`, `outbox`, `refund` | the collecting side, the issuing side |
 //! | `cheques` | the register of own cheques, cheques deposited here, boxes |
 //! | `certificates`, `revocation` | account holders' certificates, the revocation list |
+//! | `offline` | offline cash: identities, withdrawal, the deposit register, accusations, claims, reclaim |
 //! | `remittance`, `statements` | transfers between accounts; account statements |
 //! | `outcome`, `drop_box` | what anybody may ask or leave |
 //! | `command`, `service` | the operator; routes and background work |
@@ -39,6 +40,13 @@
 //! | `bank.cheque.send`, `.inbox`, `.prune`, `.mandate` | boxes; who may sign |
 //! | `bank.certificate.renew`, `.revoke` | certificates; the list is made right after |
 //! | `bank.transfer.own`, `.present`, `.outcome`, `bank.pay.transfer` | remittances |
+//! | `bank.offline.keyset`, `.register`, `.attest`, `.unregister` | an epoch's offline keyset; an identity, its attestation, its end |
+//! | `bank.offline.begin`, `.finish`, `.void` | a session; debit, signed statement and answers; its end without answers |
+//! | `bank.offline.deposit`, `bank.pay.holding` | an offline payment taken here or for another bank: chains, charges, receipt |
+//! | `bank.offline.present`, `.outcome` | a deposited payment before it is sent; its outcome and credit |
+//! | `bank.offline.claimed`, `.claim`, `.claims`, `.losses` | a claim answered; another bank's answer; what was paid when due |
+//! | `bank.offline.part`, `bank.pay.part` | the answer to a part that was sent; one that was received |
+//! | `bank.offline.reclaim`, `.decide`, `.prune` | a claim on value never deposited; its decision; the exposed list |
 //! | `bank.statement.close` | an account statement |
 //! | `bank.drop.put`, `.delete`, `.prune` | drop boxes |
 //!
@@ -66,6 +74,7 @@ pub mod init;
 mod issue;
 mod keys;
 mod members;
+mod offline;
 mod outbox;
 mod outcome;
 mod payments;
@@ -84,4 +93,5 @@ pub use bank::{Bank, Keys, Parts};
 pub use command::{AccountAnswer, ChequeLine, Command, KeysetLine, StatusAnswer};
 pub use config::Config;
 pub use init::{InitOptions, init, load, open};
+pub use offline::AccusationLine;
 pub use statements::{StatementAnswer, StatementLine};

@@ -7,6 +7,7 @@ use feiqian_clearing::membership::{BankEntry, Directory, Funding, RegisterReques
 use feiqian_ledger::book;
 use feiqian_ledger::store::{Row, Store, StoreExt, Tx, Value};
 use feiqian_node::{Caller, MemberView, call};
+use feiqian_offline_cash::messages::OfflinePinEntry;
 use feiqian_online_cash::keyset::PinEntry;
 use feiqian_pki::{RevocationList, TrustedRoot};
 use feiqian_wire::error::{Code, Fault};
@@ -14,6 +15,7 @@ use feiqian_wire::{Bounded, Text, Timestamp};
 
 use crate::Bank;
 use crate::chart::{Event, Post, id};
+use crate::offline::tables::MEMBER_PIN as OFFLINE_PIN;
 use crate::refusal::{Refusal, from_blob, to_blob};
 use crate::tables::{MEMBER, MEMBER_LIST, MEMBER_PIN};
 
@@ -26,7 +28,7 @@ pub(crate) async fn restore(
     root: &TrustedRoot,
     now: Timestamp,
 ) -> Result<MemberView, Fault> {
-    let (entries, banks) = store
+    let (entries, banks, offline) = store
         .read(|tx: &mut dyn Tx| {
             let pins = tx.select("SELECT body FROM member_pin ORDER BY number", &[])?;
             let banks = tx.select("SELECT body FROM member ORDER BY name", &[])?;
@@ -38,11 +40,17 @@ pub(crate) async fn restore(
                 .iter()
                 .map(|row| from_blob::<BankEntry>(row.blob(0)?))
                 .collect::<Result<Vec<_>, _>>()?;
-            Ok::<_, Refusal>((pins, banks))
+            let offline = tx.select("SELECT body FROM offline_member_pin ORDER BY number", &[])?;
+            let offline = offline
+                .iter()
+                .map(|row| from_blob::<OfflinePinEntry>(row.blob(0)?))
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok::<_, Refusal>((pins, banks, offline))
         })
         .await?;
     let directory = Directory { banks: Bounded::new(banks)? };
-    Ok(MemberView::restore(root.clone(), &directory, entries, now).unwrap_or_else(|fault| {
+    let view = MemberView::restore(root.clone(), &directory, entries, now);
+    Ok(view.and_then(|view| view.with_offline(offline)).unwrap_or_else(|fault| {
         tracing::warn!(%fault, "the stored view of the center's members no longer holds; asking the center again");
         MemberView::empty(root.clone())
     }))
@@ -98,6 +106,13 @@ impl Bank {
             for (number, entry) in (0_u64..).zip(view.entries()) {
                 if number >= known {
                     tx.insert(&MEMBER_PIN, &[Value::unsigned(number)?, to_blob(entry)?.into()])?;
+                }
+            }
+            let known = tx.select("SELECT count(*) FROM offline_member_pin", &[])?;
+            let known = known.first().map_or(Ok(0), |row| row.unsigned(0))?;
+            for (number, entry) in (0_u64..).zip(view.offline_entries()) {
+                if number >= known {
+                    tx.insert(&OFFLINE_PIN, &[Value::unsigned(number)?, to_blob(entry)?.into()])?;
                 }
             }
             for (name, member) in view.members() {

@@ -18,6 +18,7 @@ use feiqian_wire::error::{Code, Fault};
 use crate::Bank;
 use crate::accounts::count;
 use crate::chart::{Event, Post, along, id, reserve_along, resolve};
+use crate::offline::book_claim_outcome;
 use crate::refusal::{Refusal, from_blob, to_blob};
 use crate::remittance::close_transfer;
 use crate::tables::PRESENTMENT;
@@ -63,8 +64,15 @@ pub(crate) struct PresentmentRow {
 /// How soon after a failed round an item's news may start the next.
 const WAKE_PAUSE: Duration = Duration::from_secs(1);
 
-const KINDS: [(ItemKind, i64); 4] =
-    [(ItemKind::Payment, 0), (ItemKind::Refund, 1), (ItemKind::Cheque, 2), (ItemKind::Transfer, 3)];
+const KINDS: [(ItemKind, i64); 7] = [
+    (ItemKind::Payment, 0),
+    (ItemKind::Refund, 1),
+    (ItemKind::Cheque, 2),
+    (ItemKind::Transfer, 3),
+    (ItemKind::Holding, 4),
+    (ItemKind::Claim, 5),
+    (ItemKind::Part, 6),
+];
 
 fn kind_number(kind: ItemKind) -> i64 {
     KINDS.into_iter().find(|(known, _)| *known == kind).map_or(-1, |(_, number)| number)
@@ -180,6 +188,9 @@ impl Bank {
             ItemKind::Refund => self.ask_refund(&row).await?,
             ItemKind::Cheque => self.ask_cheque(&row).await?,
             ItemKind::Transfer => self.ask_transfer(&row).await?,
+            ItemKind::Holding => self.ask_holding(&row).await?,
+            ItemKind::Claim => self.ask_claim(&row).await?,
+            ItemKind::Part => self.ask_part(&row).await?,
             _ => self.ask_payment(&row).await?,
         };
         self.settle(row, state, outcome).await.map(Some)
@@ -280,13 +291,17 @@ impl Bank {
         state: State,
         outcome: Vec<u8>,
     ) -> Result<PresentmentRow, Fault> {
-        let now = self.now().seconds();
+        let now = self.now();
         let (point, id) = match row.kind {
             ItemKind::Refund => ("bank.refund.outcome", row.id),
             ItemKind::Cheque => ("bank.cheque.outcome", row.id),
             ItemKind::Transfer => ("bank.transfer.outcome", row.id),
+            ItemKind::Holding => ("bank.offline.outcome", row.id),
+            ItemKind::Claim => ("bank.offline.claim", row.id),
+            ItemKind::Part => ("bank.offline.part", row.id),
             _ => ("bank.deposit.outcome", row.id),
         };
+        let bank = Arc::clone(self);
         let work = move |tx: &mut dyn Tx| {
             let mut row = PresentmentRow::find(tx, &id)?.ok_or(StoreError::Missing("presentment"))?;
             if row.state != State::Pending {
@@ -295,7 +310,10 @@ impl Bank {
             row.state = state;
             row.outcome = Some(outcome.clone());
             tx.update(&PRESENTMENT, &row.values()?)?;
-            book_outcome(tx, &row, now)?;
+            match row.kind {
+                ItemKind::Claim => book_claim_outcome(tx, &bank, &row, now)?,
+                _ => book_outcome(tx, &row, now)?,
+            }
             Ok::<_, Refusal>(row)
         };
         Ok(self.seams.store.commit(point, work).await?)
@@ -407,7 +425,8 @@ impl Bank {
     }
 }
 
-fn book_outcome(tx: &mut dyn Tx, row: &PresentmentRow, now: u64) -> Result<(), Refusal> {
+fn book_outcome(tx: &mut dyn Tx, row: &PresentmentRow, at: Timestamp) -> Result<(), Refusal> {
+    let now = at.seconds();
     match (row.kind, row.state) {
         (ItemKind::Refund, state) => {
             let _ = book::transfer(tx, &resolve(&row.refund_reserve(), state == State::Done), now)?;
@@ -419,6 +438,10 @@ fn book_outcome(tx: &mut dyn Tx, row: &PresentmentRow, now: u64) -> Result<(), R
             let _ = book::transfer(tx, &resolve(&row.transfer_reserve(), state == State::Done), now)?;
             close_transfer(tx, row)?;
         }
+        (ItemKind::Part, state) => {
+            let _ = book::transfer(tx, &resolve(&row.part_reserve(), state == State::Done), now)?;
+        }
+        (ItemKind::Holding, State::Done) => row.book_holding(tx, at)?,
         (ItemKind::Payment, State::Done) => {
             let path = [id(Post::Settlement), id(Post::DueFromClearing), row.account];
             let _ = book::transfer(tx, &along(Event::Collect, &row.id, &path, row.amount), now)?;

@@ -33,6 +33,12 @@ impl From<Rejection> for Refusal {
     }
 }
 
+impl From<feiqian_offline_cash::Rejection> for Refusal {
+    fn from(rejection: feiqian_offline_cash::Rejection) -> Self {
+        Self::Fault(rejection.into())
+    }
+}
+
 impl From<feiqian_cheque::register::Refusal> for Refusal {
     fn from(refusal: feiqian_cheque::register::Refusal) -> Self {
         Self::Fault(Fault::new(refusal.code(), refusal.to_string()))

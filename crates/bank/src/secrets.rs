@@ -7,7 +7,11 @@ use feiqian_node::Home;
 use feiqian_wire::error::Fault;
 use zeroize::Zeroizing;
 
-/// Keeps the secret keys of each epoch: 32 bytes a denomination, ascending by value.
+/// Offline epochs are numbered from here on: offline epoch 3 is `OFFLINE | 3`.
+pub const OFFLINE: u64 = 1 << 63;
+
+/// Keeps the secret keys of each epoch: 32 bytes a denomination, ascending by value; of an offline epoch ([`OFFLINE`])
+/// the blanks' first.
 ///
 /// # Security
 /// What it holds lets its holder make money.
@@ -31,7 +35,7 @@ pub trait EpochSecrets: Send + Sync {
     fn delete(&self, epoch: u64) -> Result<(), Fault>;
 }
 
-/// Key files `epoch-N.keys` in a home.
+/// Key files `epoch-N.keys` and `offline-N.keys` in a home.
 #[derive(Debug, Clone)]
 pub struct HomeSecrets(Home);
 
@@ -44,7 +48,10 @@ impl HomeSecrets {
 }
 
 fn file(epoch: u64) -> String {
-    format!("epoch-{epoch}.keys")
+    match epoch.checked_sub(OFFLINE) {
+        Some(offline) => format!("offline-{offline}.keys"),
+        None => format!("epoch-{epoch}.keys"),
+    }
 }
 
 impl EpochSecrets for HomeSecrets {

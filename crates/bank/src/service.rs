@@ -27,13 +27,25 @@ impl Bank {
         let synced = self.sync().await;
         let registered = self.register().await;
         let rotated = self.rotate().await;
+        let offline = self.tend_offline().await;
         let now = self.now();
         self.sessions().drop_expired(now);
         let pruned = self.prune_drop_boxes().await;
         let listed = self.renew_revocation_list().await;
         let brought = self.bring_revocation_list().await;
         let expired = self.expire_cheques().await.and(self.prune_cheque_boxes().await);
-        synced.and(registered).and(rotated).and(pruned).and(listed).and(brought).and(expired)
+        synced.and(registered).and(rotated).and(offline).and(pruned).and(listed).and(brought).and(expired)
+    }
+
+    /// Offline cash: keysets, sessions, what is due, the exposed list.
+    async fn tend_offline(self: &Arc<Self>) -> Result<(), Fault> {
+        let rotated = self.rotate_offline().await;
+        self.offline.sessions().drop_expired(self.now());
+        let paid = self.pay_due_claims().await;
+        let decided = self.decide_claims().await;
+        let pruned = self.prune_exposed().await;
+        let brought = self.bring_exposed().await;
+        rotated.and(paid).and(decided).and(pruned).and(brought)
     }
 
     async fn run_tending(self: Arc<Self>, shutdown: Shutdown) {
@@ -143,6 +155,19 @@ impl Service for Bank {
             .add(open("/v1/cheque/state"), Self::cheque_state)
             .add(center("/v1/pay/cheque").limit(Limit::Large), Self::pay_cheque)
             .add(center("/v1/settled").limit(Limit::Large), Self::settled)
+            .add(account("/v1/account/offline/terms"), Self::offline_terms)
+            .add(account("/v1/account/offline/register"), Self::offline_register)
+            .add(account("/v1/account/offline/begin"), Self::offline_begin)
+            .add(account("/v1/account/offline/commit"), Self::offline_commit)
+            .add(account("/v1/account/offline/finish").limit(Limit::Large), Self::offline_finish)
+            .add(account("/v1/account/offline/recover").limit(Limit::Small), Self::offline_recover)
+            .add(account("/v1/account/offline/deposit").limit(Limit::Large), Self::offline_deposit)
+            .add(account("/v1/account/offline/reclaim").limit(Limit::Large), Self::offline_reclaim)
+            .add(account("/v1/account/offline/session").limit(Limit::Small), Self::offline_session)
+            .add(anonymous("/v1/offline/exposed"), Self::show_exposed)
+            .add(center("/v1/pay/holding").limit(Limit::Large), Self::pay_holding)
+            .add(center("/v1/pay/claim").limit(Limit::Large), Self::pay_claim)
+            .add(center("/v1/pay/part"), Self::pay_part)
             .add(account("/v1/account/transfer"), Self::transfer)
             .add(account("/v1/account/transfers"), Self::transfers)
             .add(center("/v1/pay/transfer"), Self::pay_transfer)

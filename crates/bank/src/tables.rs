@@ -241,7 +241,8 @@ pub static REFUND: Table = Table {
     indexes: &[],
 };
 
-/// Items this bank presents at the center: kind 0 payment, 1 refund, 2 cheque, 3 transfer; state 0 pending, 1 paid
+/// Items this bank presents at the center: kind 0 payment, 1 refund, 2 cheque, 3 transfer, 4 offline
+/// payment, 5 claim for a charge, 6 part of one; state 0 pending, 1 paid
 /// or booked, for good, 2 refused or returned, 3 a cheque paid and not settled.
 pub static PRESENTMENT: Table = Table {
     name: "presentment",
@@ -263,7 +264,7 @@ pub static PRESENTMENT: Table = Table {
     constraints: &[
         "UNIQUE (kind, account, reference)",
         "CHECK (state IN (0, 1, 2, 3))",
-        "CHECK (kind IN (0, 1, 2, 3))",
+        "CHECK (kind IN (0, 1, 2, 3, 4, 5, 6))",
     ],
     indexes: &["(state, bank, tried)"],
 };
@@ -308,10 +309,27 @@ pub static EVIDENCE: Table = Table {
     indexes: &[],
 };
 
+const ONLINE_TABLES_COUNT: usize = ONLINE_TABLES.len();
 const OWN_TABLES_COUNT: usize = OWN_TABLES.len();
 
 /// The bank's own tables.
-pub const OWN_TABLES: &[&Table] = &[
+#[allow(clippy::indexing_slicing, reason = "evaluated when compiling: a wrong index would not compile")]
+pub const OWN_TABLES: &[&Table] = &{
+    const OFFLINE: usize = crate::offline::tables::TABLES.len();
+    let mut all: [&Table; ONLINE_TABLES_COUNT + OFFLINE] = [&ACCOUNT; ONLINE_TABLES_COUNT + OFFLINE];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < ONLINE_TABLES_COUNT {
+            ONLINE_TABLES[at]
+        } else {
+            crate::offline::tables::TABLES[at - ONLINE_TABLES_COUNT]
+        };
+        at += 1;
+    }
+    all
+};
+
+const ONLINE_TABLES: &[&Table] = &[
     &ACCOUNT,
     &HOLDER,
     &ENROLMENT,

@@ -6,11 +6,13 @@
 //! signatures and views of the log of pinned keysets; that the net positions of every cycle sum to zero, its transfers
 //! are those of its obligations, each obligation is in at most one cycle and its banks are told of its end; that no
 //! cheque is paid to two presentments and every paid file is the presented one with the drawee's receipt; that notices,
-//! revocations and lists belong to what they are about.
+//! revocations and lists belong to what they are about; the log of offline keysets, every attested identity and the
+//! exposed lists against their own bytes and signatures.
 
 mod cheques;
 mod cycles;
 mod lists;
+mod offline;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +24,10 @@ use feiqian_crypto::{Digest, Id16};
 use feiqian_ledger::audit::{Finding, check_book, check_rows};
 use feiqian_ledger::book::{self, AccountState, Transfer};
 use feiqian_ledger::store::{Row, Store, StoreError, StoreExt, Table, Tx, Value};
-use feiqian_money::{Currency, Minor};
+use feiqian_money::{Amount, Currency, Minor};
+use feiqian_offline_cash::claim::ClaimItem;
+use feiqian_offline_cash::messages::PartItem;
+use feiqian_offline_cash::pay::CashItem as HoldingItem;
 use feiqian_online_cash::deposit::CashItem;
 use feiqian_online_cash::keyset::PinLog;
 use feiqian_online_cash::refund::RefundItem;
@@ -91,6 +96,7 @@ pub fn check(tx: &mut dyn Tx) -> Result<Report, StoreError> {
     audit.fundings(tx)?;
     audit.transfers(tx)?;
     audit.pins(tx)?;
+    audit.offline(tx)?;
     let settlements = audit.settlements(tx)?;
     Ok(Report { findings: audit.findings, settlements, forwarded: audit.forwarded })
 }
@@ -158,6 +164,9 @@ impl Audit {
                     .presentment::<ChequeItem>(tx, &place, &stored)
                     .and_then(|()| self.cheque(&place, &stored)),
                 ItemKind::Transfer => self.presentment::<TransferItem>(tx, &place, &stored),
+                ItemKind::Holding => self.presentment::<HoldingItem>(tx, &place, &stored),
+                ItemKind::Claim => self.presentment::<ClaimItem>(tx, &place, &stored),
+                ItemKind::Part => self.presentment::<PartItem>(tx, &place, &stored),
                 _ => self.presentment::<CashItem>(tx, &place, &stored),
             });
             checked.or_else(|Failure(fault)| {
@@ -184,7 +193,7 @@ impl Audit {
         };
         let fits = match stored.state {
             State::Received | State::Forwarded => verdict.is_none(),
-            State::Settled => verdict == Some(Verdict::Settle),
+            State::Settled => verdict.is_some_and(|verdict| verdict != Verdict::Release),
             State::Refused => verdict == Some(Verdict::Release),
         };
         if !fits {
@@ -196,18 +205,26 @@ impl Audit {
             self.deferred.insert(stored.id, (owed, stored.state));
             return Ok(());
         }
-        self.reserve(tx, place, stored, &owed)?;
-        if stored.state == State::Settled {
-            self.owed.insert(stored.id, owed);
+        let paid = verdict.and_then(|verdict| verdict.paid(owed.amount.minor));
+        self.reserve(tx, place, stored, (&owed, paid.unwrap_or(owed.amount.minor)))?;
+        if let (State::Settled, Some(paid)) = (stored.state, paid) {
+            let amount = Amount::new(paid, owed.amount.currency);
+            self.owed.insert(stored.id, Owed { amount, ..owed });
         }
         Ok(())
     }
 
     /// The transfers of a presentment are exactly those of its state.
-    fn reserve(&mut self, tx: &mut dyn Tx, place: &str, stored: &Stored, owed: &Owed) -> Result<(), Failure> {
+    fn reserve(
+        &mut self,
+        tx: &mut dyn Tx,
+        place: &str,
+        stored: &Stored,
+        (owed, paid): (&Owed, Minor),
+    ) -> Result<(), Failure> {
         let id = &stored.id;
         let reserved = self.transfer(tx, place, &owed.reserve(id))?;
-        let settled = self.transfer(tx, place, &owed.settle(id))?;
+        let settled = self.transfer(tx, place, &owed.settle(id, paid))?;
         let released = self.transfer(tx, place, &owed.release(id))?;
         let fits = match stored.state {
             State::Received => !reserved && !settled && !released,
@@ -405,19 +422,21 @@ impl Audit {
         None
     }
 
-    /// Replays the log: numbers without gaps, signatures, one keyset an epoch, the views as they were shown.
-    fn pins(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
-        let root = match tx.find(&ROOT, &[0_i64.into()])? {
-            None => return Ok(()),
-            Some(row) => TrustedRoot::from_der(row.blob(1)?),
-        };
-        let root = match root {
-            Ok(root) => root,
+    /// The root of the store; `None` before its first start, or when it is unreadable, which is a finding.
+    fn root(&mut self, tx: &mut dyn Tx) -> Result<Option<TrustedRoot>, StoreError> {
+        let Some(row) = tx.find(&ROOT, &[0_i64.into()])? else { return Ok(None) };
+        match TrustedRoot::from_der(row.blob(1)?) {
+            Ok(root) => Ok(Some(root)),
             Err(error) => {
                 self.add(7, ROOT.name, error.to_string());
-                return Ok(());
+                Ok(None)
             }
-        };
+        }
+    }
+
+    /// Replays the log: numbers without gaps, signatures, one keyset an epoch, the views as they were shown.
+    fn pins(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
+        let Some(root) = self.root(tx)? else { return Ok(()) };
         let mut log = PinLog::new();
         let mut expected = 0_u64;
         every_row(tx, &PIN, |_, row| {
@@ -456,10 +475,8 @@ fn move_by<K: Ord>(sums: &mut BTreeMap<K, i128>, key: K, value: i128) {
 
 #[cfg(test)]
 mod tests {
-    use feiqian_ledger::book::Kind;
-    use feiqian_money::Amount;
-
     use super::*;
+    use feiqian_ledger::book::Kind;
 
     #[test]
     fn a_reserve_never_expires_by_itself() {

@@ -64,6 +64,16 @@ pub struct Config {
     /// Base money put on a new member's settlement account, major units of its currency.
     #[serde(default = "default_funding")]
     pub funding: String,
+    /// How long a bank may take to say which of its customers spent an offline coin twice before it is liable itself,
+    /// seconds.
+    #[serde(default = "default_answer")]
+    pub answer_seconds: u64,
+}
+
+/// Three days: longer than a bank is ever down.
+#[must_use]
+pub const fn default_answer() -> u64 {
+    3 * 86_400
 }
 
 /// 1,000,000 major units; without decimals, so that it is an amount of every currency.
@@ -88,6 +98,7 @@ impl Config {
             settlement: Settlement::default(),
             caps: Caps::default(),
             funding: default_funding(),
+            answer_seconds: default_answer(),
         }
     }
 
@@ -108,6 +119,9 @@ impl Config {
                 self.listen
             ))
             .hint("listen on 127.0.0.1, or use admission = \"code\" and `feiqian center invite`"));
+        }
+        if self.answer_seconds == 0 {
+            return Err(usage("answer_seconds: more than zero"));
         }
         self.initial_funding(Currency::USD).map(|_| ())
     }
@@ -157,6 +171,7 @@ mod tests {
             Config { funding: "much".into(), ..config() },
             Config { name: "The Center".into(), ..config() },
             Config { url: "http://x".into(), ..config() },
+            Config { answer_seconds: 0, ..config() },
         ] {
             assert_eq!(bad.check().unwrap_err().code, Code::Usage);
         }

@@ -5,7 +5,7 @@ use feiqian_wire::error::{Code, Fault};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::config::{Admission, Caps, Config, Settlement, default_funding};
+use crate::config::{Admission, Caps, Config, Settlement, default_answer, default_funding};
 use crate::keys::Keys;
 
 /// What a center is made with.
@@ -60,6 +60,7 @@ pub async fn init(
         settlement: options.settlement,
         caps: Caps::default(),
         funding: options.funding.unwrap_or_else(default_funding),
+        answer_seconds: default_answer(),
     };
     let url = |listen: &str| options.url.clone().unwrap_or_else(|| format!("https://{listen}"));
     // Checked before the port is taken, so that a wrong setting says so; port 0 is no address yet.

@@ -2,8 +2,8 @@
 
 use feiqian_clearing::presentment::{ItemKind, Presentment};
 use feiqian_crypto::Digest;
-use feiqian_money::Amount;
-use feiqian_node::MemberView;
+use feiqian_money::{Amount, Minor};
+use feiqian_node::{Entropy, MemberView};
 use feiqian_online_cash::deposit::{CashItem, Outcome, Receipt};
 use feiqian_online_cash::payment::Checker;
 use feiqian_online_cash::refund::{RefundItem, RefundOutcome};
@@ -23,7 +23,29 @@ use crate::settlement::{self, Owed};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Settle,
+    /// Less than all of it, but not nothing.
+    Partly(Minor),
     Release,
+}
+
+impl Verdict {
+    /// Of an outcome that pays so much of an amount.
+    pub(crate) fn paying(paid: Minor, amount: Minor) -> Self {
+        match paid {
+            Minor::ZERO => Self::Release,
+            paid if paid < amount => Self::Partly(paid),
+            _ => Self::Settle,
+        }
+    }
+
+    /// How much of an amount it takes; `None`: nothing.
+    pub(crate) fn paid(self, amount: Minor) -> Option<Minor> {
+        match self {
+            Self::Settle => Some(amount),
+            Self::Partly(paid) => Some(paid),
+            Self::Release => None,
+        }
+    }
 }
 
 /// At what items are judged.
@@ -32,6 +54,9 @@ pub(crate) struct Bench<'a> {
     pub(crate) view: &'a MemberView,
     /// Sign what the center itself says about an item.
     pub(crate) keys: &'a Keys,
+    pub(crate) entropy: &'a dyn Entropy,
+    /// How long a bank may take to name its customer.
+    pub(crate) answer_seconds: u64,
     pub(crate) now: Timestamp,
 }
 
@@ -53,7 +78,7 @@ pub(crate) enum Checked<O> {
 }
 
 impl<O> Checked<O> {
-    fn of(checked: Result<String, Fault>, refused: impl FnOnce(Fault) -> O) -> Self {
+    pub(crate) fn of(checked: Result<String, Fault>, refused: impl FnOnce(Fault) -> O) -> Self {
         match checked {
             Ok(issuing) => Self::Good(issuing),
             Err(fault) if fault.is_definitive() => Self::Refused(refused(fault)),
@@ -101,6 +126,20 @@ pub(crate) trait Item: Serialize + DeserializeOwned + Clone + Send + Sync + 'sta
     fn verdict(presentment: &Presentment<Self>, outcome: &Self::Outcome) -> Verdict;
 
     fn refused(fault: Fault) -> Self::Outcome;
+
+    /// Does this code of an issuing bank end the item for ever? See [`is_verdict`].
+    fn ends(code: Code) -> bool {
+        is_verdict(code)
+    }
+
+    /// What ends an item that was forwarded at `asked_at` and has no sound answer; `None`: it waits on.
+    fn overdue(
+        _presentment: &Presentment<Self>,
+        _asked_at: Timestamp,
+        _bench: &Bench<'_>,
+    ) -> Result<Option<Self::Outcome>, Fault> {
+        Ok(None)
+    }
 
     /// What is answered when the banks cannot settle it: before it was paid, or (with its outcome) afterwards.
     fn failed(

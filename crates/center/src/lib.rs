@@ -39,6 +39,7 @@ pub mod keys;
 mod membership;
 mod notices;
 mod obligations;
+mod offline;
 mod pins;
 mod presentments;
 mod queue;

@@ -9,6 +9,7 @@ use feiqian_ledger::book::Outcome;
 use feiqian_ledger::store::{Row, StoreExt, Tx, Value};
 use feiqian_money::Amount;
 use feiqian_node::{Endpoint, endpoint::TrustPin};
+use feiqian_offline_cash::messages::OfflinePinEntry;
 use feiqian_online_cash::keyset::PinEntry;
 use feiqian_online_cash::signed::WireChain;
 use feiqian_pki::{CertificateRequest, Purpose, Revocation, Role, Subject, validate};
@@ -20,7 +21,7 @@ use crate::config::Admission;
 use crate::failure::{Failure, certificate, own_keys};
 use crate::service::Center;
 use crate::tables::{BANK, FUNDING, INVITATION, PIN};
-use crate::{pins, settlement};
+use crate::{offline, pins, settlement};
 
 /// A member as stored.
 #[derive(Debug, Clone)]
@@ -66,18 +67,23 @@ pub(crate) fn all_banks(tx: &mut dyn Tx) -> Result<Vec<Bank>, Failure> {
     tx.select(&sql, &[])?.iter().map(Bank::from_row).collect()
 }
 
+/// Members, and what is new in both logs.
+type Changed = (Vec<Bank>, Vec<PinEntry>, Vec<OfflinePinEntry>);
+
 impl Center {
     /// Brings the view to what the store holds. The guard shows that nobody else is changing it.
     pub(crate) async fn reload(&self, _changing: &MutexGuard<'_, ()>) -> Result<(), Fault> {
         let view = self.members.snapshot();
-        let known = view.entries().len();
-        let read = move |tx: &mut dyn Tx| -> Result<(Vec<Bank>, Vec<PinEntry>), Failure> {
-            Ok((all_banks(tx)?, pins::entries_from(tx, known)?))
+        let (known, known_offline) = (view.entries().len(), view.offline_entries().len());
+        let read = move |tx: &mut dyn Tx| -> Result<Changed, Failure> {
+            let offline = offline::pins::entries_from(tx, known_offline)?;
+            Ok((all_banks(tx)?, pins::entries_from(tx, known)?, offline))
         };
-        let (banks, entries) = self.seams.store.read(read).await?;
+        let (banks, entries, offline) = self.seams.store.read(read).await?;
         let banks = banks.into_iter().map(|bank| bank.entry).collect();
         let directory = Directory { banks: Bounded::new(banks)? };
-        self.members.replace(view.extended(&directory, entries, self.seams.clock.now())?);
+        let view = view.extended(&directory, entries, self.seams.clock.now())?;
+        self.members.replace(view.with_offline(offline)?);
         Ok(())
     }
 }

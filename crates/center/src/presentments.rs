@@ -12,16 +12,20 @@ use feiqian_clearing::presentment::{ItemKind, Presented, Presentment};
 use feiqian_clearing::remittance::TransferItem;
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{StoreExt, Tx};
+use feiqian_money::Amount;
 use feiqian_node::{Backoff, CallError, Caller, MemberView, Shutdown, call_within};
+use feiqian_offline_cash::claim::ClaimItem;
+use feiqian_offline_cash::messages::PartItem;
+use feiqian_offline_cash::pay::CashItem as HoldingItem;
 use feiqian_online_cash::deposit::CashItem;
 use feiqian_online_cash::refund::RefundItem;
-use feiqian_wire::codec;
 use feiqian_wire::error::{Code, Fault};
+use feiqian_wire::{Timestamp, codec};
 use tokio::task::JoinSet;
 
 use crate::cycles::open_cycle;
 use crate::failure::Failure;
-use crate::items::{Bench, Checked, Item, Verdict, is_verdict};
+use crate::items::{Bench, Checked, Item, Verdict};
 use crate::obligations::{Booked, Due, book_all};
 use crate::queue::{self, Policy};
 use crate::service::Center;
@@ -105,7 +109,13 @@ fn check_shape<I: Item>(caller: &str, presentment: &Presentment<I>, bench: &Benc
 impl Center {
     /// At what items are judged now.
     pub(crate) fn bench<'a>(&'a self, view: &'a MemberView) -> Bench<'a> {
-        Bench { view, keys: &self.keys, now: self.seams.clock.now() }
+        Bench {
+            view,
+            keys: &self.keys,
+            entropy: &*self.seams.entropy,
+            answer_seconds: self.config.answer_seconds,
+            now: self.seams.clock.now(),
+        }
     }
 
     pub(crate) fn policy(&self) -> Policy {
@@ -235,11 +245,19 @@ impl Center {
     ) -> Result<Presented<I::Outcome>, Waits> {
         let issuing = stored.issuing.clone().unwrap_or_default();
         let _forwarding = Forwarding::start(self, stored.id)?;
-        let outcome = self.ask(&issuing, &presentment).await?;
-        let view = self.members.snapshot();
-        let verdict = I::judge(&presentment, &issuing, &outcome, &self.bench(&view)).inspect_err(
-            |fault| tracing::error!(bank = %issuing, presentment = %stored.id, %fault, "an outcome does not hold"),
-        )?;
+        let (outcome, verdict) = match self.judged(&issuing, &presentment).await {
+            Ok(judged) => judged,
+            Err(waits) => {
+                let view = self.members.snapshot();
+                let asked_at = Timestamp::new(stored.changed);
+                let Some(outcome) = I::overdue(&presentment, asked_at, &self.bench(&view))? else {
+                    return Err(waits);
+                };
+                tracing::error!(bank = %issuing, presentment = %stored.id, "not answered in time");
+                let verdict = I::verdict(&presentment, &outcome);
+                (outcome, verdict)
+            }
+        };
         let conclusion = Conclusion {
             id: stored.id,
             owed: I::owed(&presentment, &issuing),
@@ -254,6 +272,20 @@ impl Center {
         Ok(self.answer::<I>(&done).await?)
     }
 
+    /// The issuing bank's outcome, if it holds.
+    async fn judged<I: Item>(
+        &self,
+        issuing: &str,
+        presentment: &Presentment<I>,
+    ) -> Result<(I::Outcome, Verdict), Waits> {
+        let outcome = self.ask(issuing, presentment).await?;
+        let view = self.members.snapshot();
+        let verdict = I::judge(presentment, issuing, &outcome, &self.bench(&view)).inspect_err(
+            |fault| tracing::error!(bank = %issuing, presentment = %presentment.id, %fault, "an outcome does not hold"),
+        )?;
+        Ok((outcome, verdict))
+    }
+
     async fn ask<I: Item>(&self, issuing: &str, presentment: &Presentment<I>) -> Result<I::Outcome, Waits> {
         let bank = self.members.snapshot().target(issuing).map_err(Waits::Bank)?;
         let network = &*self.seams.network;
@@ -265,7 +297,7 @@ impl Center {
         };
         let presented: Presented<I::Outcome> = match called {
             Ok(presented) => presented,
-            Err(CallError::Fault(fault)) if is_verdict(fault.code) => return Ok(I::refused(fault)),
+            Err(CallError::Fault(fault)) if I::ends(fault.code) => return Ok(I::refused(fault)),
             Err(error @ CallError::Fault(_)) => return Err(later(error.to_string()).into()),
             Err(error) => return Err(Waits::Bank(later(error.to_string()))),
         };
@@ -364,6 +396,9 @@ impl Center {
             ItemKind::Refund => self.resume_as::<RefundItem>(stored).await,
             ItemKind::Cheque => self.resume_as::<ChequeItem>(stored).await,
             ItemKind::Transfer => self.resume_as::<TransferItem>(stored).await,
+            ItemKind::Holding => self.resume_as::<HoldingItem>(stored).await,
+            ItemKind::Claim => self.resume_as::<ClaimItem>(stored).await,
+            ItemKind::Part => self.resume_as::<PartItem>(stored).await,
             _ => self.resume_as::<CashItem>(stored).await,
         }
     }
@@ -404,26 +439,28 @@ impl Conclusion {
         if stored.state.is_final() {
             return Ok(stored);
         }
-        stored.step(if self.verdict == Verdict::Settle { Event::Pay } else { Event::Refuse })?;
+        let paid = self.verdict.paid(self.owed.amount.minor);
+        stored.step(if paid.is_some() { Event::Pay } else { Event::Refuse })?;
         stored.outcome = Some(self.outcome.clone());
         put(tx, true, &stored, self.now)?;
-        match (self.verdict, self.deferred) {
-            (Verdict::Settle, false) => {
-                let transfer = self.owed.settle(&self.id);
-                let mut booked = Booked::open(tx, self.id, &self.owed, None, self.now)?;
+        match (paid, self.deferred) {
+            (Some(paid), false) => {
+                let transfer = self.owed.settle(&self.id, paid);
+                let owed = Owed { amount: Amount::new(paid, self.owed.amount.currency), ..self.owed.clone() };
+                let mut booked = Booked::open(tx, self.id, &owed, None, self.now)?;
                 (booked.transfer, booked.due) = (Some(transfer.id), Due::Settled);
                 book_all(tx, &[transfer], self.now)?;
                 tx.insert(&OBLIGATION, &booked.values()?)?;
             }
-            (Verdict::Release, false) => book_all(tx, &[self.owed.release(&self.id)], self.now)?,
-            (Verdict::Settle, true) => {
+            (None, false) => book_all(tx, &[self.owed.release(&self.id)], self.now)?,
+            (Some(_), true) => {
                 let currency = self.owed.amount.currency;
                 let cycle =
                     if self.policy.is_net() { Some(open_cycle(tx, currency, self.now)?) } else { None };
                 let booked = Booked::open(tx, self.id, &self.owed, cycle, self.now)?;
                 tx.insert(&OBLIGATION, &booked.values()?)?;
             }
-            (Verdict::Release, true) => {}
+            (None, true) => {}
         }
         queue::drain(tx, self.owed.amount.currency, self.policy, self.now)?;
         Ok(stored)

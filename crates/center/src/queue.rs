@@ -125,7 +125,8 @@ fn is_behind(tx: &mut dyn Tx, stored: &Stored, owed: &Owed) -> Result<bool, Fail
     if !Booked::select(tx, queued, &[currency.into(), debtor.into()])?.is_empty() {
         return Ok(true);
     }
-    let earlier = "state = 0 AND currency = ?1 AND ((kind = 0 AND issuing = ?2) OR (kind = 1 AND collecting = ?2)) \
+    let earlier = "state = 0 AND currency = ?1 AND ((kind IN (0, 4, 5) AND issuing = ?2) OR \
+         (kind IN (1, 6) AND collecting = ?2)) \
         AND (received < ?3 OR (received = ?3 AND id < ?4)) LIMIT 1";
     let parameters = [currency.into(), debtor.into(), Value::unsigned(stored.received)?, stored.id.into()];
     Ok(!select(tx, earlier, &parameters)?.is_empty())
@@ -161,6 +162,11 @@ fn cash_owed(stored: &Stored) -> Result<Owed, Failure> {
         ItemKind::Payment => {
             Owed { debtor: issuing, creditor: collecting, amount, code: settlement::PAYMENT }
         }
+        ItemKind::Part => Owed { debtor: collecting, creditor: issuing, amount, code: settlement::PART },
+        ItemKind::Holding => {
+            Owed { debtor: issuing, creditor: collecting, amount, code: settlement::HOLDING }
+        }
+        ItemKind::Claim => Owed { debtor: issuing, creditor: collecting, amount, code: settlement::CLAIM },
         _ => return Err(corrupt("it is no cash")),
     })
 }

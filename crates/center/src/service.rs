@@ -14,6 +14,11 @@ use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_node::{
     Access, Home, Identity, MemberView, Members, Peer, Route, Routes, Seams, Service, Shutdown,
 };
+use feiqian_offline_cash::claim::ClaimItem;
+use feiqian_offline_cash::messages::{
+    ExposedRequest, IdentityRequest, OfflinePinRequest, OfflinePinsRequest, PartItem, SignedExposed,
+};
+use feiqian_offline_cash::pay::CashItem as HoldingItem;
 use feiqian_online_cash::deposit::{CashItem, OutcomeRequest};
 use feiqian_online_cash::evidence::Evidence;
 use feiqian_online_cash::keyset::{PinRequest, PinsRequest};
@@ -28,7 +33,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::keys::Keys;
 use crate::revocation::ListBytes;
-use crate::{membership, pins, tables};
+use crate::{membership, offline, pins, tables};
 
 /// A verification center.
 pub struct Center {
@@ -75,6 +80,7 @@ impl Center {
         center.reload(&center.changing.lock().await).await?;
         center.restore_lists().await?;
         center.issue_list(None).await?;
+        center.restore_exposed().await?;
         Ok(center)
     }
 
@@ -195,6 +201,49 @@ impl Service for Center {
                     center.verify_cheques(request).await
                 },
             )
+            .add(
+                bank("/v1/present/holding").limit(Limit::Large),
+                |center: Shared, peer, presentment: Presentment<HoldingItem>| async move {
+                    center.present(&name_of(&peer)?, presentment).await
+                },
+            )
+            .add(
+                bank("/v1/offline/claim").limit(Limit::Large),
+                |center: Shared, peer, presentment: Presentment<ClaimItem>| async move {
+                    center.present(&name_of(&peer)?, presentment).await
+                },
+            )
+            .add(
+                bank("/v1/present/part"),
+                |center: Shared, peer, presentment: Presentment<PartItem>| async move {
+                    center.present(&name_of(&peer)?, presentment).await
+                },
+            )
+            .add(bank("/v1/offline/pin"), |center: Shared, peer, request: OfflinePinRequest| async move {
+                offline::pins::pin(&center, &name_of(&peer)?, request).await
+            })
+            .add(
+                anonymous("/v1/offline/pins").limit(Limit::Small),
+                |center: Shared, _, request: OfflinePinsRequest| async move {
+                    offline::pins::list(&center, request)
+                },
+            )
+            .add(bank("/v1/offline/identity"), |center: Shared, peer, request: IdentityRequest| async move {
+                offline::identities::register(&center, &name_of(&peer)?, request).await
+            })
+            .add(anonymous("/v1/offline/exposed"), |center: Shared, _, ()| async move {
+                center.exposed(&ExposedRequest { after: Text::default() })
+            })
+            .add(
+                anonymous("/v1/offline/exposed").limit(Limit::Small),
+                |center: Shared, _, request: ExposedRequest| async move { center.exposed(&request) },
+            )
+            .add(
+                bank("/v1/offline/expose").limit(Limit::Large).concurrency(16),
+                |center: Shared, peer, list: SignedExposed| async move {
+                    center.push_exposed(&name_of(&peer)?, list).await
+                },
+            )
             .add(anonymous("/v1/crl"), |center: Shared, _, ()| async move { center.lists() })
             .add(
                 anonymous("/v1/crl").limit(Limit::Large).concurrency(16),
@@ -215,7 +264,11 @@ impl Service for Center {
     }
 
     async fn background(self: Arc<Self>, shutdown: Shutdown) {
-        tokio::join!(Arc::clone(&self).resume_until(shutdown.clone()), self.follow_lists_until(shutdown),);
+        tokio::join!(
+            Arc::clone(&self).resume_until(shutdown.clone()),
+            Arc::clone(&self).follow_exposed_until(shutdown.clone()),
+            self.follow_lists_until(shutdown),
+        );
     }
 
     fn identity(&self) -> Option<Arc<Identity>> {

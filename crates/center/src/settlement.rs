@@ -35,6 +35,12 @@ pub const CHEQUE: u16 = 13;
 pub const TRANSFER: u16 = 14;
 /// Code of transfers into and out of the hub.
 pub const CYCLE: u16 = 15;
+/// Code of transfers that settle payments with offline coins.
+pub const HOLDING: u16 = 16;
+/// Code of transfers that settle claims on the bank of a cheat.
+pub const CLAIM: u16 = 17;
+/// Code of transfers that settle later parts of a holding or claim.
+pub const PART: u16 = 18;
 
 fn id(transcript: Transcript) -> Id16 {
     Id16::from_digest(&transcript.into_digest())
@@ -116,7 +122,7 @@ pub struct Owed {
     pub creditor: String,
     /// How much.
     pub amount: Amount,
-    /// [`PAYMENT`], [`REFUND`], [`CHEQUE`] or [`TRANSFER`].
+    /// [`PAYMENT`], [`REFUND`], [`CHEQUE`], [`TRANSFER`], [`HOLDING`], [`CLAIM`] or [`PART`].
     pub code: u16,
 }
 
@@ -129,10 +135,10 @@ impl Owed {
         Transfer::pending(reserve_id(presentment), debit, credit, self.amount.minor, self.code, None)
     }
 
-    /// The transfer that settles.
+    /// The transfer that settles so much of it and releases the rest.
     #[must_use]
-    pub fn settle(&self, presentment: &Digest) -> Transfer {
-        self.reserve(presentment).post(settle_id(presentment), self.amount.minor)
+    pub fn settle(&self, presentment: &Digest, paid: Minor) -> Transfer {
+        self.reserve(presentment).post(settle_id(presentment), paid)
     }
 
     /// The transfer that releases the reserve.

@@ -24,10 +24,20 @@ pub(crate) struct Stored {
     pub(crate) state: State,
     pub(crate) outcome: Option<Vec<u8>>,
     pub(crate) received: u64,
+    /// When it came to its state.
+    pub(crate) changed: u64,
 }
 
 /// The kinds as numbered in the store.
-const KINDS: [ItemKind; 4] = [ItemKind::Payment, ItemKind::Refund, ItemKind::Cheque, ItemKind::Transfer];
+const KINDS: [ItemKind; 7] = [
+    ItemKind::Payment,
+    ItemKind::Refund,
+    ItemKind::Cheque,
+    ItemKind::Transfer,
+    ItemKind::Holding,
+    ItemKind::Claim,
+    ItemKind::Part,
+];
 
 fn kind_number(kind: ItemKind) -> Result<i64, Failure> {
     let known = (0_i64..).zip(KINDS).find(|(_, known)| *known == kind);
@@ -54,6 +64,7 @@ impl Stored {
             state: State::Received,
             outcome: None,
             received: now,
+            changed: now,
         })
     }
 
@@ -69,6 +80,7 @@ impl Stored {
             state: State::from_number(row.integer(7)?).ok_or_else(|| corrupt("state"))?,
             outcome: row.optional_blob(8)?.map(<[u8]>::to_vec),
             received: row.unsigned(9)?,
+            changed: row.unsigned(10)?,
         })
     }
 
@@ -106,7 +118,7 @@ impl Stored {
     /// Who owes for it, once its issuing or receiving bank is known.
     pub(crate) fn debtor(&self) -> Option<&str> {
         match self.kind {
-            ItemKind::Refund | ItemKind::Transfer => Some(&self.collecting),
+            ItemKind::Refund | ItemKind::Transfer | ItemKind::Part => Some(&self.collecting),
             _ => self.issuing.as_deref(),
         }
     }

@@ -10,6 +10,9 @@ pub const TABLES: &[&Table] = &{
         &BANK,
         &INVITATION,
         &PIN,
+        &OFFLINE_PIN,
+        &IDENTITY,
+        &EXPOSED,
         &FUNDING,
         &PRESENTMENT,
         &OBLIGATION,
@@ -87,6 +90,53 @@ pub static PIN: Table = Table {
     indexes: &[],
 };
 
+/// The log of pinned offline keysets, numbered from 0 without gaps. One keyset a bank, epoch and currency.
+pub static OFFLINE_PIN: Table = Table {
+    name: "center_offline_pin",
+    columns: &[
+        Column::integer("number"),
+        Column::text("bank"),
+        Column::integer("epoch"),
+        Column::text("currency"),
+        Column::blob("digest"),
+        Column::blob("entry"),
+    ],
+    key: 1,
+    constraints: &["UNIQUE (bank, epoch, currency)", "UNIQUE (digest)", "CHECK (number >= 0)"],
+    indexes: &[],
+};
+
+/// Offline identities, for ever. `owner`: bank and account, with a slash between. `record`: the digest of the record that
+/// the customer signed. `attested`: with the center's signature.
+pub static IDENTITY: Table = Table {
+    name: "center_identity",
+    columns: &[
+        Column::blob("identity"),
+        Column::blob("signing_key"),
+        Column::text("owner"),
+        Column::blob("record"),
+        Column::blob("attested"),
+    ],
+    key: 1,
+    constraints: &[
+        "UNIQUE (signing_key)",
+        "UNIQUE (owner)",
+        "UNIQUE (record)",
+        "CHECK (length(identity) = 32)",
+        "CHECK (length(signing_key) = 32)",
+    ],
+    indexes: &[],
+};
+
+/// Each bank's latest list of exposed coins, as it signed it.
+pub static EXPOSED: Table = Table {
+    name: "center_exposed",
+    columns: &[Column::text("bank"), Column::integer("as_of"), Column::blob("list")],
+    key: 1,
+    constraints: &["CHECK (as_of >= 0)"],
+    indexes: &[],
+};
+
 /// Base money put on settlement accounts.
 pub static FUNDING: Table = Table {
     name: "center_funding",
@@ -103,9 +153,9 @@ pub static FUNDING: Table = Table {
     indexes: &[],
 };
 
-/// Presentments. `kind`: 0 payment, 1 refund, 2 cheque, 3 transfer. `state`: 0 received, 1 forwarded, 2 paid, 3 refused
-/// or undone; `outcome` is set when final. What is paid is settled, too, except for cheques: of
-/// them the obligation says.
+/// Presentments. `kind`: 0 payment, 1 refund, 2 cheque, 3 transfer, 4 holding, 5 claim, 6 part. `state`: 0 received, 1
+/// forwarded, 2 paid, 3 refused, undone or nothing paid; `outcome` is set when final. What is paid is settled, too,
+/// except for cheques: of them the obligation says. Of a holding or claim less than `amount` may be paid.
 pub static PRESENTMENT: Table = Table {
     name: "center_presentment",
     columns: &[
@@ -124,7 +174,7 @@ pub static PRESENTMENT: Table = Table {
     key: 1,
     constraints: &[
         "CHECK (length(id) = 32)",
-        "CHECK (kind BETWEEN 0 AND 3)",
+        "CHECK (kind BETWEEN 0 AND 6)",
         "CHECK (amount > 0)",
         "CHECK (state BETWEEN 0 AND 3)",
         "CHECK ((state >= 2) = (outcome IS NOT NULL))",

@@ -77,6 +77,9 @@ pub enum Rejection {
     /// A share does not open the commitments of its node.
     #[error("a share does not open its commitments")]
     Share,
+    /// A blinding factor is not that between the coin and the withdrawal.
+    #[error("the blinding factor is not that of the coin and its withdrawal")]
+    Blinding,
     /// An opening is not that of the withdrawal it is held against.
     #[error("the opening is not that of the withdrawal")]
     Accusation,

@@ -24,7 +24,7 @@ use feiqian_crypto::share_tree::TreeSeed;
 use feiqian_crypto::{
     Digest, EncodedPoint, EncodedScalar, Malformed, Rejection, Scalar, Transcript, generators, scalar,
 };
-use offline::{depth, rng, slot};
+use offline::{depth, rng, slot, world};
 use proptest::prelude::*;
 use rand::rngs::ChaCha12Rng;
 
@@ -361,4 +361,24 @@ proptest! {
         check(proof, 96);
         check(signature, 256);
     }
+}
+
+#[test]
+fn a_blinding_factor_leads_from_one_session_to_one_coin() {
+    let (world, other) = (world(2, 30), world(2, 31));
+    let (key, signature) = (world.key.public(), world.coin.signature());
+    let gamma = world.coin.blinding_factor();
+    let (c, nu) = (world.withdrawal.commitment, world.withdrawal.announcement.nu);
+    assert_eq!(acl::verify_blinding(key, signature, &gamma, &c, &nu), Ok(()));
+    let refused = Err(Rejection::Blinding);
+    let (other_c, other_nu) = (other.withdrawal.commitment, other.withdrawal.announcement.nu);
+    assert_eq!(acl::verify_blinding(key, signature, &plus_one(gamma), &c, &nu), refused);
+    assert_eq!(acl::verify_blinding(key, signature, &gamma, &other_c, &nu), refused);
+    assert_eq!(acl::verify_blinding(key, signature, &gamma, &c, &other_nu), refused);
+    assert_eq!(acl::verify_blinding(key, other.coin.signature(), &gamma, &c, &nu), refused);
+    assert_eq!(acl::verify_blinding(other.key.public(), signature, &gamma, &c, &nu), refused);
+    let zero = EncodedScalar([0; 32]);
+    assert!(matches!(acl::verify_blinding(key, signature, &zero, &c, &nu), Err(Rejection::Malformed(_))));
+    let none = EncodedPoint([0xff; 32]);
+    assert!(matches!(acl::verify_blinding(key, signature, &gamma, &none, &nu), Err(Rejection::Malformed(_))));
 }

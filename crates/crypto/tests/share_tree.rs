@@ -445,3 +445,20 @@ proptest! {
         prop_assert_eq!(distinct.len(), piece.ancestors.len());
     }
 }
+
+#[test]
+fn more_ancestors_than_the_deepest_tree_has_do_not_decode() {
+    let world = world(6, 90);
+    let leaf = node(127);
+    let mut piece = world.coin.spend_again(leaf, &challenge("bounds", leaf)).unwrap();
+    let config = bincode::config::standard();
+    let decode = |piece: &Piece| {
+        let bytes = bincode::serde::encode_to_vec(piece, config).unwrap();
+        let text = serde_json::to_string(piece).unwrap();
+        let binary = bincode::serde::decode_from_slice::<Piece, _>(&bytes, config);
+        (binary.is_ok(), serde_json::from_str::<Piece>(&text).is_ok())
+    };
+    assert_eq!(decode(&piece), (true, true));
+    piece.ancestors.push(piece.ancestors[0]);
+    assert_eq!(decode(&piece), (false, false));
+}

@@ -13,7 +13,7 @@ use crate::cli::{
     Wallet,
 };
 use crate::roles::{self, Role};
-use crate::{certificates, cheques, output, qr, run, statement};
+use crate::{certificates, cheques, offline, output, qr, run, statement};
 
 /// What is logged unless it is said otherwise: a node tells what it does, a command only what is wrong.
 pub(crate) fn log_level(command: &Command) -> &'static str {
@@ -116,6 +116,7 @@ pub(crate) async fn bank(what: Bank, as_json: bool) -> Result<(), Fault> {
             statement(&at, (&name, number), iso20022, as_json).await?;
         }
         Bank::Cheques(at) => asked(Role::Bank, &at, command("cheques", Value::Null), as_json).await?,
+        Bank::Offline(what) => offline::bank(what, as_json).await?,
         Bank::Status(at) => asked(Role::Bank, &at, command("status", Value::Null), as_json).await?,
     }
     Ok(())
@@ -183,6 +184,7 @@ pub(crate) async fn merchant(what: Merchant, as_json: bool) -> Result<(), Fault>
             asked(role, &at, command("refund", fields), as_json).await?;
         }
         Merchant::Cheque(what) => cheques::merchant(what, as_json).await?,
+        Merchant::Offline(what) => offline::merchant(what, as_json).await?,
         Merchant::Status(at) => asked(role, &at, command("status", Value::Null), as_json).await?,
     }
     Ok(())
@@ -218,17 +220,26 @@ pub(crate) async fn wallet(what: Wallet, as_json: bool) -> Result<(), Fault> {
         Wallet::Cheque(what) => cheques::wallet(what, as_json).await?,
         Wallet::Transfer(order) => cheques::transfer(order, as_json).await?,
         Wallet::Certificate(what) => certificates::run(what, as_json).await?,
+        Wallet::Offline(what) => offline::wallet(what, as_json).await?,
         Wallet::Status(at) => asked(role, &at, command("status", Value::Null), as_json).await?,
     }
     Ok(())
 }
 
 /// A request for payment, drawn as well where that is wanted.
-async fn request(role: Role, home: &Path, command: Value, draw: bool, as_json: bool) -> Result<(), Fault> {
+pub(crate) async fn request(
+    role: Role,
+    home: &Path,
+    command: Value,
+    draw: bool,
+    as_json: bool,
+) -> Result<(), Fault> {
     let answer = ask(role, home, command).await?;
     if draw && !as_json {
-        let uri = answer.get("uri").and_then(Value::as_str).unwrap_or_default();
-        output::line(&qr::draw(uri)?);
+        let frames = answer.get("frames").and_then(Value::as_array).into_iter().flatten();
+        for text in answer.get("uri").into_iter().chain(frames).filter_map(Value::as_str) {
+            output::line(&qr::draw(text)?);
+        }
     }
     output::result(&answer, as_json);
     Ok(())

@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod completions;
 mod demo;
+mod offline;
 mod output;
 mod payment;
 mod qr;

@@ -11,7 +11,7 @@ use feiqian_wire::{Limit, codec};
 use serde_json::{Value, json};
 
 use crate::cli::JudgedBy;
-use crate::{payment, show};
+use crate::{offline, payment, show};
 
 /// What the caller said about the root.
 pub(crate) enum Trust {
@@ -28,7 +28,7 @@ fn is_cheque(bytes: &[u8]) -> bool {
     serde_json::from_slice::<Value>(bytes).is_ok_and(|value| value.get("blocks").is_some())
 }
 
-/// Checks the evidence, cheque or payment in `file`.
+/// Checks the evidence, accusation, cheque or payment in `file`.
 ///
 /// # Errors
 /// `USAGE` for files that are none; the code of the first rule the evidence breaks; `WRONG_ROOT` when it stands under
@@ -37,6 +37,9 @@ pub(crate) async fn run(file: &Path, by: &JudgedBy) -> Result<Value, Fault> {
     let bytes = read(file)?;
     if is_cheque(&bytes) {
         return show::check(file, &bytes, by).await;
+    }
+    if let Some(accusation) = offline::accusation(&bytes) {
+        return offline::check(&accusation, by.root.as_deref());
     }
     if let Some(item) = payment::read(&bytes) {
         return payment::check(file, &item, by).await;
@@ -70,7 +73,7 @@ fn evidence(file: &Path, bytes: &[u8], root: Option<&str>) -> Result<Value, Faul
         .map_err(|error| {
             Fault::new(
                 Code::Malformed,
-                format!("{} is no evidence, cheque or payment: {error}", file.display()),
+                format!("{} is no evidence, accusation, cheque or payment: {error}", file.display()),
             )
         })?;
     let trust = trust(root)?;

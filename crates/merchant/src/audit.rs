@@ -17,6 +17,7 @@ use feiqian_online_cash::refund::RefundOutcome;
 use feiqian_wire::error::Fault;
 
 use crate::failure::Failure;
+use crate::offline::tables::{OFFLINE_PAYMENT, OFFLINE_SALE};
 use crate::payments::{State, Taken, find_payment};
 use crate::refunds::Ordered;
 use crate::sales::{Sale, find_sale};
@@ -37,6 +38,12 @@ pub struct Report {
     pub paid: u64,
     /// What was paid, minor units of the account's currency.
     pub received: u128,
+    /// Offline payments accepted whose deposit is not final.
+    pub queued: Vec<Pending>,
+    /// What the banks undertook to pay for offline payments, minor units; what they owe is not in it.
+    pub offline_received: u128,
+    /// What the banks owe for units that were spent before, minor units, as of the deposits.
+    pub offline_unpaid: u128,
 }
 
 /// A payment taken that is not final.
@@ -64,7 +71,15 @@ pub async fn audit(store: &dyn Store) -> Result<Report, Fault> {
 pub fn check(tx: &mut dyn Tx) -> Result<Report, StoreError> {
     let findings = check_rows(tx, TABLES)?;
     let mut audit = Audit {
-        report: Report { findings, pending: Vec::new(), paid: 0, received: 0 },
+        report: Report {
+            findings,
+            pending: Vec::new(),
+            paid: 0,
+            received: 0,
+            queued: Vec::new(),
+            offline_received: 0,
+            offline_unpaid: 0,
+        },
         given: BTreeMap::new(),
         paid_cheques: BTreeSet::new(),
     };
@@ -73,14 +88,17 @@ pub fn check(tx: &mut dyn Tx) -> Result<Report, StoreError> {
     audit.every(tx, &PAYMENT, Audit::payment)?;
     audit.every(tx, &CLAIM, Audit::claim)?;
     audit.every(tx, &CHEQUE, Audit::cheque)?;
+    audit.every(tx, &OFFLINE_SALE, Audit::offline_sale)?;
+    audit.every(tx, &OFFLINE_PAYMENT, Audit::offline_payment)?;
+    audit.offline_coins(tx)?;
     for payment in std::mem::take(&mut audit.given).into_keys() {
         audit.add(8, format!("{} {payment}", PAYMENT.name), "refunded, but not here or not paid");
     }
     Ok(audit.report)
 }
 
-struct Audit {
-    report: Report,
+pub(crate) struct Audit {
+    pub(crate) report: Report,
     /// What was refunded or is ordered to be, by payment.
     given: BTreeMap<Digest, u128>,
     /// Cheques paid to one of the deposits.
@@ -90,11 +108,11 @@ struct Audit {
 type Check = fn(&mut Audit, &mut dyn Tx, &str, &Row) -> Result<(), Failure>;
 
 impl Audit {
-    fn add(&mut self, invariant: u8, place: impl Into<String>, detail: impl Into<String>) {
+    pub(crate) fn add(&mut self, invariant: u8, place: impl Into<String>, detail: impl Into<String>) {
         self.report.findings.push(Finding::new(invariant, place, detail));
     }
 
-    fn expect(&mut self, holds: bool, place: &str, detail: &str) {
+    pub(crate) fn expect(&mut self, holds: bool, place: &str, detail: &str) {
         if !holds {
             self.add(8, place, detail);
         }

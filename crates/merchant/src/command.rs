@@ -7,6 +7,9 @@
 //! {"command": "cheque_verify", "path": "/tmp/rent.json"}
 //! {"command": "cheque_deposit", "path": "/tmp/rent.json", "out": null}
 //! {"command": "cheque_list"}
+//! {"command": "offline_request", "amount": "12.50", "order": "A-2", "expires_seconds": null, "out": null}
+//! {"command": "accept", "file": "/tmp/payment.fq"}
+//! {"command": "deposit_queue"}
 //! {"command": "status"}
 //! ```
 
@@ -74,6 +77,30 @@ pub enum Command {
     },
     /// The newest 1,000 deposits of cheques: `{"cheques":[…]}`, each as [`Command::ChequeDeposit`] answers.
     ChequeList {},
+    /// Asks for an offline payment, with no connection:
+    /// `{"request","expires","amount","currency","order","uri"|"frames"|"file"}`.
+    OfflineRequest {
+        /// How much, major units of the account's currency.
+        amount: Text<32>,
+        /// The order's reference: one offline request each.
+        order: Text<64>,
+        /// How long it may be paid; as the settings say when absent.
+        #[serde(default)]
+        expires_seconds: Option<u64>,
+        /// Writes the request to this file as well.
+        #[serde(default)]
+        out: Option<PathBuf>,
+    },
+    /// Takes an offline payment, with no connection:
+    /// `{"outcome":"accepted","payment","order","amount","currency","pieces","state","deposit_by"}`.
+    Accept {
+        /// Text, frames one a line, or a file.
+        file: String,
+    },
+    /// Deposits what was accepted offline:
+    /// `{"finished","queued","waiting","payments":[{"payment","order","amount","currency","state","paid","unpaid",
+    /// "deposit_by","reason"}]}`; state `queued`, `settled` or `refused`, the newest 1,000.
+    DepositQueue {},
     /// How the merchant is.
     Status {},
 }
@@ -110,6 +137,12 @@ pub struct Status {
     pub payments: BTreeMap<&'static str, u64>,
     /// How many refunds stand in each state.
     pub refunds: BTreeMap<&'static str, u64>,
+    /// How many offline payments stand in each state.
+    pub offline: BTreeMap<&'static str, u64>,
+    /// How many offline keysets of the center's log it knows.
+    pub offline_keysets: usize,
+    /// When the center last showed the exposed coins.
+    pub exposed_at: u64,
 }
 
 fn answer(value: &impl Serialize) -> Result<Value, Fault> {
@@ -132,6 +165,11 @@ pub(crate) async fn run(merchant: &Merchant, command: Value) -> Result<Value, Fa
         Command::ChequeVerify { path } => merchant.cheque_verify(path).await,
         Command::ChequeDeposit { path, out } => merchant.cheque_deposit(path, out).await,
         Command::ChequeList {} => merchant.cheque_list().await,
+        Command::OfflineRequest { amount, order, expires_seconds, out } => {
+            answer(&merchant.offline_request(&amount, order, expires_seconds, out).await?)
+        }
+        Command::Accept { file } => answer(&merchant.offline_accept(&file).await?),
+        Command::DepositQueue {} => answer(&merchant.deposit_queue().await?),
         Command::Status {} => answer(&status(merchant).await?),
     }
 }
@@ -151,12 +189,13 @@ fn count(tx: &mut dyn Tx, table: &str, names: [&'static str; 3]) -> Result<Count
 }
 
 async fn status(merchant: &Merchant) -> Result<Status, Fault> {
-    let read = |tx: &mut dyn Tx| -> Result<(Counts, Counts), Failure> {
+    let read = |tx: &mut dyn Tx| -> Result<(Counts, Counts, Counts), Failure> {
         let payments = count(tx, "merchant_payment", ["pending", "paid", "refused"])?;
-        Ok((payments, count(tx, "merchant_refund", ["pending", "booked", "refused"])?))
+        let offline = count(tx, "merchant_offline_payment", ["queued", "settled", "refused"])?;
+        Ok((payments, count(tx, "merchant_refund", ["pending", "booked", "refused"])?, offline))
     };
-    let (payments, refunds) = merchant.seams.store.read(read).await?;
-    let config = &merchant.config;
+    let (payments, refunds, offline) = merchant.seams.store.read(read).await?;
+    let (config, view) = (&merchant.config, merchant.view());
     Ok(Status {
         role: "merchant",
         name: config.name.as_str().to_owned(),
@@ -166,8 +205,11 @@ async fn status(merchant: &Merchant) -> Result<Status, Fault> {
         currency: config.currency,
         url: config.url.clone(),
         center: config.center.clone(),
-        keysets: merchant.view().pins.len(),
+        keysets: view.pins.len(),
         payments,
         refunds,
+        offline,
+        offline_keysets: view.offline_entries().len(),
+        exposed_at: view.exposed().as_of.seconds(),
     })
 }

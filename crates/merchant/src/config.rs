@@ -2,6 +2,7 @@
 
 use feiqian_money::Currency;
 use feiqian_node::Endpoint;
+use feiqian_offline_cash::policy::Policy;
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Name, Text};
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,25 @@ pub struct Config {
     /// How often the members' view is brought up to date, seconds.
     #[serde(default = "one_minute")]
     pub sync_seconds: u64,
+    /// Offline payments.
+    #[serde(default)]
+    pub offline: OfflineConfig,
+}
+
+/// Settings for offline payments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OfflineConfig {
+    /// Names the till in requests: one store is one till. Default `1`.
+    pub till: Text<32>,
+    /// What it takes without asking a bank.
+    pub policy: Policy,
+}
+
+impl Default for OfflineConfig {
+    fn default() -> Self {
+        Self { till: Text::fitted("1"), policy: Policy::default() }
+    }
 }
 
 /// 15 minutes, in seconds.

@@ -38,6 +38,12 @@ impl From<Rejection> for Failure {
     }
 }
 
+impl From<feiqian_offline_cash::Rejection> for Failure {
+    fn from(rejection: feiqian_offline_cash::Rejection) -> Self {
+        Self(rejection.into())
+    }
+}
+
 impl From<Misuse> for Failure {
     fn from(error: Misuse) -> Self {
         Self(error.into())

@@ -18,9 +18,10 @@ use feiqian_wire::{Blob, Name, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::config::{Config, fifteen_minutes, one_minute, thirty_days};
+use crate::config::{Config, OfflineConfig, fifteen_minutes, one_minute, thirty_days};
 use crate::failure::own_keys;
 use crate::keys::{Keys, stored_or_new, stored_root, write_chain};
+use crate::offline::View;
 
 /// What a merchant is made with.
 #[derive(Debug, Clone)]
@@ -57,9 +58,11 @@ pub struct Enrolment {
 /// What the center showed when the home was made, so that the first start needs no center.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct FirstView {
+pub struct FirstView {
     pub(crate) directory: Directory,
     pub(crate) entries: Vec<PinEntry>,
+    #[serde(default)]
+    pub(crate) offline: View,
 }
 
 /// Redeems an enrolment code with two keys of the merchant's. The same keys again get the same answer.
@@ -174,6 +177,7 @@ pub async fn init(
         expires_seconds: fifteen_minutes(),
         refund_seconds: thirty_days(),
         sync_seconds: one_minute(),
+        offline: OfflineConfig::default(),
     };
     config.check()?;
     let first = first_view(&network, &config, &root, now).await?;
@@ -205,7 +209,8 @@ async fn first_view(
     members.sync(network, now).await?;
     let view = members.snapshot();
     view.member(&config.bank)?;
-    Ok(FirstView { directory: directory_of(&view)?, entries: view.entries().to_vec() })
+    let (directory, entries) = (directory_of(&view)?, view.entries().to_vec());
+    Ok(FirstView { directory, entries, offline: View::of(&view) })
 }
 
 /// The directory that a view was made from.

@@ -15,6 +15,7 @@
 //! | [`command`] | the operator's commands and their answers |
 //! | [`mod@audit`] | recomputes everything from primary rows |
 //! | `cheques` | e-cheques made out to the merchant |
+//! | `offline` | offline cash: asked for, accepted without any connection, deposited later |
 //!
 //! # Security
 //!
@@ -29,14 +30,16 @@ pub mod config;
 mod failure;
 pub mod init;
 pub mod keys;
+mod offline;
 mod payments;
 mod refunds;
 mod sales;
 pub mod service;
 pub mod tables;
 
-pub use config::Config;
-pub use init::{Enrolment, InitOptions, enrol, init};
+pub use config::{Config, OfflineConfig};
+pub use init::{Enrolment, FirstView, InitOptions, enrol, init};
 pub use keys::Keys;
+pub use offline::tables as offline_tables;
 pub use service::{Merchant, Parts, open};
 pub use tables::TABLES;

@@ -137,7 +137,7 @@ fn claim(tx: &mut dyn Tx, fresh: &Taken) -> Result<Taken, Failure> {
 }
 
 /// A word of the bank that does not hold: nobody may act on it.
-fn unsound(what: impl AsRef<str>) -> Fault {
+pub(crate) fn unsound(what: impl AsRef<str>) -> Fault {
     Fault::new(Code::Unavailable, what)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
-use feiqian_clearing::membership::{About, Directory};
+use feiqian_clearing::membership::About;
 use feiqian_ledger::store::{StoreError, StoreExt, Tx, Value as Stored};
 use feiqian_node::{
     Access, Backoff, Coalesced, Endpoint, Home, Identity, MemberView, Members, Route, Routes, Seams, Service,
@@ -17,12 +17,13 @@ use feiqian_pki::{RevocationList, Role};
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Blob, Bounded, Limit, Text, Timestamp, codec};
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::init::{FirstView, center_url, directory_of};
 use crate::keys::Keys;
+use crate::offline::{View, read_view};
 use crate::tables::{MEMBER_DIRECTORY, MEMBER_ENTRY, MEMBER_LIST, PAYMENT, REFUND};
 
 /// How long a merchant with nothing pending waits, unless it is told that something became pending.
@@ -42,6 +43,8 @@ pub struct Merchant {
     news: Coalesced,
     /// Something became pending.
     pub(crate) pending: Notify,
+    /// One offline payment is accepted at a time.
+    pub(crate) accepting: Mutex<()>,
 }
 
 impl std::fmt::Debug for Merchant {
@@ -58,7 +61,7 @@ pub struct Parts {
     /// The keys.
     pub keys: Keys,
     /// What the center showed once, for a store that knows nothing of it yet.
-    pub first_view: Option<(Directory, Vec<PinEntry>)>,
+    pub first_view: Option<FirstView>,
     /// Where evidence files go; none in a simulated world.
     pub home: Option<Home>,
 }
@@ -68,10 +71,8 @@ pub struct Parts {
 /// # Errors
 /// `WRONG_HOME`, `USAGE` or `INTERNAL` when files are missing or damaged; otherwise as [`Merchant::new`].
 pub async fn open(home: &Home, seams: Seams) -> Result<Arc<Merchant>, Fault> {
-    let first_view = std::fs::read(home.path("members.json")).ok().and_then(|bytes| {
-        let first: Option<FirstView> = serde_json::from_slice(&bytes).ok();
-        first.map(|first| (first.directory, first.entries))
-    });
+    let first_view = std::fs::read(home.path("members.json")).ok();
+    let first_view = first_view.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let (config, keys) = (home.read_config()?, Keys::load(home)?);
     Merchant::new(Parts { config, keys, first_view, home: Some(home.clone()) }, seams).await
 }
@@ -85,19 +86,19 @@ impl Merchant {
     pub async fn new(parts: Parts, seams: Seams) -> Result<Arc<Self>, Fault> {
         let Parts { config, keys, first_view, home } = parts;
         config.check()?;
-        let (directory, entries) = seams.store.read(stored_view).await?;
-        let known = directory.map(|directory| (directory, entries)).or(first_view);
+        let (known, now) = (seams.store.read(stored_view).await?.or(first_view), seams.clock.now());
         let view = match known {
-            Some((directory, entries)) => {
-                MemberView::restore(keys.root.clone(), &directory, entries, seams.clock.now())?
+            Some(FirstView { directory, entries, offline }) => {
+                let view = MemberView::restore(keys.root.clone(), &directory, entries, now)?;
+                offline.add_to(&view, now)?
             }
             None => MemberView::empty(keys.root.clone()),
         };
         let members = Members::new(view, &center_url(&config)?);
         let kept = seams.store.read(stored_lists).await?;
         members.restore_lists(&*seams.network, &kept);
-        let (news, pending) = (Coalesced::new(NEWS_PAUSE), Notify::new());
-        Ok(Arc::new(Self { config, keys, seams, members, home, news, pending }))
+        let (news, pending, accepting) = (Coalesced::new(NEWS_PAUSE), Notify::new(), Mutex::default());
+        Ok(Arc::new(Self { config, keys, seams, members, home, news, pending, accepting }))
     }
 
     /// The settings.
@@ -133,10 +134,11 @@ impl Merchant {
         self.members.sync(&*self.seams.network, self.seams.clock.now()).await?;
         let view = self.members.snapshot();
         let (directory, entries) = (codec::encode(&directory_of(&view)?)?, view.entries().to_vec());
-        let lists = view.lists().pairs();
-        let work = move |tx: &mut dyn Tx| {
+        let (lists, offline) = (view.lists().pairs(), View::of(&view));
+        let work = move |tx: &mut dyn Tx| -> Result<(), Failure> {
             keep_view(tx, &directory, &entries)?;
-            lists.iter().try_for_each(|(authority, list)| keep_list(tx, authority, list))
+            lists.iter().try_for_each(|(authority, list)| keep_list(tx, authority, list))?;
+            crate::offline::keep_view(tx, &offline)
         };
         Ok(self.seams.store.commit("merchant.members", work).await?)
     }
@@ -185,19 +187,18 @@ impl Merchant {
         let deposits = self.resume_deposits().await?;
         let refunds = self.resume_refunds().await?;
         let cheques = self.resume_cheques().await?;
-        Ok(deposits && refunds && cheques)
+        let offline = self.resume_offline().await?;
+        Ok(deposits && refunds && cheques && offline)
     }
 }
 
-type KeptView = (Option<Directory>, Vec<PinEntry>);
-
-fn stored_view(tx: &mut dyn Tx) -> Result<KeptView, Failure> {
-    let Some(row) = tx.find(&MEMBER_DIRECTORY, &[0_i64.into()])? else { return Ok((None, Vec::new())) };
+fn stored_view(tx: &mut dyn Tx) -> Result<Option<FirstView>, Failure> {
+    let Some(row) = tx.find(&MEMBER_DIRECTORY, &[0_i64.into()])? else { return Ok(None) };
     let directory = codec::decode(row.blob(1)?, Limit::Large)?;
     let sql = format!("SELECT entry FROM {} ORDER BY number", MEMBER_ENTRY.name);
     let entries: Result<Vec<PinEntry>, Failure> =
         tx.select(&sql, &[])?.iter().map(|row| Ok(codec::decode(row.blob(0)?, Limit::Large)?)).collect();
-    Ok((Some(directory), entries?))
+    Ok(Some(FirstView { directory, entries: entries?, offline: read_view(tx)? }))
 }
 
 /// The lists kept, ended ones too: those close the door until a newer one arrives.

@@ -2,9 +2,27 @@
 
 use feiqian_ledger::store::{Column, Table};
 
+use crate::offline::tables::{
+    OFFLINE_COIN, OFFLINE_EXPOSED, OFFLINE_PAYMENT, OFFLINE_PIN, OFFLINE_SALE, OFFLINE_SEEN,
+};
+
 /// All tables of a merchant.
-pub const TABLES: &[&Table] =
-    &[&SALE, &CLAIM, &PAYMENT, &REFUND, &CHEQUE, &MEMBER_ENTRY, &MEMBER_DIRECTORY, &MEMBER_LIST];
+pub const TABLES: &[&Table] = &[
+    &SALE,
+    &CLAIM,
+    &PAYMENT,
+    &REFUND,
+    &CHEQUE,
+    &MEMBER_ENTRY,
+    &MEMBER_DIRECTORY,
+    &MEMBER_LIST,
+    &OFFLINE_SALE,
+    &OFFLINE_PAYMENT,
+    &OFFLINE_COIN,
+    &OFFLINE_PIN,
+    &OFFLINE_EXPOSED,
+    &OFFLINE_SEEN,
+];
 
 /// What was asked for. `body`: the signed request.
 pub static SALE: Table = Table {

@@ -30,6 +30,7 @@ pub mod logging;
 pub mod members;
 pub mod metrics;
 pub mod network;
+mod offline;
 pub mod revocation;
 pub mod route;
 pub mod seams;

@@ -18,6 +18,7 @@ use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Timestamp, U64};
 
 use crate::network::{CallError, Caller, Network, Target, call, call_unlisted};
+use crate::offline::Offline;
 use crate::revocation::{ListSet, ListsResponse};
 
 /// The most payee certificates whose validation is remembered.
@@ -45,6 +46,7 @@ pub struct MemberView {
     by_authority: BTreeMap<Digest, String>,
     lists: ListSet,
     payees: Mutex<BTreeMap<Digest, Arc<Verified>>>,
+    offline: Arc<Offline>,
 }
 
 impl MemberView {
@@ -58,6 +60,7 @@ impl MemberView {
             by_authority: BTreeMap::new(),
             lists: ListSet::default(),
             payees: Mutex::new(BTreeMap::new()),
+            offline: Arc::default(),
         }
     }
 
@@ -98,7 +101,8 @@ impl MemberView {
             members.insert(entry.name.as_str().to_owned(), Member { entry: entry.clone(), authority });
         }
         let (lists, payees) = (self.lists.clone(), Mutex::new(BTreeMap::new()));
-        Ok(Self { root: self.root.clone(), pins, entries, members, by_authority, lists, payees })
+        let (root, offline) = (self.root.clone(), Arc::clone(&self.offline));
+        Ok(Self { root, pins, entries, members, by_authority, lists, payees, offline })
     }
 
     /// This view with what of these lists is signed by the root or by a member, current, and newer than what it has.
@@ -135,15 +139,29 @@ impl MemberView {
                 .chain(members)
                 .any(|authority| put(&mut set, authority, list));
         }
+        Self { lists: set, ..self.copied() }
+    }
+
+    /// The same again, with no payee remembered.
+    fn copied(&self) -> Self {
         Self {
             root: self.root.clone(),
             pins: self.pins.clone(),
             entries: self.entries.clone(),
             members: self.members.clone(),
             by_authority: self.by_authority.clone(),
-            lists: set,
+            lists: self.lists.clone(),
             payees: Mutex::new(BTreeMap::new()),
+            offline: Arc::clone(&self.offline),
         }
+    }
+
+    pub(crate) fn offline(&self) -> &Offline {
+        &self.offline
+    }
+
+    pub(crate) fn with_offline_part(&self, offline: Offline) -> Self {
+        Self { offline: Arc::new(offline), ..self.copied() }
     }
 
     /// The newest revocation lists: for judging documents, and for keeping.
@@ -287,6 +305,22 @@ impl Authorities for MemberView {
     }
 }
 
+impl feiqian_offline_cash::request::Authorities for MemberView {
+    fn payee(
+        &self,
+        leaf: &[u8],
+        issuer: &Digest,
+        now: Timestamp,
+    ) -> Result<Verified, feiqian_offline_cash::Rejection> {
+        Authorities::payee(self, leaf, issuer, now).map_err(|rejection| {
+            feiqian_offline_cash::Rejection::CertificateInvalid(match rejection {
+                Rejection::CertificateInvalid(reason) => reason,
+                other => other.to_string(),
+            })
+        })
+    }
+}
+
 /// The members' view kept up to date from the center.
 #[derive(Debug)]
 pub struct Members {
@@ -337,12 +371,12 @@ impl Members {
         }
     }
 
-    /// Asks the center for the revocation lists, its directory and the entries of its log that are not known yet, and
-    /// puts the lists into force. Anonymous.
+    /// Asks the center for the revocation lists, its directory, the entries of its logs that are not known yet and the
+    /// exposed coins, and puts the revocation lists into force. Anonymous.
     ///
     /// # Errors
-    /// `UNAVAILABLE` when the center cannot be reached; `CERTIFICATE_INVALID`, `KEYSET_NOT_PINNED` or
-    /// `KEYSET_INVALID` when what it shows does not hold.
+    /// `UNAVAILABLE` when the center cannot be reached; `CERTIFICATE_INVALID`, `SIGNATURE_INVALID`, `KEYSET_NOT_PINNED`
+    /// or `KEYSET_INVALID` when what it shows does not hold.
     pub async fn sync(&self, network: &dyn Network, now: Timestamp) -> Result<(), Fault> {
         let lists = self.ask_lists(network).await?;
         // The root's own first: the connection to the center is judged by it.
@@ -362,7 +396,7 @@ impl Members {
         }
         self.replace(view.extended(&directory, more, now)?.with_lists(&lists, now));
         self.enforce(network);
-        Ok(())
+        self.sync_offline(network, now).await
     }
 
     /// What the center shows now. A center that shows none yet is like one that shows an empty answer: what is kept
@@ -387,7 +421,12 @@ impl Members {
         }
     }
 
-    async fn ask<Req, Res>(&self, network: &dyn Network, path: &str, request: &Req) -> Result<Res, Fault>
+    pub(crate) async fn ask<Req, Res>(
+        &self,
+        network: &dyn Network,
+        path: &str,
+        request: &Req,
+    ) -> Result<Res, Fault>
     where
         Req: serde::Serialize + Sync + 'static,
         Res: serde::de::DeserializeOwned,

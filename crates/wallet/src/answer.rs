@@ -43,6 +43,7 @@ pub(crate) struct Balance {
     pub(crate) pending: String,
     pub(crate) currency: Currency,
     pub(crate) coins: usize,
+    pub(crate) offline: crate::offline::Offline,
 }
 
 #[derive(Serialize)]

@@ -3,7 +3,7 @@
 //! Checked: every row against its check; every coin's key against its secret and its signature under the pinned
 //! denomination key; every coin's rest against the contributions; that no set of signed statements of which none
 //! releases another takes more of a coin than its value; every leaf of the cheque book, every cheque received and
-//! every call to a bank against the documents in it.
+//! every call to a bank against the documents in it. Of offline cash: that no coin or blank answered twice.
 
 mod cheques;
 
@@ -72,6 +72,38 @@ pub struct OpenPayment {
     pub state: String,
 }
 
+/// An offline coin, or a blank and what it took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldOffline {
+    /// *m*.
+    pub message: Digest,
+    /// The bank whose key signed it; empty when that is not pinned.
+    pub bank: String,
+    /// A blank: `worth` is what it took, and may be of another bank.
+    pub blank: bool,
+    /// Its value, minor units.
+    pub worth: Minor,
+    /// What of it was not answered for.
+    pub rest: Minor,
+    /// It can only be reclaimed.
+    pub restored: bool,
+}
+
+/// A withdrawal of offline coins or blanks that is not finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenOffline {
+    /// The session, once the bank has named it.
+    pub session: Option<Digest>,
+    /// The request id of its begin.
+    pub request: Digest,
+    /// What its coins will be worth; zero for blanks.
+    pub value: Minor,
+    /// `coins` or `blanks`.
+    pub kind: String,
+    /// Whether its request may have been sent.
+    pub signed: bool,
+}
+
 /// What an audit found and saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
@@ -85,6 +117,12 @@ pub struct Audit {
     pub payments: Vec<OpenPayment>,
     /// Payments made out to this wallet that are not coins yet: payment and value.
     pub receipts: Vec<(Digest, Minor)>,
+    /// Every offline coin and blank of the store, spent ones too.
+    pub offline: Vec<HeldOffline>,
+    /// Unfinished withdrawals of offline coins and blanks, at the own bank.
+    pub offline_sessions: Vec<OpenOffline>,
+    /// Offline deposits on the own account whose outcome is not known: payment and value.
+    pub offline_deposits: Vec<(Digest, Minor)>,
 }
 
 /// Whose wallet it is, for matching it with its bank's books: bank and account token.
@@ -134,6 +172,7 @@ fn run(tx: &mut dyn Tx) -> Result<Audit, Failure> {
     cheques::check(tx, &mut audit)?;
     let taken = ReceivedRow::select(tx, "state = 'taken'", &[])?;
     audit.receipts = taken.iter().map(|row| (row.payment, row.amount)).collect();
+    crate::offline::audit::run(tx, &mut audit)?;
     Ok(audit)
 }
 

@@ -67,6 +67,7 @@ impl Wallet {
             pending: self.amount(pending).to_string(),
             currency: self.config.currency,
             coins,
+            offline: self.offline_balance().await?,
         })
     }
 
@@ -130,6 +131,7 @@ impl Wallet {
         unfinished.extend(
             receipts.iter().map(|row| open("receive", &row.state, row.amount, &row.bank, row.payment)),
         );
+        unfinished.extend(self.offline_unfinished().await?);
         show(&answer::Status {
             role: "wallet",
             bank: self.config.bank.as_str().to_owned(),

@@ -68,7 +68,7 @@ pub enum Command {
         /// How much.
         amount: String,
     },
-    /// `{"balance","pending","currency","coins"}`.
+    /// `{"balance","pending","currency","coins","offline":{"balance","pending","reclaimable","coins","blanks","pay_until"}}`.
     Balance,
     /// `{"history":[{"at","kind","amount","currency","bank","reference"}]}`.
     History,
@@ -184,6 +184,75 @@ pub enum Command {
         #[serde(default)]
         memo: Option<String>,
     },
+    /// Takes offline coins from the account: `{"amount","currency","coins","session"}`.
+    WithdrawOffline {
+        /// How much.
+        amount: String,
+    },
+    /// Gets blanks, which take pieces from hand to hand: `{"blanks","session"}`.
+    Blanks {
+        /// How many, 1 to 64.
+        count: u16,
+    },
+    /// Pays an offline request, with no connection to anybody:
+    /// `{"payment","outcome":"given","amount","currency","pieces","bytes","uri"|"frames"|"file"}`.
+    PayOffline {
+        /// `feiqian:…` text, frames one a line, or a file.
+        request: String,
+        /// Writes the payment to this file; as text or frames in the answer when absent.
+        #[serde(default)]
+        out: Option<PathBuf>,
+    },
+    /// Begins to take value from hand to hand: `{"offer","amount","currency","blanks","expires","bytes","uri"}`.
+    Offer {
+        /// How much.
+        amount: String,
+        /// How many pieces at most, each takes a blank; as many as the amount usually needs when absent.
+        #[serde(default)]
+        blanks: Option<u16>,
+        /// For how long, seconds.
+        #[serde(default)]
+        expires_seconds: Option<u64>,
+        /// Writes the message to this file as well.
+        #[serde(default)]
+        out: Option<PathBuf>,
+    },
+    /// Passes value from hand to hand, one step for each message of the payee: `{"outcome":"answered",…}`, then
+    /// `{"outcome":"compare","code","amount","currency","offer"}`, then with the payee's code `{"outcome":"given",…}`.
+    TransferCoin {
+        /// The payee's message: text, frames or a file.
+        to: String,
+        /// What the payee's screen shows.
+        #[serde(default)]
+        code: Option<String>,
+        /// Writes the answer to this file.
+        #[serde(default)]
+        out: Option<PathBuf>,
+    },
+    /// Takes a payer's message: `{"outcome":"opened","code",…}` for its answer to an offer,
+    /// `{"outcome":"taken","amount","currency","pieces","offer"}` for the transfer.
+    Accept {
+        /// Text, frames or a file.
+        file: String,
+        /// Writes the answer to this file, where there is one.
+        #[serde(default)]
+        out: Option<PathBuf>,
+    },
+    /// Puts offline value onto the account: `{"payment","outcome","amount","paid","unpaid","currency"}`.
+    DepositOffline {
+        /// How much.
+        amount: String,
+    },
+    /// Claims offline value that was never deposited, when its time has come:
+    /// `{"filed","decided","paid","refused","waiting","currency"}`.
+    Reclaim {
+        /// Also what was spent, in case no payee ever deposited it.
+        #[serde(default)]
+        everything: bool,
+    },
+    /// Looks at the bank for offline coins that this store knows nothing of; they can only be reclaimed:
+    /// `{"coins","amount","currency"}`.
+    RestoreOffline,
     /// Account, bank, and what is unfinished.
     Status,
 }
@@ -217,6 +286,23 @@ impl Wallet {
             Command::Transfer { to, amount, memo } => {
                 self.transfer(&to, self.read_amount(&amount)?, memo.unwrap_or_default()).await
             }
+            other => self.carry_out_offline(other).await,
+        }
+    }
+
+    async fn carry_out_offline(&self, command: Command) -> Result<Value> {
+        match command {
+            Command::WithdrawOffline { amount } => self.withdraw_offline(self.read_amount(&amount)?).await,
+            Command::Blanks { count } => self.blanks(count).await,
+            Command::PayOffline { request, out } => self.pay_offline(&request, out).await,
+            Command::Offer { amount, blanks, expires_seconds, out } => {
+                self.offer(self.read_amount(&amount)?, blanks, expires_seconds, out).await
+            }
+            Command::TransferCoin { to, code, out } => self.transfer_coin(&to, code.as_deref(), out).await,
+            Command::Accept { file, out } => self.accept_carried(&file, out).await,
+            Command::DepositOffline { amount } => self.deposit_offline(self.read_amount(&amount)?).await,
+            Command::Reclaim { everything } => self.reclaim(everything).await,
+            Command::RestoreOffline => self.restore_offline().await,
             other => self.carry_out_cheque(other).await,
         }
     }

@@ -1,6 +1,7 @@
 //! Settings of a wallet, as they stand in `config.toml`.
 
 use feiqian_money::Currency;
+use feiqian_offline_cash::policy::Policy;
 use feiqian_wire::Name;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,9 @@ pub struct Config {
     /// Pause between two rounds of a running wallet, seconds.
     #[serde(default = "half_a_minute")]
     pub poll_seconds: u64,
+    /// What is taken offline, from hand to hand, without asking a bank.
+    #[serde(default)]
+    pub offline: Policy,
 }
 
 fn three_days() -> u64 {
@@ -72,6 +76,7 @@ impl Config {
             refresh: RefreshPolicy::default(),
             request_seconds: three_days(),
             poll_seconds: half_a_minute(),
+            offline: Policy::default(),
         }
     }
 }

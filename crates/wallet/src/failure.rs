@@ -62,7 +62,7 @@ macro_rules! through_fault {
         }
     )*};
 }
-through_fault!(MoneyError, Misuse, Malformed, OutOfBounds, ChequeError);
+through_fault!(MoneyError, Misuse, Malformed, OutOfBounds, ChequeError, feiqian_offline_cash::Rejection);
 
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {

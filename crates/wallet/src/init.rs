@@ -22,6 +22,7 @@ use feiqian_node::{
     Caller, Clock, Endpoint, Entropy, Home, HttpsNetwork, Identity, Network, Seams, Target, Trust, call,
     first_contact,
 };
+use feiqian_offline_cash::seed::Seed as OfflineSeed;
 use feiqian_online_cash::account::{EnrolRequest, EnrolResponse};
 use feiqian_online_cash::seed::Seed;
 use feiqian_online_cash::signed::WireChain;
@@ -263,6 +264,7 @@ fn read_parts(home: &Home) -> Result<Parts> {
     Ok(Parts {
         config,
         seed: Seed::from_bytes(mnemonic(home)?.to_seed_normalized("")),
+        offline_seed: OfflineSeed::from_bytes(mnemonic(home)?.to_seed_normalized("")),
         signing: key("signing.pem")?,
         signing_chain: chain("signing.chain.pem")?,
         root,

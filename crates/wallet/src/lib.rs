@@ -13,6 +13,7 @@
 //! | `pledge` | what was signed away of each coin, and **the rule** that keeps an honest owner honest |
 //! | `withdraw`, `pay`, `deposit`, `request`, `receive`, `refresh` | one command each |
 //! | `cheque`, `transfer` | e-cheques and credit transfers over the account |
+//! | [`offline`] | coins that pay without a bank, and pass from hand to hand |
 //! | [`certificate`] | the wallet's own certificates |
 //! | [`mod@audit`] | recomputes everything from the store |
 //!
@@ -43,6 +44,7 @@ mod deposit;
 mod failure;
 mod funding;
 pub mod init;
+pub mod offline;
 mod pay;
 mod payment;
 mod pledge;

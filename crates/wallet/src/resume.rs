@@ -21,6 +21,8 @@ use crate::wallet::Wallet;
 /// How much is taken up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
+    /// Nothing: what passes from hand to hand must not wait for a network.
+    Nothing,
     /// Cheques, withdrawals and deposits: what the bank knows to be the account's.
     Account,
     /// Everything that was begun.
@@ -48,7 +50,16 @@ impl Scope {
             | Command::ChequeEndorse { .. }
             | Command::ChequeDeposit { .. }
             | Command::ChequeInbox { .. }
-            | Command::Transfer { .. } => Self::Account,
+            | Command::Transfer { .. }
+            | Command::WithdrawOffline { .. }
+            | Command::Blanks { .. }
+            | Command::DepositOffline { .. }
+            | Command::Reclaim { .. }
+            | Command::RestoreOffline => Self::Account,
+            Command::PayOffline { .. }
+            | Command::Offer { .. }
+            | Command::TransferCoin { .. }
+            | Command::Accept { .. } => Self::Nothing,
         }
     }
 }
@@ -57,8 +68,12 @@ impl Wallet {
     /// Goes on with unfinished sessions, payments and receipts. What does not succeed stays for the next time and is
     /// told in the answer; only a store that fails is an error.
     pub(crate) async fn resume(&self, scope: Scope) -> Result<Vec<Fault>> {
+        if scope == Scope::Nothing {
+            return Ok(Vec::new());
+        }
         let mut trouble = Vec::new();
         self.resume_cheques(&mut trouble).await?;
+        trouble.extend(self.resume_offline().await?);
         self.resume_sessions(scope, &mut trouble).await?;
         self.resume_payments(scope, &mut trouble).await?;
         if scope != Scope::Account {

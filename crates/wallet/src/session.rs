@@ -443,7 +443,7 @@ fn denominations(
         .collect()
 }
 
-fn peek_number(tx: &mut dyn Tx, bank: &str, kind: &str, epoch: u64) -> Result<u64> {
+pub(crate) fn peek_number(tx: &mut dyn Tx, bank: &str, kind: &str, epoch: u64) -> Result<u64> {
     let key = [bank.into(), kind.into(), feiqian_ledger::store::Value::unsigned(epoch)?];
     let row = tx.find(&crate::tables::COUNTER, &key)?;
     Ok(row.map_or(Ok(0), |row| row.unsigned(3))?)

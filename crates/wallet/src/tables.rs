@@ -18,8 +18,15 @@
 //! | `act` | a call that changes something at a bank, written before it is made |
 //! | `cheque_leaf` | a leaf of the own cheque book, and the cheque drawn on it |
 //! | `cheque_received` | a cheque made out or endorsed to us |
+//!
+//! Those of offline cash stand in [`crate::offline::tables`].
 
 use feiqian_ledger::store::{Column, Table};
+
+use crate::offline::tables::{
+    OFFLINE_ANSWER, OFFLINE_CLAIM, OFFLINE_COIN, OFFLINE_EXPECT, OFFLINE_EXPOSED, OFFLINE_OFFER,
+    OFFLINE_PAYMENT, OFFLINE_PIN, OFFLINE_SESSION,
+};
 
 /// Named values: `generation`, `directory`.
 pub static SETTING: Table = Table {
@@ -62,7 +69,7 @@ pub static COUNTER: Table = Table {
     indexes: &[],
 };
 
-/// Session ids (32 bytes) and commitments *A, B* (64 bytes) seen so far.
+/// Session ids (32 bytes), commitments *A, B* (64 bytes) and digests of offline announcements (32 bytes) seen so far.
 pub static SEEN: Table = Table {
     name: "seen",
     columns: &[Column::blob("item"), Column::blob("request")],
@@ -333,4 +340,13 @@ pub static TABLES: &[&Table] = &[
     &ACT,
     &LEAF,
     &CHEQUE_RECEIVED,
+    &OFFLINE_PIN,
+    &OFFLINE_EXPOSED,
+    &OFFLINE_SESSION,
+    &OFFLINE_COIN,
+    &OFFLINE_ANSWER,
+    &OFFLINE_PAYMENT,
+    &OFFLINE_OFFER,
+    &OFFLINE_EXPECT,
+    &OFFLINE_CLAIM,
 ];

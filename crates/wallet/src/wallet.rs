@@ -8,6 +8,7 @@ use feiqian_crypto::Digest;
 use feiqian_ledger::store::{StoreError, StoreExt, Tx, Value};
 use feiqian_money::Amount;
 use feiqian_node::{Identity, MemberView, Members, Seams};
+use feiqian_offline_cash::seed::Seed as OfflineSeed;
 use feiqian_online_cash::evidence::Evidence;
 use feiqian_online_cash::keyset::PinEntry;
 use feiqian_online_cash::seed::Seed;
@@ -20,6 +21,7 @@ use tokio::sync::Mutex;
 
 use crate::Config;
 use crate::failure::{Failure, Result};
+use crate::offline::read_offline;
 use crate::record::{decode, encode};
 use crate::refund::Schedule;
 use crate::tables::{EVIDENCE, PIN, REVOCATION_LIST, SETTING};
@@ -31,6 +33,8 @@ pub struct Parts {
     pub config: Config,
     /// The seed that everything is drawn from.
     pub seed: Seed,
+    /// The same seed, as offline coins are drawn from it.
+    pub offline_seed: OfflineSeed,
     /// The document-signing key of the account.
     pub signing: KeyPair,
     /// Its certificate chain: leaf, bank authority.
@@ -48,6 +52,7 @@ pub struct Parts {
 pub struct Wallet {
     pub(crate) config: Config,
     pub(crate) seed: Seed,
+    pub(crate) offline_seed: OfflineSeed,
     pub(crate) signing: KeyPair,
     pub(crate) signing_chain: Chain,
     pub(crate) leaf: Blob<768>,
@@ -99,12 +104,16 @@ impl Wallet {
                 }
             })
             .await?;
-        let (directory, entries) = seams.store.read(read_members).await?;
-        let view = MemberView::restore(parts.root.clone(), &directory, entries, seams.clock.now())?;
+        let read = |tx: &mut dyn Tx| Ok::<_, Failure>((read_members(tx)?, read_offline(tx)?));
+        let ((directory, entries), offline) = seams.store.read(read).await?;
+        let now = seams.clock.now();
+        let view = MemberView::restore(parts.root.clone(), &directory, entries, now)?;
+        let view = offline.add_to(&view, now)?;
         let members = Members::new(view, &parts.config.center_url);
         Ok(Arc::new(Self {
             config: parts.config,
             seed: parts.seed,
+            offline_seed: parts.offline_seed,
             signing: parts.signing,
             signing_chain: parts.signing_chain,
             leaf,
@@ -155,7 +164,7 @@ impl Wallet {
 
     /// Asks the center for news of its members and keeps them, so that the next start needs no center.
     pub(crate) async fn sync(&self) -> Result<()> {
-        let known = self.view().entries().len();
+        let (known, known_offline) = (self.view().entries().len(), self.view().offline_entries().len());
         self.members.sync(&*self.seams.network, self.now()).await?;
         let view = self.view();
         let more: Vec<Vec<u8>> = view.entries().iter().skip(known).map(encode).collect::<Result<_>>()?;
@@ -175,7 +184,8 @@ impl Wallet {
                 }
                 Ok::<_, Failure>(())
             })
-            .await
+            .await?;
+        self.keep_offline(known_offline).await
     }
 
     /// The document-signing key of a bank, after asking the center if it is not known yet.

@@ -108,6 +108,16 @@ codes! {
     46 EvidenceInvalid "EVIDENCE_INVALID" 422 true "the evidence does not prove what it claims";
     47 BrokenInvariant "BROKEN_INVARIANT" 500 false "an audit found the books wrong";
     48 Usage "USAGE" 400 true "the command was used wrongly";
+    49 NoExactChange "NO_EXACT_CHANGE" 422 true "no set of pieces makes the amount";
+    50 CoinExposed "COIN_EXPOSED" 409 true "a coin was spent twice: it can only be deposited";
+    51 ChainTooLong "CHAIN_TOO_LONG" 422 true "passed on more often than is accepted";
+    52 PieceInvalid "PIECE_INVALID" 422 true "a piece of an offline coin or its chain does not verify";
+    53 PieceRepeated "PIECE_REPEATED" 409 true "a piece stands twice or overlaps one that is held";
+    54 BlankAnswered "BLANK_ANSWERED" 409 true "the blank has already taken a piece";
+    55 IdentityUnknown "IDENTITY_UNKNOWN" 404 true "no such offline identity is registered";
+    56 IdentityClosed "IDENTITY_CLOSED" 409 true "the offline identity is closed";
+    57 AccusationInvalid "ACCUSATION_INVALID" 422 true "the accusation does not prove what it claims";
+    58 ClaimInvalid "CLAIM_INVALID" 422 true "the claim on value never deposited does not hold";
 }
 
 impl Code {

@@ -56,6 +56,16 @@ const NAMES: &[&str] = &[
     "EVIDENCE_INVALID",
     "BROKEN_INVARIANT",
     "USAGE",
+    "NO_EXACT_CHANGE",
+    "COIN_EXPOSED",
+    "CHAIN_TOO_LONG",
+    "PIECE_INVALID",
+    "PIECE_REPEATED",
+    "BLANK_ANSWERED",
+    "IDENTITY_UNKNOWN",
+    "IDENTITY_CLOSED",
+    "ACCUSATION_INVALID",
+    "CLAIM_INVALID",
 ];
 
 #[test]

@@ -19,6 +19,12 @@ pub enum ItemKind {
     Cheque,
     /// A credit transfer: see [`crate::remittance`].
     Transfer,
+    /// A payment with offline coins.
+    Holding,
+    /// A charge on a customer of another bank, who answered twice for an offline coin.
+    Claim,
+    /// A later payment on what stayed unpaid of a holding or claim.
+    Part,
 }
 
 impl ItemKind {
@@ -29,6 +35,9 @@ impl ItemKind {
             Self::Refund => "refund",
             Self::Cheque => "cheque",
             Self::Transfer => "transfer",
+            Self::Holding => "holding",
+            Self::Claim => "claim",
+            Self::Part => "part",
         }
     }
 }
@@ -41,7 +50,8 @@ pub struct Presentment<I> {
     pub id: Digest,
     /// Who presents.
     pub collecting_bank: Name,
-    /// The account there that is to be credited (for a refund and a transfer: debited).
+    /// The account there that is to be credited (for a refund and a transfer: debited; for a claim: empty; for a part: the
+    /// account at the other bank that is credited).
     pub account: Text<64>,
     /// How much.
     pub amount: Amount,

@@ -5,6 +5,8 @@
 //! | 1, 2, 7 | the book from its journal, the check of every row ([`feiqian_ledger::audit`]) |
 //! | 2 | a payment is redeemed once, a released one never; a session's funding acted once |
 //! | 3 | per epoch and denomination: issued from answered sessions, redeemed from spends; per coin: spends ≤ value; circulation |
+//! | 3 | offline: issued, redeemed and reclaimed of every key, circulation pays every unit once, claims and parts, collateral |
+//! | 7 | offline: customers' signed withdrawals, receipts, accusations, decisions on claims |
 //! | 4 | a cheque is paid to one presentment, Σ paid = Σ drawer debits, states agree with the book, reserves are pending |
 //! | 4 | every transfer booked for a cheque or a remittance is one that a row calls for, in every field |
 //! | 5 | the clearing accounts hold what is paid and not settled |
@@ -16,6 +18,7 @@ mod answers;
 mod cheques;
 mod documents;
 mod money;
+mod offline;
 mod sessions;
 mod spends;
 mod transfers;
@@ -35,6 +38,7 @@ use crate::tables::TABLES;
 
 pub use cheques::ChequeSums;
 pub use feiqian_ledger::audit::Finding;
+pub use offline::OfflineSums;
 
 const PAGE: u32 = 512;
 
@@ -90,6 +94,8 @@ pub struct BankAudit {
     pub pending_presentments: u64,
     /// What the cheques' rows say.
     pub cheques: ChequeSums,
+    /// What the offline rows say.
+    pub offline: OfflineSums,
 }
 
 impl BankAudit {
@@ -146,6 +152,7 @@ pub fn audit(tx: &mut dyn Tx, audited: &Audited, rng: &mut impl CryptoRng) -> Re
         refunds_open: 0,
         pending_presentments: 0,
         cheques: ChequeSums::default(),
+        offline: OfflineSums::default(),
     };
     let mut auditor = Auditor {
         audited,
@@ -171,6 +178,7 @@ pub fn audit(tx: &mut dyn Tx, audited: &Audited, rng: &mut impl CryptoRng) -> Re
     auditor.totals(tx)?;
     auditor.balances(tx)?;
     auditor.cheque_pendings(tx)?;
+    auditor.offline(tx)?;
     Ok(auditor.out)
 }
 

@@ -70,9 +70,9 @@ pub(crate) fn code<T: std::fmt::Debug>(result: Result<T, Fault>) -> Code {
 }
 
 /// One router, asked as one peer.
-struct Direct {
-    router: axum::Router,
-    peer: Option<Arc<Verified>>,
+pub(crate) struct Direct {
+    pub(crate) router: axum::Router,
+    pub(crate) peer: Option<Arc<Verified>>,
 }
 
 #[async_trait]
@@ -154,6 +154,10 @@ impl Network for Line {
             "/v1/present/refund" => "/v1/pay/refund",
             "/v1/present/cheque" => "/v1/pay/cheque",
             "/v1/present/transfer" => "/v1/pay/transfer",
+            "/v1/present/holding" => "/v1/pay/holding",
+            "/v1/offline/claim" => "/v1/pay/claim",
+            "/v1/present/part" => "/v1/pay/part",
+            path @ ("/v1/offline/identity" | "/v1/offline/expose") => path,
             _ => return Err(cut()),
         };
         let hangs = *self.hang.lock().unwrap();
@@ -191,6 +195,14 @@ impl Gate {
 
     pub(crate) fn hold(&self, point: &'static str) {
         self.held.send_replace(Some(point));
+    }
+
+    /// Whether the store took it.
+    pub(crate) async fn commit_try(
+        &self,
+        work: impl FnMut(&mut dyn Tx) -> Result<(), StoreError> + Send + 'static,
+    ) -> bool {
+        self.store.commit("test", work).await.is_ok()
     }
 
     pub(crate) fn let_go(&self) {
@@ -239,7 +251,7 @@ pub(crate) struct Node {
     seed: u8,
     pub(crate) store: Arc<Gate>,
     secrets: Arc<MemorySecrets>,
-    chain: Chain,
+    pub(crate) chain: Chain,
     tune: fn(&mut Config),
 }
 
@@ -376,7 +388,7 @@ impl World {
         }
     }
 
-    fn signer_chain(&self, node: &Node) -> WireChain {
+    pub(crate) fn signer_chain(&self, node: &Node) -> WireChain {
         let authority =
             Authority::from_parts(KeyPair::from_seed(&[node.seed; 32]), node.chain.clone()).unwrap();
         let subject = Subject::bank(node.name).unwrap();

@@ -3,6 +3,8 @@
 use feiqian_center::tables;
 use feiqian_ledger::store::{StoreError, StoreExt, Table, Tx, Value};
 
+use crate::offline::clear;
+use crate::offline_world::Offline;
 use crate::present::{Scene, present};
 
 async fn tamper(scene: &Scene, change: impl Fn(&mut dyn Tx) -> Result<(), StoreError> + Send + 'static) {
@@ -48,6 +50,40 @@ async fn a_changed_row_with_a_fitting_check_is_found() {
         })
         .await;
         let found = places(&scene).await;
+        assert!(found.contains(place), "{place} column {column}: {found}");
+    }
+}
+
+#[tokio::test]
+async fn changed_rows_of_offline_cash_are_found() {
+    let changes: [(&Table, usize, Value, &str); 9] = [
+        (&tables::OFFLINE_PIN, 0, Value::Integer(7), "center_offline_pin"),
+        (&tables::OFFLINE_PIN, 1, Value::Text("west".into()), "center_offline_pin"),
+        (&tables::OFFLINE_PIN, 4, Value::Blob(vec![0; 32]), "center_offline_pin"),
+        (&tables::IDENTITY, 1, Value::Blob(vec![0; 32]), "center_identity"),
+        (&tables::IDENTITY, 2, Value::Text("north/bob".into()), "center_identity"),
+        (&tables::EXPOSED, 1, Value::Integer(1), "center_exposed"),
+        (&tables::PRESENTMENT, 7, Value::Integer(3), "center_presentment"),
+        // What the whole would have been, and less than what was paid.
+        (&tables::OBLIGATION, 3, Value::Integer(4), "center_obligation"),
+        (&tables::OBLIGATION, 3, Value::Integer(2), "center_obligation"),
+    ];
+    for (table, column, value, place) in changes {
+        let scene = Offline::new().await;
+        clear(&scene).await.unwrap();
+        let tampered = move |tx: &mut dyn Tx| {
+            let mut values = first(tx, table);
+            if column < table.key {
+                tx.delete(table, &values[..table.key])?;
+                values[column] = value.clone();
+                return tx.insert(table, &values);
+            }
+            values[column] = value.clone();
+            tx.update(table, &values)
+        };
+        scene.world.disk.commit("test.tamper", tampered).await.unwrap();
+        let report = scene.world.audited().await;
+        let found: String = report.findings.iter().map(|finding| format!("{finding}\n")).collect();
         assert!(found.contains(place), "{place} column {column}: {found}");
     }
 }

@@ -34,6 +34,7 @@ use feiqian_wire::{Blob, Bounded, Limit, Name, Text, Timestamp};
 use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
 
+use crate::offline_world::Desk;
 use crate::world::{NOW, NodeWires, World};
 
 pub(crate) const DAY: u64 = 86_400;
@@ -77,6 +78,8 @@ pub(crate) struct TestBank {
     pub(crate) fault: Mutex<Option<Fault>>,
     /// Answered as the outcome of every payment.
     pub(crate) lie: Mutex<Option<Outcome>>,
+    /// Answers to items of offline cash.
+    pub(crate) desk: Desk,
 }
 
 pub(crate) struct Account {
@@ -151,6 +154,7 @@ impl TestBank {
             revoked: Mutex::new((Vec::new(), NOW)),
             fault: Mutex::default(),
             lie: Mutex::default(),
+            desk: Desk::default(),
         });
         world.wires.plug(&bank.url, Arc::clone(&bank).router());
         bank.register().await?;
@@ -282,6 +286,22 @@ impl TestBank {
                     bank.books.lock().unwrap().credited.insert(presentment.id);
                     Ok(Presented { id: presentment.id, outcome: TransferOutcome::Booked })
                 },
+            )
+            .add(
+                Route::new("/v1/pay/holding").access(CENTER).limit(Limit::Large),
+                |bank: Arc<Self>, _: Peer, presentment| async move { bank.desk.holding(&presentment) },
+            )
+            .add(
+                Route::new("/v1/pay/claim").access(CENTER).limit(Limit::Large),
+                |bank: Arc<Self>, _: Peer, presentment| async move { bank.desk.claim(&presentment) },
+            )
+            .add(
+                Route::new("/v1/pay/part").access(CENTER),
+                |bank: Arc<Self>, _: Peer, presentment| async move { Ok(bank.desk.part(&presentment)) },
+            )
+            .add(
+                Route::new("/v1/offline/exposed").access(Access::Anonymous),
+                |bank: Arc<Self>, _: Peer, ()| async move { bank.desk.exposed() },
             )
             .add(
                 Route::new("/v1/settled").access(CENTER).limit(Limit::Large),

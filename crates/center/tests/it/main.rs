@@ -10,6 +10,8 @@ mod clearing;
 mod crash;
 mod cycles;
 mod members;
+mod offline;
+mod offline_world;
 mod present;
 mod revocation;
 mod world;

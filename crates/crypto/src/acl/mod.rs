@@ -245,6 +245,32 @@ pub fn verify(key: &PublicKey, root: &Digest, signature: &Signature) -> Result<D
     verify_message(key, &message, signature).map(|()| message)
 }
 
+/// Checks the blinding factor that a claim on a lost coin reveals against the bank's own record of the withdrawal:
+/// *γ* ≠ 0, *ζ* = *γZ* and *ζ*₁ = *γ*(*C* + *νG*). A false *γ* would claim a coin that never existed.
+///
+/// # Errors
+///
+/// [`Rejection::Malformed`] for values that are not canonical or *γ* = 0, [`Rejection::Blinding`] if an equation does not
+/// hold.
+///
+/// # Security
+///
+/// Variable time: a claim gives up the secrecy of *γ*.
+pub fn verify_blinding(
+    key: &PublicKey,
+    signature: &Signature,
+    gamma: &EncodedScalar,
+    commitment: &EncodedPoint,
+    nu: &EncodedScalar,
+) -> Result<(), Rejection> {
+    let gamma = gamma.decode_non_zero()?;
+    let (commitment, nu) = (commitment.decode()?, nu.decode()?);
+    let zeta = gamma * key.z();
+    let zeta1 = generators::vartime_sum(&(gamma * nu), &Scalar::ZERO, [(&gamma, &commitment)]);
+    let blinded = [zeta, zeta1].map(EncodedPoint::from) == [signature.zeta, signature.zeta1];
+    if blinded { Ok(()) } else { Err(Rejection::Blinding) }
+}
+
 /// [`verify`] for any message.
 pub(crate) fn verify_message(
     key: &PublicKey,

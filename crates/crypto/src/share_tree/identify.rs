@@ -39,6 +39,21 @@ impl Opening {
         Ok(Identity::from_encoded(point.into())?)
     }
 
+    /// *C* = *R*·H0 + *L1*·H1, by which a bank finds the withdrawal.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::Malformed`] for scalars that are not canonical.
+    ///
+    /// # Security
+    ///
+    /// Variable time: an opening is public.
+    pub fn commitment(&self) -> Result<EncodedPoint, Rejection> {
+        let scalars = [self.r.decode()?, self.identity_secret.decode()?];
+        let bases = [generators::h0(), generators::h1()];
+        Ok(RistrettoPoint::vartime_multiscalar_mul(scalars, bases).into())
+    }
+
     /// Checks the opening against the withdrawal that the customer signed: *C* = *R*·H0 + *L1*·H1, the same *ν*, and
     /// *I* = *L1*·H1. *R* is fresh in every session and the holder's alone until two of the coin's spends overlap.
     ///
@@ -56,16 +71,10 @@ impl Opening {
         commitment: &EncodedPoint,
         nu: &EncodedScalar,
     ) -> Result<(), Rejection> {
-        let scalars = [self.r.decode()?, self.identity_secret.decode()?];
         self.nu.decode()?;
-        let bases = [generators::h0(), generators::h1()];
-        let opened = RistrettoPoint::vartime_multiscalar_mul(scalars, bases);
+        let opened = self.commitment()?;
         let named = self.identity()? == *identity;
-        if EncodedPoint::from(opened) == *commitment && self.nu == *nu && named {
-            Ok(())
-        } else {
-            Err(Rejection::Accusation)
-        }
+        if opened == *commitment && self.nu == *nu && named { Ok(()) } else { Err(Rejection::Accusation) }
     }
 }
 

@@ -1,10 +1,11 @@
 //! What travels when a node is spent.
 
 use curve25519_dalek::{RistrettoPoint, Scalar};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Node, node_digest};
-use crate::acl::{PublicKey, Signature, coin_message};
+use crate::acl::{Depth, PublicKey, Signature, coin_message};
 use crate::encoded::{Digest, EncodedPoint, EncodedScalar};
 use crate::error::{Malformed, Rejection};
 
@@ -119,8 +120,37 @@ pub struct Piece {
     pub node: Node,
     /// What is shown of it.
     pub own: Own,
-    /// The nodes above it, nearest first: as many as its level, at most 6.
+    /// The nodes above it, nearest first: as many as its level, at most 6; more do not decode.
+    #[serde(deserialize_with = "at_most_six")]
     pub ancestors: Vec<Ancestor>,
+}
+
+/// Reads ancestors; refuses a greater count than the deepest tree has before memory is taken.
+fn at_most_six<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Ancestor>, D::Error> {
+    struct Ancestors;
+    impl<'de> Visitor<'de> for Ancestors {
+        type Value = Vec<Ancestor>;
+
+        fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            write!(f, "at most {} ancestors", Depth::MAX.levels())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+            let most = usize::from(Depth::MAX.levels());
+            if let Some(given) = sequence.size_hint().filter(|given| *given > most) {
+                return Err(A::Error::invalid_length(given, &self));
+            }
+            let mut ancestors = Vec::new();
+            while let Some(ancestor) = sequence.next_element()? {
+                if ancestors.len() == most {
+                    return Err(A::Error::invalid_length(most.saturating_add(1), &self));
+                }
+                ancestors.push(ancestor);
+            }
+            Ok(ancestors)
+        }
+    }
+    deserializer.deserialize_seq(Ancestors)
 }
 
 impl Piece {

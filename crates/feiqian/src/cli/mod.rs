@@ -2,6 +2,7 @@
 
 mod cheques;
 mod nodes;
+mod offline;
 mod simulate;
 
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ pub(crate) use nodes::{
     Merchant, MerchantInit, Message, RunArgs, Settlement, Wallet, WalletInit,
 };
 pub(crate) use simulate::{Compare, Report, Simulate};
+
+pub(crate) use offline::{BankOffline, MerchantOffline, WalletOffline};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -69,10 +72,11 @@ pub(crate) enum Command {
     /// E-cheques as files.
     #[command(subcommand, after_help = "Example:\n  feiqian cheque show rent.json --center URL")]
     Cheque(Cheque),
-    /// Check evidence of a double spend, a cheque, or a payment in a file.
+    /// Check evidence of a double spend, an accusation, a cheque, or a payment in a file.
     #[command(after_help = "Examples:
   feiqian verify evidence.json --root center/root.pem
   feiqian verify evidence.json --root 3f1c…64 hex digits…
+  feiqian verify accusation.json --root center/root.pem
   feiqian verify rent.json --center https://127.0.0.1:7000#sha256=FINGERPRINT
   feiqian verify payment.fq --center https://127.0.0.1:7000#sha256=FINGERPRINT
 
@@ -121,7 +125,7 @@ Exits with 4 when an invariant or an assertion does not hold; the answer names t
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Verify {
-    /// Evidence, a cheque or a payment, as a node wrote it.
+    /// Evidence, an accusation, a cheque or a payment, as a node wrote it.
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) by: JudgedBy,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::cheques::{Certificate, Cycle, MerchantCheque, Transfer, WalletCheque};
+use super::offline::{BankOffline, MerchantOffline, WalletOffline};
 
 /// A node's home and nothing else.
 #[derive(Debug, Args)]
@@ -167,6 +168,8 @@ pub(crate) enum Bank {
     /// Show the register of the cheques that customers drew, newest first.
     #[command(after_help = "Example:\n  feiqian bank cheques --home north --json")]
     Cheques(HomeOnly),
+    #[command(flatten)]
+    Offline(BankOffline),
     /// Show how the bank is doing.
     #[command(after_help = "Example:\n  feiqian bank status --home north --json")]
     Status(HomeOnly),
@@ -331,6 +334,8 @@ pub(crate) enum Merchant {
     /// E-cheques made out to the merchant.
     #[command(subcommand, after_help = "Example:\n  feiqian merchant cheque deposit --home shop rent.json")]
     Cheque(MerchantCheque),
+    #[command(flatten)]
+    Offline(MerchantOffline),
     /// Show how the merchant is doing.
     #[command(after_help = "Example:\n  feiqian merchant status --home shop --json")]
     Status(HomeOnly),
@@ -441,6 +446,8 @@ pub(crate) enum Wallet {
     /// The wallet's keys and certificates.
     #[command(subcommand, after_help = "Example:\n  feiqian wallet certificate list --home alice")]
     Certificate(Certificate),
+    #[command(flatten)]
+    Offline(WalletOffline),
     /// Show how the wallet is doing.
     #[command(after_help = "Example:\n  feiqian wallet status --home alice --json")]
     Status(HomeOnly),

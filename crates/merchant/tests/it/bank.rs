@@ -9,6 +9,7 @@ use feiqian_crypto::snowblind::{self, Blinding, SecretKey};
 use feiqian_crypto::{Digest, scalar};
 use feiqian_money::{Currency, Minor};
 use feiqian_node::{Access, MemberView, Peer, Route, Routes};
+use feiqian_offline_cash::messages::{DepositRequest, ExposedRequest, OfflinePinsRequest};
 use feiqian_online_cash::account::{DepositResponse, EnrolRequest, EnrolResponse};
 use feiqian_online_cash::coin::{Coin, CoinId, message, public_key};
 use feiqian_online_cash::deposit::{CashItem, Outcome, Receipt, ReceiptTerms};
@@ -19,9 +20,11 @@ use feiqian_online_cash::refund::{RefundItem, RefundOutcome};
 use feiqian_online_cash::signed::WireChain;
 use feiqian_pki::{Authority, CertificateRequest, Chain, KeyPair, Purpose, Role, Subject, TrustedRoot};
 use feiqian_wire::error::{Code, Fault};
-use feiqian_wire::{Blob, Bounded, Name, Text, Timestamp, U64};
+use feiqian_wire::{Blob, Bounded, Limit, Name, Text, Timestamp, U64};
 use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
+
+use crate::offline_bank::OfflineBooks;
 
 pub(crate) const NOW: u64 = 1_767_225_600;
 pub(crate) const DAY: u64 = 86_400;
@@ -52,9 +55,10 @@ pub(crate) struct TestBank {
     pub(crate) fault: Mutex<Option<Fault>>,
     pub(crate) lie: Mutex<Option<Outcome>>,
     pub(crate) cheques: Mutex<crate::cheques::Desk>,
+    pub(crate) offline: Mutex<OfflineBooks>,
 }
 
-fn name() -> Name {
+pub(crate) fn name() -> Name {
     Name::new("north").unwrap()
 }
 
@@ -77,6 +81,7 @@ impl TestBank {
             .unwrap();
         let secrets = (0..=12).map(|exponent| (1 << exponent, SecretKey::generate(&mut rng))).collect();
         let root = center.trusted_root().unwrap();
+        let offline = Mutex::new(OfflineBooks::new(&signer, &mut rng));
         let (slow, fault, lie) = (Mutex::new(false), Mutex::default(), Mutex::default());
         Arc::new(Self {
             root,
@@ -90,6 +95,7 @@ impl TestBank {
             slow,
             fault,
             lie,
+            offline,
         })
     }
 
@@ -177,6 +183,14 @@ impl TestBank {
                     Ok(PinsResponse { entries: Bounded::new(entries).unwrap() })
                 },
             )
+            .add(
+                Route::new("/v1/offline/pins").access(Access::Anonymous),
+                |bank: Arc<Self>, _: Peer, request: OfflinePinsRequest| async move { Ok(bank.pins(request)) },
+            )
+            .add(
+                Route::new("/v1/offline/exposed").access(Access::Anonymous),
+                |bank: Arc<Self>, _: Peer, request: ExposedRequest| async move { Ok(bank.exposed(&request)) },
+            )
             .into_router()
     }
 
@@ -200,6 +214,12 @@ impl TestBank {
             .add(
                 Route::new("/v1/refund").access(Access::Account),
                 |bank: Arc<Self>, _: Peer, item: RefundItem| async move { bank.refund(&item) },
+            )
+            .add(
+                Route::new("/v1/account/offline/deposit").access(Access::Account).limit(Limit::Large),
+                |bank: Arc<Self>, _: Peer, request: DepositRequest| async move {
+                    bank.deposit_offline(&request.item)
+                },
             )
             .into_router()
     }

@@ -5,5 +5,7 @@
 
 mod bank;
 mod cheques;
+mod offline;
+mod offline_bank;
 mod pay;
 mod wires;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use feiqian_crypto::Digest;
-use feiqian_merchant::{Config, Keys, Merchant, Parts, TABLES, audit, enrol};
+use feiqian_merchant::{Config, Keys, Merchant, OfflineConfig, Parts, TABLES, audit, enrol};
 use feiqian_money::Minor;
 use feiqian_node::{Caller, Home, ManualClock, Seams, Service, StreamEntropy, Target, call};
 use feiqian_online_cash::deposit::{Outcome, PayResponse};
@@ -56,6 +56,7 @@ async fn start(
         expires_seconds: 900,
         refund_seconds: 86_400,
         sync_seconds: 60,
+        offline: OfflineConfig::default(),
     };
     let keys = Keys::new((transport, given.transport), (signer, given.signer), bank.root.clone());
     let seams = Seams {
@@ -125,7 +126,7 @@ impl Shop {
         orders.into_iter().find(|line| line["order"] == order).unwrap()
     }
 
-    async fn audited(&self) -> audit::Report {
+    pub(crate) async fn audited(&self) -> audit::Report {
         let report = audit::audit(&*self.disk).await.unwrap();
         assert_eq!(report.findings, []);
         report

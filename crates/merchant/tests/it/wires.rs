@@ -23,6 +23,8 @@ pub(crate) enum Trouble {
 pub(crate) struct Wires {
     routers: Mutex<BTreeMap<String, Router>>,
     troubles: Mutex<BTreeMap<String, Vec<Trouble>>>,
+    /// The paths that were called.
+    pub(crate) calls: Mutex<Vec<String>>,
 }
 
 impl Wires {
@@ -44,6 +46,7 @@ pub(crate) struct NodeWires {
 #[async_trait]
 impl Network for NodeWires {
     async fn send(&self, to: &Target, message: Outgoing) -> Result<Reply, NetworkError> {
+        self.wires.calls.lock().unwrap().push(message.path.clone());
         let unreachable = || NetworkError::Unreachable { url: to.url.clone(), reason: "test".into() };
         let router = self.wires.routers.lock().unwrap().get(&to.url).cloned().ok_or_else(unreachable)?;
         let trouble = {

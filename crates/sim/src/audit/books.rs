@@ -14,6 +14,8 @@ use feiqian_wallet::audit::{DrawnCheque, OrderedTransfer};
 use feiqian_wire::{Bounded, Limit, codec};
 use serde::de::DeserializeOwned;
 
+use super::offline::{self, OfflineBank, OfflineItem, OfflineTill};
+
 /// A coin's name: denomination and key.
 pub type CoinName = (Digest, [u8; 32]);
 
@@ -156,6 +158,8 @@ pub struct BankBooks {
     pub due_to_clearing: i128,
     /// Paid to own customers' cheques and not settled.
     pub due_from_clearing: i128,
+    /// Offline cash.
+    pub offline: OfflineBank,
 }
 
 /// An item at the center.
@@ -179,6 +183,8 @@ pub struct CenterBooks {
     pub(super) items: BTreeMap<Digest, Item>,
     /// Which banks have confirmed the end of which item.
     pub told: BTreeSet<(Digest, String)>,
+    /// Presentments of offline cash.
+    pub(super) offline: BTreeMap<Digest, OfflineItem>,
 }
 
 /// A coin in a wallet.
@@ -232,14 +238,16 @@ pub struct MerchantBooks {
     pub paid: BTreeMap<Digest, (String, u64)>,
     /// Deposits of cheques.
     pub(super) deposits: Vec<Deposit>,
+    /// Offline payments that were acknowledged as settled.
+    pub offline: OfflineTill,
 }
 
-fn decoded<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+pub(super) fn decoded<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
     codec::decode(bytes, Limit::Large).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 /// All rows of a `SELECT` without parameters, read by `read` into a collection.
-fn all<T, C: FromIterator<T>>(
+pub(super) fn all<T, C: FromIterator<T>>(
     tx: &mut dyn Tx,
     sql: &str,
     read: impl Fn(&Row) -> Result<T, StoreError>,
@@ -247,7 +255,7 @@ fn all<T, C: FromIterator<T>>(
     tx.select(sql, &[])?.iter().map(read).collect()
 }
 
-fn balance(tx: &mut dyn Tx, id: Id16) -> Result<i128, StoreError> {
+pub(super) fn balance(tx: &mut dyn Tx, id: Id16) -> Result<i128, StoreError> {
     let state = book::account(tx, id).map_err(|error| StoreError::Corrupt(error.to_string()))?;
     Ok(state.map_or(0, |state| state.balance()))
 }
@@ -301,6 +309,7 @@ impl BankBooks {
         books.read_items(tx)?;
         books.read_cheques(tx)?;
         books.read_transfers(tx)?;
+        books.offline = OfflineBank::read(tx, name)?;
         Ok(books)
     }
 
@@ -323,8 +332,10 @@ impl BankBooks {
             Ok((row.digest(0)?, Side { kind: Kind::Refund, account: None, other: None, amount, state }))
         })?;
         self.given.extend(redeemed.into_iter().chain(refunds));
-        self.presentments =
-            all(tx, "SELECT id, kind, amount, state, bank, account FROM presentment", |row| {
+        self.presentments = all(
+            tx,
+            "SELECT id, kind, amount, state, bank, account FROM presentment WHERE kind < 4",
+            |row| {
                 let side = Side {
                     kind: Kind::from_number(row.integer(1)?)?,
                     account: Some(row.id(5)?.to_string()),
@@ -338,7 +349,8 @@ impl BankBooks {
                     },
                 };
                 Ok((row.digest(0)?, side))
-            })?;
+            },
+        )?;
         Ok(())
     }
 
@@ -424,7 +436,8 @@ impl CenterBooks {
             Ok((row.id(0)?, (row.text(1)?.to_owned(), row.unsigned(2)?)))
         })?;
         let items = "SELECT p.id, p.kind, p.collecting, p.issuing, p.amount, p.state, o.state \
-                     FROM center_presentment AS p LEFT JOIN center_obligation AS o ON o.presentment = p.id";
+                     FROM center_presentment AS p LEFT JOIN center_obligation AS o ON o.presentment = p.id \
+                     WHERE p.kind < 4";
         books.items = all(tx, items, |row| {
             let kind = Kind::from_number(row.integer(1)?)?;
             let due = row.optional(6, Row::integer)?;
@@ -444,6 +457,7 @@ impl CenterBooks {
             };
             Ok((row.digest(0)?, item))
         })?;
+        books.offline = offline::read_items(tx)?;
         books.told = all(tx, "SELECT presentment, bank FROM center_notice WHERE told = 1", |row| {
             Ok((row.digest(0)?, row.text(1)?.to_owned()))
         })?;
@@ -518,6 +532,7 @@ impl MerchantBooks {
             amount: Some(it.amount.value()),
             paid: it.paid,
         });
-        Ok(Self { paid: paid.collect(), bank, account, deposits: deposits.collect() })
+        let offline = OfflineTill::read(tx)?;
+        Ok(Self { paid: paid.collect(), bank, account, deposits: deposits.collect(), offline })
     }
 }

@@ -18,6 +18,7 @@ use feiqian_ledger::audit::Finding;
 use serde_json::{Value, json};
 
 use super::books::{BankBooks, CenterBooks, CoinName, Issuance, MerchantBooks, WalletBooks, WalletCoin};
+use super::offline;
 
 /// The books of all homes given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,6 +65,16 @@ impl World {
                 settlement(center, bank, &mut compared);
             }
             self.items(center, &mut compared);
+            offline::compare(
+                &center.offline,
+                |name| self.bank(name).map(|bank| &bank.offline),
+                &mut compared.findings,
+            );
+        }
+        for merchant in &self.merchants {
+            merchant
+                .offline
+                .compare(|name| self.bank(name).map(|bank| &bank.offline), &mut compared.findings);
         }
         self.promises(&mut compared);
         compared
@@ -125,6 +136,9 @@ impl World {
             "elsewhere": text(remaining),
             "customers": text(bank.deposits),
             "refunds_payable": text(bank.refunds_payable),
+            "offline_circulation": text(bank.offline.circulation),
+            "collateral": text(bank.offline.collateral),
+            "claims_received": text(bank.offline.claims_received),
             "exact": compared.closed,
         }));
     }

@@ -14,6 +14,7 @@ use feiqian_ledger::audit::Finding;
 
 use super::books::{BankBooks, CenterBooks, Item, ItemState, Kind, Side};
 use super::conserve::{Compared, World};
+use super::offline;
 
 /// Which part a bank has in an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +166,7 @@ impl CenterBooks {
                 };
             }
         }
-        sum
+        sum.saturating_add(offline::ahead(&self.offline, &bank.name, &bank.offline))
     }
 }
 

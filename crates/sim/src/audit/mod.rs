@@ -5,6 +5,7 @@
 //! | [`books`] | what is read from each store because others must agree with it |
 //! | [`conserve`] | what must agree: circulation, settlement |
 //! | `items` | each item of clearing at both its banks and the center |
+//! | [`offline`] | the same for offline cash, where what is paid at once and what follows are items of their own |
 //! | `promises` | what wallets and merchants were told, against their banks' rows |
 //! | [`liveness`] | after the last fault everything that was begun has ended |
 //!
@@ -14,6 +15,7 @@ pub mod books;
 pub mod conserve;
 mod items;
 pub mod liveness;
+pub mod offline;
 mod promises;
 
 use feiqian_ledger::audit::{Finding, check_book, check_rows};

@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn a_merchant_was_promised_the_same() {
         let WalletBooks { bank: at, account, paid, deposits, .. } = wallet();
-        let merchant = MerchantBooks { bank: at, account, paid, deposits };
+        let merchant = MerchantBooks { bank: at, account, paid, deposits, ..MerchantBooks::default() };
         let mut bank = bank();
         bank.payments.clear();
         bank.presentments.clear();

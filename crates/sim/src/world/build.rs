@@ -258,6 +258,7 @@ impl<'a> Builder<'a> {
             expires_seconds: feiqian_merchant::config::fifteen_minutes(),
             refund_seconds: feiqian_merchant::config::thirty_days(),
             sync_seconds: MERCHANT_NEWS,
+            offline: feiqian_merchant::config::OfflineConfig::default(),
         };
         let chains = [enrolled.signer, enrolled.transport];
         let recipe =

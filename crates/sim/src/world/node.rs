@@ -245,6 +245,7 @@ pub(crate) fn wallet_parts(recipe: &WalletRecipe) -> feiqian_wallet::Parts {
     feiqian_wallet::Parts {
         config: recipe.config.clone(),
         seed: Seed::from_bytes(recipe.seed),
+        offline_seed: feiqian_offline_cash::seed::Seed::from_bytes(recipe.seed),
         signing,
         signing_chain,
         root: recipe.root.clone(),

@@ -119,8 +119,9 @@ pub(crate) struct State {
     released: BTreeSet<Digest>,
     boxes: BTreeMap<EncodedPoint, Vec<Sealed>>,
     shop_requests: BTreeMap<Digest, SignedRequest>,
-    holders: BTreeMap<String, [u8; 32]>,
+    pub(crate) holders: BTreeMap<String, [u8; 32]>,
     pub(crate) cheques: crate::cheque_bank::ChequeBank,
+    pub(crate) offline: crate::offline_bank::OfflineBank,
     pub(crate) rng: ChaCha12Rng,
 }
 
@@ -131,8 +132,8 @@ pub(crate) struct World {
     pub(crate) bank: Authority,
     pub(crate) signer: KeyPair,
     pub(crate) signer_chain: Chain,
-    shop_key: KeyPair,
-    shop_chain: Chain,
+    pub(crate) shop_key: KeyPair,
+    pub(crate) shop_chain: Chain,
 }
 
 pub(crate) fn leaf(authority: &Authority, key: &KeyPair, subject: &Subject, rng: &mut ChaCha12Rng) -> Chain {
@@ -182,6 +183,7 @@ impl World {
             shop_requests: BTreeMap::new(),
             holders: BTreeMap::new(),
             cheques: crate::cheque_bank::ChequeBank::default(),
+            offline: crate::offline_bank::OfflineBank::default(),
             rng,
         };
         let clock = Arc::new(ManualClock::new(Timestamp::new(T0)));
@@ -189,6 +191,7 @@ impl World {
             Self { state: Mutex::new(state), clock, root, bank, signer, signer_chain, shop_key, shop_chain };
         let entry = world.make_keyset(0);
         world.state().keysets.push(entry);
+        world.rotate_offline();
         Arc::new(world)
     }
 
@@ -273,7 +276,7 @@ impl World {
         Directory { banks: Bounded::new(vec![entry]).unwrap() }
     }
 
-    fn view(&self, state: &State) -> MemberView {
+    pub(crate) fn view(&self, state: &State) -> MemberView {
         let root = self.trusted_root();
         MemberView::restore(root, &self.directory(), state.keysets.clone(), self.now()).unwrap()
     }
@@ -295,6 +298,7 @@ impl World {
         Parts {
             config,
             seed: Seed::from_bytes(seed),
+            offline_seed: feiqian_offline_cash::seed::Seed::from_bytes(seed),
             signing,
             signing_chain: chain,
             root: self.trusted_root(),
@@ -803,6 +807,7 @@ impl Wire {
                 let verified = world.verify(&mut guard, &view, &item)?;
                 write(&DepositResponse::Final(world.redeem(&mut guard, &verified, &item, Digest([8; 32]))))
             }
+            path if path.contains("/offline/") => world.offline_call(&self.who, path, body),
             other => world.cheque_call(&self.who, other, body),
         }
     }
@@ -932,6 +937,22 @@ impl Owner {
 
     pub(crate) fn account(&self) -> u64 {
         self.world.state().accounts[&self.who]
+    }
+
+    /// Audits the store; answers what its offline coins and holdings can still be spent for, and what can only be
+    /// reclaimed.
+    pub(crate) async fn audited_offline(&self) -> (u64, u64) {
+        let audit = self
+            .store
+            .inner
+            .read(|tx| Ok::<_, StoreError>(feiqian_wallet::audit::audit(tx).unwrap()))
+            .await
+            .unwrap();
+        assert_eq!(audit.findings, Vec::new());
+        let of = |restored: bool| {
+            audit.offline.iter().filter(|held| held.restored == restored).map(|held| held.rest.value()).sum()
+        };
+        (of(false), of(true))
     }
 
     /// Audits the store; answers what its coins are worth.

@@ -1,0 +1,60 @@
+//! Offline cash at the bank: the coin that needs no bank at payment.
+//!
+//! | module | idea |
+//! |---|---|
+//! | `keys` | offline keysets: schedule, rotation, pinning |
+//! | `identity` | registering a customer's *I*, collateral, closing |
+//! | `sessions`, `withdraw` | begin, commit, finish, recover |
+//! | `register` | deposited chains per interval of minor units, as rows |
+//! | `settle` | taking a payment: circulation, charges, claims, in one transaction |
+//! | `deposit` | the collecting side, the issuing side |
+//! | `accused` | extracting an opening, accusations, what account and collateral pay |
+//! | `parts` | money on its way to a payee or to the bank that claims |
+//! | `claims` | what is still owed: paid pro rata when due, by another bank, on to payees |
+//! | `exposed` | the list of coins that were spent twice |
+//! | `reclaim` | value that was never deposited |
+
+mod accused;
+mod claims;
+mod deposit;
+mod exposed;
+mod identity;
+mod keys;
+mod parts;
+mod reclaim;
+pub(crate) mod register;
+mod sessions;
+mod settle;
+pub(crate) mod tables;
+mod withdraw;
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+
+pub use accused::AccusationLine;
+pub(crate) use accused::AccusationRow;
+pub(crate) use claims::{ClaimRow, book_claim_outcome};
+pub(crate) use identity::IdentityRow;
+pub(crate) use reclaim::ReclaimRow;
+pub(crate) use sessions::SessionRow;
+pub(crate) use settle::PaymentRow;
+
+use keys::Ring;
+use sessions::Sessions;
+
+/// What a running bank keeps of offline cash in memory.
+#[derive(Default)]
+pub(crate) struct Offline {
+    pub(crate) ring: ArcSwap<Ring>,
+    sessions: Mutex<Sessions>,
+    /// As of when the center has the exposed list, Unix seconds; 0 before.
+    pub(crate) list_brought: AtomicU64,
+}
+
+impl Offline {
+    pub(crate) fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
