@@ -9,7 +9,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 
 use crate::steps::{self, Step, command};
-use crate::{iso20022, layers, vectors};
+use crate::{iso20022, layers, postgres, vectors};
+
+/// The comparison with other schemes: what it builds is wanted nowhere else, and would change the features of what is.
+const WITHOUT_BENCHES: [&str; 3] = ["--workspace", "--exclude", "feiqian-benches"];
 
 /// The feature that compiles the fault points into the binary under test.
 const TEST_FAULTS: &str = "test-faults";
@@ -21,13 +24,19 @@ const TEST_FAULTS: &str = "test-faults";
 pub(crate) fn ci(root: &Path) -> Result<()> {
     let features = features(root)?;
     let clippy = || {
-        let mut arguments = vec!["clippy", "--workspace", "--all-targets"];
+        let mut arguments = vec!["clippy", "--all-targets"];
+        arguments.extend(WITHOUT_BENCHES);
         arguments.extend(&features);
         arguments.extend(["--", "-D", "warnings"]);
         command(root, "cargo", &arguments, &[])
     };
+    let clippy_benches = || {
+        let arguments = ["clippy", "--package", "feiqian-benches", "--all-targets", "--", "-D", "warnings"];
+        command(root, "cargo", &arguments, &[])
+    };
     let documentation = || {
-        let mut arguments = vec!["doc", "--workspace", "--no-deps"];
+        let mut arguments = vec!["doc", "--no-deps"];
+        arguments.extend(WITHOUT_BENCHES);
         arguments.extend(&features);
         command(root, "cargo", &arguments, &[("RUSTDOCFLAGS", "-D warnings")])
     };
@@ -35,6 +44,7 @@ pub(crate) fn ci(root: &Path) -> Result<()> {
         Step::new("format", || command(root, "cargo", &["fmt", "--all", "--check"], &[])),
         Step::new("layers", || layers::check(root)),
         Step::new("clippy", clippy),
+        Step::new("clippy of the benchmarks", clippy_benches),
         Step::new("documentation", documentation),
     ];
     all.extend(test_steps(root, &features, &[]));
@@ -52,18 +62,28 @@ pub(crate) fn test(root: &Path, passed_on: &[&str]) -> Result<()> {
 }
 
 fn test_steps<'a>(root: &'a Path, features: &'a [&'a str], passed_on: &'a [&'a str]) -> Vec<Step<'a>> {
-    let tests = move || {
-        let mut arguments = vec!["test", "--workspace"];
+    let build = move || {
+        let mut arguments = vec!["test"];
+        arguments.extend(WITHOUT_BENCHES);
         arguments.extend(features);
-        arguments.extend(passed_on);
-        command(root, "cargo", &arguments, &[])
+        arguments
     };
-    vec![
-        Step::new("tests", tests),
+    let tests = move || {
+        let cluster = postgres::start(root)?;
+        let (name, url) = postgres::environment(&cluster);
+        command(root, "cargo", &[build(), passed_on.to_vec()].concat(), &[(name, url.as_str())])
+    };
+    let mut steps = vec![Step::new("tests", tests)];
+    // Whoever names the tests to run has chosen.
+    if passed_on.is_empty() {
+        steps.push(Step::new("role tests on PostgreSQL", move || postgres::role_tests(root, &build())));
+    }
+    steps.extend([
         Step::new("test vectors", || vectors::check(root)),
         Step::new("second implementation", || second_implementation(root)),
         Step::new("ISO 20022 schemas", || iso20022::check(root)),
-    ]
+    ]);
+    steps
 }
 
 /// `--features feiqian/test-faults` when the binary crate has that feature, else nothing, saying so.

@@ -28,6 +28,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("feiqian-wallet", ROLE_LAYER),
     ("feiqian-sim", 5),
     ("feiqian", 6),
+    ("feiqian-benches", 7),
     ("xtask", 7),
 ];
 

@@ -2,9 +2,11 @@
 //!
 //! Every command prints what it does, names what it found and exits non-zero when a check fails.
 
+mod bench_table;
 mod checks;
 mod iso20022;
 mod layers;
+mod postgres;
 mod steps;
 mod tidy;
 mod vectors;
@@ -18,11 +20,13 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   ci                 everything a change must pass: format, layers, clippy, docs, tests
-  test [ARG]...      all tests, the test vectors, the second implementation, the ISO 20022 schemas;
-                     ARGs go to `cargo test`
+  test [ARG]...      all tests, those of bank and center also on PostgreSQL, the test vectors, the second
+                     implementation, the ISO 20022 schemas; ARGs go to `cargo test`
   iso20022           only the ISO 20022 exports against the official schemas
   layers             no crate depends on its own layer or a higher one; no role crate enables `hazmat`
   vectors [--check]  write docs/spec/vectors/*.json; with --check compare instead
+  bench-table [--json]
+                     the table of the last `cargo bench -p feiqian-benches`, in markdown or JSON
   tidy               broken relative links, unfinished code; lists files over 600 lines";
 
 fn main() -> ExitCode {
@@ -49,6 +53,8 @@ fn run(mut arguments: Vec<String>) -> Result<()> {
         ("layers", []) => layers::check(&root),
         ("vectors", []) => vectors::write(&root),
         ("vectors", ["--check"]) => vectors::check(&root),
+        ("bench-table", []) => bench_table::print(&root, false),
+        ("bench-table", ["--json"]) => bench_table::print(&root, true),
         ("tidy", []) => tidy::check(&root),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");

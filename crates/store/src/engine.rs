@@ -1,16 +1,14 @@
 //! Transactions on one connection: a group of works in one commit, or one work on a snapshot.
 
-use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
-
 use feiqian_ledger::store::{StoreError, Work};
 use rusqlite::Connection;
 
-use crate::{error::translate, statements::Statements, tx::SqliteTx};
-
-type Outcome = Result<(), StoreError>;
+use crate::{
+    error::translate,
+    statements::Statements,
+    threads::{self, Job, Outcome, run_caught},
+    tx::SqliteTx,
+};
 
 /// A connection with its generated statements. Lives on one thread at a time.
 pub(crate) struct Engine {
@@ -96,15 +94,11 @@ impl Engine {
 
     fn run(&mut self, work: &mut Work, writable: bool) -> Outcome {
         let mut tx = SqliteTx::new(&self.connection, &mut self.statements, writable);
-        let result = catch_unwind(AssertUnwindSafe(|| work(&mut tx)));
-        match (result, tx.broken) {
-            (Err(payload), _) => {
-                let text = panic_text(payload.as_ref());
-                tracing::error!(reason = %text, "work on the store panicked and was undone");
-                Err(StoreError::Panicked(text))
-            }
-            (Ok(_), Some(broken)) => Err(broken),
-            (Ok(outcome), None) => outcome,
+        let outcome = run_caught(work, &mut tx);
+        match (outcome, tx.broken) {
+            (Err(StoreError::Panicked(text)), _) => Err(StoreError::Panicked(text)),
+            (_, Some(broken)) => Err(broken),
+            (outcome, None) => outcome,
         }
     }
 
@@ -142,7 +136,12 @@ impl Engine {
     }
 }
 
-fn panic_text(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+impl threads::Engine for Engine {
+    fn commit(&mut self, jobs: &mut [Job]) -> Vec<Outcome> {
+        Self::commit(self, jobs.iter_mut().map(|job| (job.point, &mut job.work)))
+    }
+
+    fn read(&mut self, work: &mut Work) -> Outcome {
+        Self::read(self, work)
+    }
 }

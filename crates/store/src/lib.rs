@@ -1,4 +1,4 @@
-//! SQLite behind the store seam of `feiqian-ledger`.
+//! SQLite and PostgreSQL behind the store seam of `feiqian-ledger`.
 //!
 //! [`SqliteStore`] comes in three forms with one behaviour:
 //!
@@ -8,19 +8,35 @@
 //!   simulation and tests.
 //! * [`SqliteStore::open_read_only`]: readers only, beside a node that goes on writing. For audits.
 //!
+//! [`PostgresStore`] has the first and the last of these forms and the same behaviour, over connections to a server:
+//!
+//! | | SQLite | PostgreSQL |
+//! |---|---|---|
+//! | isolation of writers | one writer a file | serializable, run again after conflicts, writers of all processes queue |
+//! | a refused statement | leaves the transaction alone | undone, and the work's writes repeated |
+//! | a read | snapshot of the file | repeatable read, read only |
+//! | the commit's answer is lost | only with the process | found out by reading, see [`StoreError::Uncertain`] |
+//! | texts are ordered | by bytes | by bytes (`COLLATE "C"`) |
+//!
 //! Group commit: all works that wait are put into one transaction, a savepoint each, and made durable by one
 //! synchronisation of the disk; only then is anybody answered. While the disk works, the next group gathers, so the
 //! number of transfers a second grows with the load instead of being bound to the number of synchronisations.
+//!
+//! [`StoreError::Uncertain`]: feiqian_ledger::store::StoreError::Uncertain
 
 mod engine;
 mod error;
 #[cfg(feature = "test-faults")]
 mod fault;
+mod postgres;
 mod schema;
 mod sqlite;
 mod statements;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod threads;
 mod tx;
 
 pub use error::OpenError;
+pub use postgres::{PostgresOptions, PostgresStore, Randomness};
 pub use sqlite::{Options, SqliteStore};

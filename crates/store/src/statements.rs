@@ -13,7 +13,7 @@ pub(crate) struct TableSql {
 }
 
 impl TableSql {
-    fn new(table: &Table) -> Self {
+    pub(crate) fn new(table: &Table) -> Self {
         let name = table.name;
         let columns = table.column_list();
         let marks = marks(table.columns.len().saturating_add(1));

@@ -1,20 +1,46 @@
 //! The writer's and the readers' threads and the queues in front of them.
 
 use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
 };
 
-use feiqian_ledger::store::{StoreError, Work};
+use feiqian_ledger::store::{StoreError, Tx, Work};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::engine::Engine;
+pub(crate) type Outcome = Result<(), StoreError>;
 
 /// One work on its way to a thread.
 pub(crate) struct Job {
     pub(crate) point: &'static str,
     pub(crate) work: Work,
-    pub(crate) reply: oneshot::Sender<Result<(), StoreError>>,
+    pub(crate) reply: oneshot::Sender<Outcome>,
+}
+
+/// What a thread does with its works: one connection of a database.
+pub(crate) trait Engine: Send + 'static {
+    /// Runs the works in one transaction and makes them durable together. One outcome a work, in order; an error undoes
+    /// only the work that returned it, an `Ok` is durable.
+    fn commit(&mut self, jobs: &mut [Job]) -> Vec<Outcome>;
+
+    /// Runs one work on a snapshot, without the right to write.
+    fn read(&mut self, work: &mut Work) -> Outcome;
+}
+
+/// Runs a work. A panic becomes an error: the thread serves others too.
+pub(crate) fn run_caught(work: &mut Work, tx: &mut dyn Tx) -> Outcome {
+    catch_unwind(AssertUnwindSafe(|| work(tx))).unwrap_or_else(|payload| {
+        let text = panic_text(payload.as_ref());
+        tracing::error!(reason = %text, "work on the store panicked and was undone");
+        Err(StoreError::Panicked(text))
+    })
+}
+
+fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
 
 /// A bounded queue with the threads that serve it. Dropping it finishes the queued jobs, then ends the threads.
@@ -25,7 +51,7 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// One thread that commits in groups of at most `batch` works.
-    pub(crate) fn writer(engine: Engine, queue: usize, batch: usize) -> std::io::Result<Self> {
+    pub(crate) fn writer(engine: impl Engine, queue: usize, batch: usize) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel(queue.max(1));
         let writer = thread::Builder::new().name("store-writer".to_owned());
         let thread = writer.spawn(move || write_all(engine, receiver, batch.max(1)))?;
@@ -33,7 +59,7 @@ impl Pool {
     }
 
     /// One thread for each engine, taking jobs from one queue.
-    pub(crate) fn readers(engines: Vec<Engine>, queue: usize) -> std::io::Result<Self> {
+    pub(crate) fn readers<E: Engine>(engines: Vec<E>, queue: usize) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel(queue.max(1));
         let receiver = Arc::new(Mutex::new(receiver));
         let mut pool = Self { queue: Some(sender), threads: Vec::new() };
@@ -46,7 +72,7 @@ impl Pool {
     }
 
     /// Queues the work and waits for its answer. Once queued it runs, also if this future is dropped.
-    pub(crate) async fn run(&self, point: &'static str, work: Work) -> Result<(), StoreError> {
+    pub(crate) async fn run(&self, point: &'static str, work: Work) -> Outcome {
         let (reply, answer) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
         queue.send(Job { point, work, reply }).await.map_err(|_| StoreError::Closed)?;
@@ -66,10 +92,10 @@ impl Drop for Pool {
     }
 }
 
-fn write_all(mut engine: Engine, mut queue: mpsc::Receiver<Job>, batch: usize) {
+fn write_all(mut engine: impl Engine, mut queue: mpsc::Receiver<Job>, batch: usize) {
     let mut jobs = Vec::with_capacity(batch);
     while queue.blocking_recv_many(&mut jobs, batch) > 0 {
-        let outcomes = engine.commit(jobs.iter_mut().map(|job| (job.point, &mut job.work)));
+        let outcomes = engine.commit(&mut jobs);
         for (job, outcome) in jobs.drain(..).zip(outcomes) {
             // Nobody waiting any more is no reason not to have done it.
             let _ = job.reply.send(outcome);
@@ -77,7 +103,7 @@ fn write_all(mut engine: Engine, mut queue: mpsc::Receiver<Job>, batch: usize) {
     }
 }
 
-fn read_all(mut engine: Engine, queue: &Mutex<mpsc::Receiver<Job>>) {
+fn read_all(mut engine: impl Engine, queue: &Mutex<mpsc::Receiver<Job>>) {
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
         let Some(mut job) = job else { return };

@@ -38,7 +38,7 @@ impl<'a> SqliteTx<'a> {
 }
 
 /// The number of values fits, and no value of the key is null (SQLite would make up a number for it).
-fn check_key(table: &Table, values: &[Value], expected: usize) -> Result<(), StoreError> {
+pub(crate) fn check_key(table: &Table, values: &[Value], expected: usize) -> Result<(), StoreError> {
     if values.len() != expected || table.key == 0 {
         return Err(StoreError::Misuse(format!(
             "{}: {} values instead of {expected}",

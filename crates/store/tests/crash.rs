@@ -2,18 +2,30 @@
 #![cfg(feature = "test-faults")]
 #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "a test stops at the first surprise")]
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, sync::Arc};
 
 use feiqian_ledger::{
     LedgerError, TABLES, audit,
     book::{self, Account, Limit, Transfer},
-    store::{StoreError, StoreExt, Tx},
+    store::{Store, StoreError, StoreExt, Tx},
     testing::id,
 };
 use feiqian_money::{Currency, Minor};
-use feiqian_store::{Options, SqliteStore};
+use feiqian_store::{Options, PostgresOptions, PostgresStore, SqliteStore, testing};
 
 const HOME: &str = "FEIQIAN_CRASH_TEST_HOME";
+/// The database of a child on PostgreSQL; it has a file in its home without it.
+const URL: &str = "FEIQIAN_CRASH_TEST_URL";
+
+fn open(home: &Path, url: Option<&str>) -> Arc<dyn Store> {
+    match url {
+        Some(url) => {
+            let options = PostgresOptions::new("bank", testing::randomness());
+            Arc::new(PostgresStore::open(url, TABLES, options).unwrap())
+        }
+        None => Arc::new(SqliteStore::open(home.join("bank.db"), TABLES, Options::new("bank")).unwrap()),
+    }
+}
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().build().unwrap()
@@ -24,7 +36,7 @@ fn runtime() -> tokio::runtime::Runtime {
 fn child() {
     let Ok(home) = std::env::var(HOME) else { return };
     let home = Path::new(&home);
-    let store = SqliteStore::open(home.join("bank.db"), TABLES, Options::new("bank")).unwrap();
+    let store = open(home, std::env::var(URL).ok().as_deref());
     runtime().block_on(async {
         let opened: Result<(), LedgerError> = store
             .commit("open", |tx| {
@@ -50,12 +62,15 @@ fn child() {
     });
 }
 
-fn run_child(home: &Path, fault: Option<&str>) -> std::process::ExitStatus {
+fn run_child(home: &Path, url: Option<&str>, fault: Option<&str>) -> std::process::ExitStatus {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "child", "--nocapture"])
         .env(HOME, home)
         .env("FEIQIAN_FAULT_TRACE", home.join("trace"));
+    if let Some(url) = url {
+        command.env(URL, url);
+    }
     if let Some(fault) = fault {
         command.env("FEIQIAN_FAULT", fault);
     }
@@ -63,8 +78,8 @@ fn run_child(home: &Path, fault: Option<&str>) -> std::process::ExitStatus {
 }
 
 /// How many transfers the store holds after recovery; the audit must find nothing.
-fn surviving(home: &Path) -> u64 {
-    let store = SqliteStore::open(home.join("bank.db"), TABLES, Options::new("bank")).unwrap();
+fn surviving(home: &Path, url: Option<&str>) -> u64 {
+    let store = open(home, url);
     let (report, rows) = runtime()
         .block_on(store.read(|tx: &mut dyn Tx| {
             Ok::<_, StoreError>((audit::check_book(tx)?, audit::check_rows(tx, TABLES)?))
@@ -74,26 +89,38 @@ fn surviving(home: &Path) -> u64 {
     report.transfers
 }
 
-#[test]
-fn killed_before_or_after_a_commit_nothing_answered_is_lost_and_nothing_is_half_done() {
+/// Killed before or after a commit, nothing answered is lost and nothing is half done.
+fn kill_around_commits(database: impl Fn() -> Option<String>) {
     for (fault, transfers, answered) in
         [("pair@before#1", 0, 0), ("pair@before#4", 6, 3), ("pair@after#4", 8, 3), ("open@after#1", 0, 0)]
     {
         let folder = tempfile::tempdir().unwrap();
-        let status = run_child(folder.path(), Some(fault));
+        let url = database();
+        let url = url.as_deref();
+        let status = run_child(folder.path(), url, Some(fault));
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{fault}");
         let answers = (0..10).filter(|n| folder.path().join(format!("answered-{n}")).exists()).count();
-        assert_eq!((surviving(folder.path()), answers), (transfers, answered), "{fault}");
+        assert_eq!((surviving(folder.path(), url), answers), (transfers, answered), "{fault}");
         // The same requests again: what exists acts no second time, the rest is done.
-        assert!(run_child(folder.path(), None).success());
-        assert_eq!(surviving(folder.path()), 20, "{fault}");
+        assert!(run_child(folder.path(), url, None).success());
+        assert_eq!(surviving(folder.path(), url), 20, "{fault}");
     }
+}
+
+#[test]
+fn a_kill_around_a_commit_loses_nothing_answered_in_sqlite() {
+    kill_around_commits(|| None);
+}
+
+#[test]
+fn a_kill_around_a_commit_loses_nothing_answered_in_postgresql() {
+    kill_around_commits(|| Some(testing::database()));
 }
 
 #[test]
 fn the_trace_names_every_commit() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(run_child(folder.path(), None).success());
+    assert!(run_child(folder.path(), None, None).success());
     let trace = std::fs::read_to_string(folder.path().join("trace")).unwrap();
     let points: Vec<&str> = trace.lines().collect();
     assert_eq!(points, [&["open"][..], &["pair"; 10]].concat());

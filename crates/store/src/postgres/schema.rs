@@ -1,0 +1,182 @@
+//! Opening a database: what the server promises, role, version, tables.
+
+use feiqian_ledger::store::Table;
+use tokio::runtime::Runtime;
+
+use super::{
+    dialect::create_table,
+    link::{Link, Settings},
+    trouble::Trouble,
+};
+use crate::{error::OpenError, sqlite::Options, statements::create_indexes};
+
+/// The tables every store has beside those of its role: what it is, whose turn it is to write, who writes.
+const OWN: [(&str, &str); 3] = [
+    ("store_meta", "CREATE TABLE store_meta (name TEXT COLLATE \"C\" PRIMARY KEY, value TEXT NOT NULL)"),
+    ("store_turn", "CREATE TABLE store_turn (nothing BIGINT PRIMARY KEY)"),
+    (
+        "store_writer",
+        "CREATE TABLE store_writer (writer BYTEA PRIMARY KEY, mark BIGINT NOT NULL, seen TIMESTAMPTZ NOT NULL)",
+    ),
+];
+
+/// How often the schema is looked at again because another process was making it at the same time.
+const ATTEMPTS: u32 = 10;
+
+/// One opening of a store.
+pub(crate) struct Opening<'a> {
+    pub(crate) runtime: &'a Runtime,
+    pub(crate) link: &'a mut Link,
+    pub(crate) settings: &'a Settings,
+}
+
+impl Opening<'_> {
+    fn failure(&self, trouble: &Trouble) -> OpenError {
+        OpenError::Database { path: self.settings.shown.clone(), reason: trouble.error().to_string() }
+    }
+
+    fn wrong_role(&self, found: &str, expected: &str) -> OpenError {
+        let (found, expected) = (found.to_owned(), expected.to_owned());
+        OpenError::WrongRole { path: self.settings.shown.clone(), found, expected }
+    }
+
+    fn ask(&self, sql: &str) -> Result<Option<String>, OpenError> {
+        self.link.ask(self.runtime, sql).map_err(|trouble| self.failure(&trouble))
+    }
+
+    fn batch(&self, sql: &str) -> Result<(), OpenError> {
+        self.link.batch(self.runtime, sql).map_err(|trouble| self.failure(&trouble))
+    }
+
+    /// Refuses a server that forgets what it has answered, or that cannot hold every text.
+    pub(crate) fn check_server(&self) -> Result<(), OpenError> {
+        let refuse = |reason: &str| {
+            Err(OpenError::Database { path: self.settings.shown.clone(), reason: reason.to_owned() })
+        };
+        if self.ask("SHOW fsync")?.as_deref() != Some("on") {
+            return refuse("the server runs with fsync = off and would lose money in a power cut");
+        }
+        if self.ask("SHOW server_encoding")?.as_deref() != Some("UTF8") {
+            return refuse("the database is not encoded in UTF8");
+        }
+        Ok(())
+    }
+
+    /// Role and version written in the database, `None` if it is no store of this project.
+    pub(crate) fn read_meta(&self) -> Result<Option<(String, i64)>, OpenError> {
+        if self.ask("SELECT to_regclass('store_meta')")?.is_none() {
+            return Ok(None);
+        }
+        let role = self.ask("SELECT value FROM store_meta WHERE name = 'role'")?;
+        let version = self.ask("SELECT value FROM store_meta WHERE name = 'version'")?;
+        Ok(role.zip(version.and_then(|text| text.parse().ok())))
+    }
+
+    /// Makes or checks the schema in one transaction.
+    pub(crate) fn install(&mut self, tables: &[&'static Table], options: &Options) -> Result<(), OpenError> {
+        let mut attempt = 1;
+        loop {
+            match self.install_once(tables, options) {
+                // Two processes that make the same table at one time: one of them sees the other's and fails.
+                Err(OpenError::Database { reason, .. }) if attempt < ATTEMPTS && meets_another(&reason) => {
+                    attempt = u32::saturating_add(attempt, 1);
+                    self.batch("ROLLBACK")?;
+                }
+                Err(error) => {
+                    self.batch("ROLLBACK")?;
+                    return Err(error);
+                }
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+
+    fn install_once(&self, tables: &[&'static Table], options: &Options) -> Result<(), OpenError> {
+        self.batch("BEGIN ISOLATION LEVEL SERIALIZABLE")?;
+        if !self.check_meta(options)? {
+            for (_, create) in OWN {
+                self.batch(create)?;
+            }
+        }
+        self.batch("LOCK TABLE store_turn IN EXCLUSIVE MODE")?;
+        self.remember("role", &options.role)?;
+        self.remember("version", &options.version.to_string())?;
+        for table in tables {
+            self.install_table(table)?;
+        }
+        // Who has not written for a month was killed, and nobody will ask what became of its last group.
+        self.batch("DELETE FROM store_writer WHERE seen < now() - interval '30 days'")?;
+        self.batch("COMMIT")
+    }
+
+    /// Refuses a database of another role, of something else, or of a newer program. An empty one is welcome.
+    fn check_meta(&self, options: &Options) -> Result<bool, OpenError> {
+        match self.read_meta()? {
+            Some((role, found)) if role == options.role => {
+                if found > options.version {
+                    let (path, known) = (self.settings.shown.clone(), options.version);
+                    return Err(OpenError::Newer { path, found, known });
+                }
+                Ok(true)
+            }
+            Some((role, _)) => Err(self.wrong_role(&role, &options.role)),
+            None => {
+                let things =
+                    "SELECT count(*) FROM pg_class WHERE relnamespace = current_schema()::regnamespace";
+                match self.ask(things)?.as_deref() {
+                    Some("0") => Ok(false),
+                    _ => Err(self.wrong_role("(none)", &options.role)),
+                }
+            }
+        }
+    }
+
+    fn remember(&self, name: &str, value: &str) -> Result<(), OpenError> {
+        let (name, value) = (quoted(name), quoted(value));
+        // Left alone where nothing changes: two programs that open at one time do not meet here.
+        self.batch(&format!(
+            "INSERT INTO store_meta (name, value) VALUES ({name}, {value}) \
+             ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value WHERE store_meta.value <> EXCLUDED.value"
+        ))
+    }
+
+    fn known(&self, name: &str) -> Result<Option<String>, OpenError> {
+        self.ask(&format!("SELECT value FROM store_meta WHERE name = {}", quoted(name)))
+    }
+
+    fn install_table(&self, table: &Table) -> Result<(), OpenError> {
+        let wanted = create_table(table);
+        let entry = format!("table {}", table.name);
+        match self.known(&entry)? {
+            None => {
+                self.batch(&wanted)?;
+                self.remember(&entry, &wanted)?;
+            }
+            Some(found) if found == wanted => {}
+            Some(_) => {
+                let (path, table) = (self.settings.shown.clone(), table.name.to_owned());
+                return Err(OpenError::OtherLayout { path, table });
+            }
+        }
+        for (name, wanted) in create_indexes(table) {
+            // An index holds nothing of its own: one of an older layout is simply built anew.
+            let entry = format!("index {name}");
+            if self.known(&entry)?.as_ref() != Some(&wanted) {
+                self.batch(&format!("DROP INDEX IF EXISTS {name}"))?;
+                self.batch(&wanted)?;
+                self.remember(&entry, &wanted)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A text as a constant of SQL.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// Whether the failure is that of a table that another process has made meanwhile, or of a conflict.
+fn meets_another(reason: &str) -> bool {
+    ["[40001]", "[40P01]", "[42P07]", "[23505]"].iter().any(|code| reason.contains(code))
+}
