@@ -1407,6 +1407,13 @@ def identity_secret(inputs):
     return scalar_of("offline-cash/identity-secret", raw(inputs["seed"]), *texts(inputs["bank"], inputs["account"]))
 
 
+def run_offline_names(inputs):
+    account, (seed, request, salt) = texts(inputs["account"]), map(raw, (inputs["seed"], inputs["request"], inputs["salt"]))
+    key = digest_of("offline-cash/document-key", seed, *account, integer(inputs["number"]))
+    session = digest_of("offline-cash/session-id", *texts(inputs["bank"]), *account, request, salt)
+    return {"document_key": key.hex(), "session": session.hex()}
+
+
 def run_identity_secret(inputs):
     secret = identity_secret(inputs)
     return {"identity_secret": scalar_text(secret), "I": encode_point(combine((secret, H1))).hex()}
@@ -1748,6 +1755,7 @@ OPERATIONS = {
     "share-tree/accuse": run_tree_accuse,
     "offline-cash/keyset": run_offline_keyset,
     "offline-cash/identity-secret": run_identity_secret,
+    "offline-cash/names": run_offline_names,
     "offline-cash/register": run_register,
     "offline-cash/identity": run_identity_record,
     "offline-cash/withdraw": run_offline_withdraw,

@@ -14,6 +14,7 @@
 
 use curve25519_dalek::{RistrettoPoint, Scalar};
 use sha2::{Digest as _, Sha512};
+use zeroize::Zeroizing;
 
 use crate::encoded::{Digest, EncodedPoint, EncodedScalar, Id16};
 
@@ -31,7 +32,7 @@ const DOMAIN: &[u8] = b"feiqian/v1/";
 /// # Security
 ///
 /// Every field carries its length and every use its own label, so no two different uses hash the same bytes. The
-/// hash state is zeroed when dropped.
+/// hash state is zeroed when dropped, and so is the wide output of which a digest or scalar is made.
 #[derive(Clone)]
 #[must_use]
 pub struct Transcript(Sha512);
@@ -116,15 +117,16 @@ impl Transcript {
     /// The first 32 bytes: `D`.
     #[must_use]
     pub fn into_digest(self) -> Digest {
+        let wide = Zeroizing::new(self.into_wide());
         let mut bytes = [0; 32];
-        bytes.iter_mut().zip(self.into_wide()).for_each(|(to, from)| *to = from);
+        bytes.iter_mut().zip(wide.iter()).for_each(|(to, from)| *to = *from);
         Digest(bytes)
     }
 
     /// The 64 bytes reduced modulo the group order: `Hs`.
     #[must_use]
     pub fn into_scalar(self) -> Scalar {
-        Scalar::from_bytes_mod_order_wide(&self.into_wide())
+        Scalar::from_bytes_mod_order_wide(&Zeroizing::new(self.into_wide()))
     }
 
     /// The 64 bytes mapped into the group: `HG`.

@@ -206,7 +206,12 @@ impl SignedNonAnswer {
         Ok(Self { statement, signature, center })
     }
 
-    fn verify(&self, root: &TrustedRoot) -> Result<&NonAnswer, Rejection> {
+    /// Checks that the center said it.
+    ///
+    /// # Errors
+    /// [`Rejection::AccusationInvalid`] when no time to answer had passed, [`Rejection::CertificateInvalid`],
+    /// [`Rejection::SignatureInvalid`].
+    pub fn verify(&self, root: &TrustedRoot) -> Result<&NonAnswer, Rejection> {
         let statement = &self.statement;
         if statement.asked_at >= statement.decided_at {
             return Err(Rejection::AccusationInvalid("the bank had no time to answer"));

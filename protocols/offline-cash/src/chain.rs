@@ -211,4 +211,12 @@ impl Terms {
     pub fn check_pays(&self, at: Timestamp) -> Result<(), Rejection> {
         (at < self.pay_until).then_some(()).ok_or(Rejection::KeyExpired)
     }
+
+    /// Is the chain still taken by banks at this time?
+    ///
+    /// # Errors
+    /// [`Rejection::KeyExpired`].
+    pub fn check_deposits(&self, at: Timestamp) -> Result<(), Rejection> {
+        (at < self.reclaim_until).then_some(()).ok_or(Rejection::KeyExpired)
+    }
 }

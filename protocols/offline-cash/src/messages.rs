@@ -7,6 +7,7 @@
 //! payee   DepositRequest ──▶ bank   Presentment<CashItem> ──▶ center ──▶ issuing bank   Outcome, back the same way
 //! bank    SignedExposed ──▶ center; anybody: ExposedRequest ──▶ ExposedResponse
 //! bank    Presentment<ClaimItem> ──▶ center ──▶ the cheat's bank   ClaimOutcome, back the same way
+//! center  OverdueClaim ──▶ the cheat's bank, where that did not answer a claim in time
 //! bank    Presentment<PartItem> ──▶ center ──▶ bank of the claim   PartOutcome, back the same way
 //! ```
 
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Rejection;
 use crate::accusation::{CustomerAccusation, SignedNonAnswer};
-use crate::deposit::Outcome;
+use crate::deposit::{ClaimTerms, Outcome};
 use crate::identity::{Account, AttestedIdentity, Registration, SignedIdentity};
 use crate::keyset::Keyset;
 use crate::pay::CashItem;
@@ -244,6 +245,21 @@ pub enum ClaimOutcome {
     Refused(Fault),
 }
 
+/// The center tells the bank of a cheat that a claim was not answered in time: its settlement account has paid all of it.
+/// Sent until it is answered. The same again changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OverdueClaim {
+    /// The presentment of the claim: by the claiming bank, for no account, of [`ClaimTerms::id`].
+    pub presentment: Digest,
+    /// What the claim is about.
+    pub terms: ClaimTerms,
+    /// What was claimed, and taken.
+    pub amount: Amount,
+    /// The center's word, with the opening by which the bank finds its customer.
+    pub statement: SignedNonAnswer,
+}
+
 /// A later payment on what stayed unpaid of a payment or of a claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -254,7 +270,7 @@ pub struct PartItem {
     pub to: Name,
     /// The account there that is credited; empty when the bank itself claims.
     pub account: Account,
-    /// What is paid on: [`crate::deposit::ClaimTerms::id`].
+    /// What is paid on: [`ClaimTerms::id`].
     pub claim: Digest,
     /// The presentment of the deposit or claim that it belongs to.
     pub presentment: Digest,
@@ -292,7 +308,7 @@ pub enum PartOutcome {
 }
 
 /// Claims value that was never deposited, at the issuing bank of its value coin. The same again gets the same answer, also
-/// after the decision.
+/// after the decision; what somebody who answered twice pays later comes on top.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[expect(clippy::large_enum_variant, reason = "a message lives once, between codec and transaction")]
@@ -309,7 +325,8 @@ pub enum ReclaimRequest {
 pub struct ReclaimResponse {
     /// First second at which claims on the coin are decided.
     pub decided_at: Timestamp,
-    /// What was paid to the account, zero included; `None` before the decision.
+    /// What was paid to the account, zero included, from circulation and by those who answered twice; `None` before the
+    /// decision.
     pub paid: Option<Minor>,
 }
 

@@ -16,7 +16,7 @@ use crate::held::Held;
 use crate::holding::{Misuse, Unsent, Unspent};
 use crate::keyset::Keys;
 use crate::policy::Counter;
-use crate::purse::{BEFORE_PAYING, SpendError, Wish, one_bank};
+use crate::purse::{BEFORE_PAYING, SpendError, Until, Wish, one_bank};
 use crate::request::{Authorities, SignedRequest, VerifiedRequest};
 use crate::verify::{Traced, VerifiedChain, trace_payment, verify_traced};
 use crate::{MAX_PIECES, Rejection};
@@ -59,10 +59,17 @@ impl VerifiedRequest {
             amount: self.request.amount,
             keysets: &self.request.keysets,
             at: now,
+            until: Until::Pay,
             most_pieces: MAX_PIECES,
             most_hops: BEFORE_PAYING,
             one_bank: true,
         }
+    }
+
+    /// What pays it when it is the payer's own, for a deposit.
+    #[must_use]
+    pub fn own_wish(&self, now: Timestamp) -> Wish<'_> {
+        Wish { until: Until::Deposit, ..self.wish(now) }
     }
 }
 
@@ -76,7 +83,28 @@ pub fn pay(
     pieces: Vec<Unspent>,
     now: Timestamp,
 ) -> Result<Unsent<Payment>, SpendError> {
-    let allowed = request.check_open(now).and_then(|()| request.wish(now).check_all(&pieces));
+    pay_as(request, request.wish(now), pieces)
+}
+
+/// Pays a request of one's own: as [`pay`], with pieces that [`own_wish`](VerifiedRequest::own_wish) chose. Banks take
+/// what can no longer be given to others.
+///
+/// # Errors
+/// As [`pay`].
+pub fn pay_oneself(
+    request: &VerifiedRequest,
+    pieces: Vec<Unspent>,
+    now: Timestamp,
+) -> Result<Unsent<Payment>, SpendError> {
+    pay_as(request, request.own_wish(now), pieces)
+}
+
+fn pay_as(
+    request: &VerifiedRequest,
+    wish: Wish<'_>,
+    pieces: Vec<Unspent>,
+) -> Result<Unsent<Payment>, SpendError> {
+    let allowed = request.check_open(wish.at).and_then(|()| wish.check_all(&pieces));
     if let Err(because) = allowed {
         return Err(SpendError::Refused { unspent: pieces, because });
     }

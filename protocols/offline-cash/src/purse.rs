@@ -27,6 +27,15 @@ pub enum SpendError {
     Misuse(#[from] Misuse),
 }
 
+/// What pieces are given for: it decides how long they are good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// For somebody who deposits later: until the earliest `pay_until`.
+    Pay,
+    /// For the giver's own account, deposited at once: until the earliest `reclaim_until`.
+    Deposit,
+}
+
 /// What a payee will take.
 #[derive(Debug, Clone, Copy)]
 pub struct Wish<'a> {
@@ -34,8 +43,10 @@ pub struct Wish<'a> {
     pub amount: Amount,
     /// Of no other keysets.
     pub keysets: &'a [KeysetView],
-    /// Good to pay with at this time.
+    /// Good at this time,
     pub at: Timestamp,
+    /// for this.
+    pub until: Until,
     /// At most so many pieces.
     pub most_pieces: usize,
     /// Of at most so many hops before this one.
@@ -71,7 +82,10 @@ impl Wish<'_> {
             let hops = part.hops().saturating_add(1);
             return Err(Rejection::ChainTooLong { hops, most: self.most_hops.saturating_add(1) });
         }
-        terms.check_pays(self.at)?;
+        match self.until {
+            Until::Pay => terms.check_pays(self.at)?,
+            Until::Deposit => terms.check_deposits(self.at)?,
+        }
         terms.check_shown(self.keysets)
     }
 

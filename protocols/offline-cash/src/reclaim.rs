@@ -6,7 +6,8 @@
 //! A [`Claim`] opens a coin towards its bank: the preimage of *m*, the coin's signature, *γ*, a proof of (*R, L1*) and the
 //! customer's signature, all held against the bank's own record of the session. A [`ChainClaim`] is a holder of received
 //! value: the whole chain, the claim on its blank, and its own bank's word for the blank's session. On every unit
-//! the longest valid chain wins, see [`decide`].
+//! the longest valid chain wins, see [`decide`]; where two chains on a unit leave each other, the holder at that hop has
+//! answered twice and is charged for the one that loses, see [`charge_claims`].
 //!
 //! # Security
 //! A claim gives up the anonymity of its coin: it links the coin to its withdrawal.
@@ -27,6 +28,7 @@ use crate::chain::Passed;
 use crate::identity::AttestedIdentity;
 use crate::interval::Interval;
 use crate::keyset::{Keys, Kind, VerifiedKey};
+use crate::register::{Charge, Deposited, Mark};
 use crate::signed::{DocumentSignature, WireChain};
 use crate::verify::{VerifiedChain, verify_passed};
 use crate::withdraw::{Coin, Customer, Origin, RestoredCoin};
@@ -379,15 +381,15 @@ impl VerifiedClaim {
 /// Decides the claims on one value coin at `reclaim_until`: what each claimant is paid, zero included.
 ///
 /// Units that were deposited are gone. Of the others, each goes to the claim with the longest chain: who passed value on
-/// no longer holds it. Between equally long chains, whose last common holder has answered twice and is charged for it,
-/// the lower *m* goes first, so that the outcome does not depend on the order of filing.
+/// no longer holds it. Between equally long chains the lower *m* goes first, so that the outcome does not depend on the
+/// order of filing. Who answered twice is charged for the chain that loses: [`charge_claims`].
 pub fn decide(deposited: &[Interval], claims: &[Standing]) -> BTreeMap<Digest, Minor> {
     let mut taken = Taken::default();
     for interval in deposited {
         taken.take(*interval);
     }
     let mut ranked: Vec<&Standing> = claims.iter().collect();
-    ranked.sort_by_key(|claim| (Reverse(claim.hops), claim.claimant));
+    ranked.sort_by_key(|claim| claim.rank());
     let mut paid: BTreeMap<Digest, Minor> = BTreeMap::new();
     for claim in ranked {
         let units = claim.intervals.iter().map(|interval| taken.take(*interval));
@@ -396,6 +398,102 @@ pub fn decide(deposited: &[Interval], claims: &[Standing]) -> BTreeMap<Digest, M
         *sum = Minor::new(sum.value().saturating_add(units)).unwrap_or(Minor::MAX);
     }
     paid
+}
+
+impl Standing {
+    /// The longest chain goes first.
+    fn rank(&self) -> (Reverse<usize>, Digest) {
+        (Reverse(self.hops), self.claimant)
+    }
+}
+
+/// A claim with the hops of its chain: none for who withdrew the value coin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    /// What is claimed.
+    pub standing: Standing,
+    /// The transfers that led to the claimed blank.
+    pub marks: Vec<Mark>,
+}
+
+/// What the forks among the claims on one value coin, and between them and the chains deposited on it, come to: by
+/// claimant, the units that it is owed by holders who answered twice, by hop, ascending.
+///
+/// The rule is that of the register, with the deposits first and then the claims, the longest chain first: of every unit
+/// the first is paid from circulation, each further one is charged to the holder at which it leaves the longest prefix that
+/// it shares with one before. A claim whose chain *is* such a prefix was passed on or spent: nobody owes it anything.
+///
+/// # Security
+/// The marks must be those of chains that were verified. The two answers of a charge overlap, so their pieces name the
+/// holder; both are verified anew before anything is extracted from them.
+#[must_use]
+pub fn charge_claims(deposited: &[Deposited], claims: &[Followed]) -> BTreeMap<Digest, Vec<Charge>> {
+    let mut ranked: Vec<&Followed> = claims.iter().collect();
+    ranked.sort_by_key(|claim| claim.standing.rank());
+    let mut before: Vec<(&[Mark], Interval)> =
+        deposited.iter().map(|chain| (chain.marks(), chain.interval())).collect();
+    let mut charged = BTreeMap::new();
+    for claim in ranked {
+        let charges = charges_of(claim, &before);
+        if !charges.is_empty() {
+            charged.insert(claim.standing.claimant, charges);
+        }
+        before.extend(claim.standing.intervals.iter().map(|interval| (claim.marks.as_slice(), *interval)));
+    }
+    charged
+}
+
+/// Where a claim's chain meets one that goes before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Meeting {
+    /// How many hops the two share; the most first.
+    shared: Reverse<usize>,
+    /// What they answer there; none where one continues the other.
+    answers: Option<(Mark, Mark)>,
+    units: Interval,
+}
+
+impl Meeting {
+    fn of(claim: &Followed, marks: &[Mark], units: Interval) -> Self {
+        let shared = claim.marks.iter().zip(marks).take_while(|(own, other)| own == other).count();
+        let answers = claim.marks.get(shared).copied().zip(marks.get(shared).copied());
+        // Of who continues a chain no hop is charged, however deep another leaves it.
+        let shared = Reverse(if answers.is_some() { shared } else { usize::MAX });
+        Self { shared, answers, units }
+    }
+}
+
+fn charges_of(claim: &Followed, before: &[(&[Mark], Interval)]) -> Vec<Charge> {
+    if claim.marks.is_empty() {
+        return Vec::new();
+    }
+    let claimed = &claim.standing.intervals;
+    let touching = before.iter().filter(|(_, units)| claimed.iter().any(|own| own.overlaps(*units)));
+    let mut meetings: Vec<Meeting> =
+        touching.map(|(marks, units)| Meeting::of(claim, marks, *units)).collect();
+    meetings.sort_unstable();
+    meetings.dedup();
+    let meetings: Vec<&Meeting> = meetings.iter().collect();
+    let mut charges = BTreeMap::new();
+    claimed.iter().for_each(|segment| divide(*segment, &meetings, &mut charges));
+    charges.into_values().collect()
+}
+
+/// Divides a segment until one meeting decides all of it, or none touches it: circulation pays that.
+fn divide(segment: Interval, meetings: &[&Meeting], charges: &mut BTreeMap<usize, Charge>) {
+    let touching: Vec<_> = meetings.iter().copied().filter(|met| met.units.overlaps(segment)).collect();
+    let Some(first) = touching.first() else { return };
+    match (segment.halves(), first.answers) {
+        (Some(halves), _) if !first.units.contains(segment) => {
+            halves.into_iter().for_each(|half| divide(half, &touching, charges));
+        }
+        (_, Some((answer, before))) => {
+            let hop = first.shared.0;
+            let charge = charges.entry(hop).or_insert(Charge { hop, answer, before, units: 0 });
+            charge.units = charge.units.saturating_add(segment.length());
+        }
+        (_, None) => {}
+    }
 }
 
 /// Disjoint intervals, none holding another: start and end.

@@ -105,7 +105,8 @@ impl SignedRequest {
         Ok(Self { request, signature })
     }
 
-    /// Checks format and signature; not the expiry, which only some steps depend on.
+    /// Checks format and signature; not the expiry, which only some steps depend on. The payee's certificate is judged at
+    /// the latest at the expiry: what was paid in time is deposited later, when that certificate may have ended.
     ///
     /// # Errors
     /// [`Rejection::RequestInvalid`], [`Rejection::CertificateInvalid`], [`Rejection::SignatureInvalid`].
@@ -117,7 +118,7 @@ impl SignedRequest {
         let request = &self.request;
         check_amount(request)?;
         let digest = request.digest();
-        let holder = authorities.payee(&request.leaf, &request.issuer, now)?;
+        let holder = authorities.payee(&request.leaf, &request.issuer, now.min(request.expires))?;
         let subject = &holder.subject;
         if subject.bank_name() != Some(request.bank.as_str()) || subject.name() != request.account.as_str() {
             return Err(Rejection::RequestInvalid("certificate is for another account"));

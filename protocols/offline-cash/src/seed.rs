@@ -4,6 +4,7 @@
 //! | what | derivation |
 //! |---|---|
 //! | *L1* | `Hs("offline-cash/identity-secret"; seed, bank, account)` |
+//! | a document-signing key | `D("offline-cash/document-key"; seed, account, number)`, an Ed25519 seed |
 //! | *R* | `Hs("acl/commitment/R"; seed, bank, account, session, i, Y)` |
 //! | the tree's seed | `D("share-tree/seed"; seed, bank, account, session, i, Y, C, ν, A, B1, B2)` |
 //! | *γ, τ, t*₁…*t*₅ | `Hs("acl/blinding/…"; seed, bank, account, session, i, Y, C, ν, A, B1, B2)` |
@@ -17,7 +18,7 @@ use feiqian_crypto::acl::{Announcement, Blinding};
 use feiqian_crypto::acl::{CommitmentSecret, IdentitySecret, PendingCommitment, PublicKey, Slot};
 use feiqian_crypto::share_tree::TreeSeed;
 use feiqian_crypto::{EncodedScalar, Transcript};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::Rejection;
 
@@ -50,6 +51,17 @@ impl Seed {
         let identity = IdentitySecret::from_bytes(&secret.0);
         secret.0.zeroize();
         identity.map_err(|_| Rejection::Malformed("identity secret"))
+    }
+
+    /// The seed of an account's document-signing key of this number, 32 bytes:
+    /// `D("offline-cash/document-key"; seed, account, number)`.
+    ///
+    /// An identity's record names the key that signs its withdrawals and claims for ever. Drawn from the seed it outlives a
+    /// renewed certificate and a lost store.
+    #[must_use]
+    pub fn document_key(&self, account: &str, number: u32) -> Zeroizing<[u8; 32]> {
+        let transcript = Transcript::new("offline-cash/document-key").bytes(&self.0);
+        Zeroizing::new(transcript.text(account).integer(number.into()).into_digest().0)
     }
 
     pub(crate) fn commitment(&self, slot: &Slot<'_>, key: &PublicKey) -> CommitmentSecret {

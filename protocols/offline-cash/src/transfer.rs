@@ -26,7 +26,7 @@ use crate::holding::{Holding, Misuse, Unsent, Unspent};
 use crate::keyset::{Keys, Kind};
 use crate::pay::check_sum;
 use crate::policy::Counter;
-use crate::purse::{BEFORE_PASSING, SpendError, Wish};
+use crate::purse::{BEFORE_PASSING, SpendError, Until, Wish};
 use crate::request::{check_open, hash_keysets};
 use crate::verify::verify_traced;
 use crate::{MAX_PIECES, Rejection};
@@ -82,6 +82,7 @@ impl Offer {
             amount: self.amount,
             keysets: &self.keysets,
             at: now,
+            until: Until::Pay,
             most_pieces: self.blanks.len(),
             most_hops: BEFORE_PASSING,
             one_bank: false,

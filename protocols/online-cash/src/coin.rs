@@ -67,6 +67,11 @@ impl Coin {
         Self { id: CoinId { denomination, key }, signature, secret: Zeroizing::new(secret) }
     }
 
+    /// With the key of `secret` in `id`, as the wallet computed it when it asked for the coin.
+    pub(crate) fn issued(id: CoinId, secret: Zeroizing<Scalar>, signature: Signature) -> Self {
+        Self { id, signature, secret }
+    }
+
     /// Reads a coin back from its owner's own store, where it was written after [`Coin::new`].
     ///
     /// # Errors

@@ -21,7 +21,7 @@ use feiqian_wire::{Bounded, Timestamp};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::coin::{self, Coin};
+use crate::coin::{self, Coin, CoinId};
 use crate::funding::Funding;
 use crate::keyset::{MAX_DENOMINATIONS, VerifiedKey};
 use crate::seed::{Place, Seed};
@@ -199,7 +199,7 @@ impl OpenSession {
 }
 
 struct PendingCoin {
-    denomination: Digest,
+    id: CoinId,
     secret: Zeroizing<Scalar>,
     pending: PendingSignature,
 }
@@ -256,11 +256,12 @@ impl PendingIssue {
             let bank = key.key.bank.as_str();
             let place = Place { bank, denomination: &key.id, session, index, commitment };
             let secret = seed.coin_key(&place);
-            let message = coin::message(&coin::public_key(&secret));
+            let id = CoinId { denomination: key.id, key: coin::public_key(&secret) };
+            let message = coin::message(&id.key);
             let blinding = seed.blinding(&place, &key.public, &message);
             let (pending, challenge) = blind(&key.public, &message, commitment, blinding)
                 .map_err(|_| Rejection::Malformed("commitment"))?;
-            coins.push(PendingCoin { denomination: key.id, secret: Zeroizing::new(secret), pending });
+            coins.push(PendingCoin { id, secret: Zeroizing::new(secret), pending });
             challenges.push(challenge);
         }
         Ok((Self { coins }, challenges))
@@ -279,7 +280,7 @@ impl PendingIssue {
             .zip(answers)
             .map(|(coin, answer)| {
                 let signature = coin.pending.unblind(answer).map_err(|_| Rejection::BankMisbehaved)?;
-                Ok(Coin::trusted(coin.denomination, *coin.secret, signature))
+                Ok(Coin::issued(coin.id, coin.secret, signature))
             })
             .collect()
     }

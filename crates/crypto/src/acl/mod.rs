@@ -35,6 +35,7 @@ pub use identity::{
     ProvenCommitment, verify_opening,
 };
 pub use key::{Depth, PublicKey, SecretKey};
+pub(crate) use wallet::verify_unspent;
 pub use wallet::{Blinding, PendingCoin, SecretVector, blind};
 
 use curve25519_dalek::traits::VartimeMultiscalarMul;

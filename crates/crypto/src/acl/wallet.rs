@@ -6,7 +6,7 @@ use curve25519_dalek::traits::MultiscalarMul;
 use curve25519_dalek::{RistrettoPoint, Scalar};
 use rand_core::CryptoRng;
 use subtle::{ConditionallySelectable, ConstantTimeEq};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{
     Announcement, Answer, Challenge, PendingCommitment, PublicKey, Signature, Slot, challenge_scalar,
@@ -218,24 +218,20 @@ impl Announced {
     /// *ζ* = *γZ*, *ζ*₁ = *γZ*₁, *m*, and *ε* over *α* = *A* + *t*₁*G* + *t*₂*Y*, *β*₁ = *γB*₁ + *t*₃*G* + *t*₄*ζ*₁,
     /// *β*₂ = *γB*₂ + *t*₅*H* + *t*₄*ζ*₂, *η* = *τZ*.
     fn blind(&self, key: &PublicKey, blinding: &Blinding, root: &Digest) -> Blinded {
-        let Blinding { gamma, tau, .. } = blinding;
-        let [_, _, _, t4, _] = &blinding.t;
+        let Blinding { gamma, tau, t: [t1, t2, t3, t4, t5] } = blinding;
         // Halved, so that all points can be encoded with one field inversion.
         let half = Scalar::ONE.div_by_2();
-        let (half_zeta, half_zeta1) = (gamma.div_by_2() * key.z(), gamma.div_by_2() * self.z1);
+        let halved = Zeroizing::new([gamma, tau, t1, t2, t3, t4, t5].map(Scalar::div_by_2));
+        let [half_gamma, half_tau, t1, t2, t3, half_t4, t5] = &*halved;
+        let (half_zeta, half_zeta1) = (half_gamma * key.z(), half_gamma * self.z1);
         let (zeta, zeta1) = (half_zeta + half_zeta, half_zeta1 + half_zeta1);
         let zeta2 = zeta - zeta1;
-        let [t1, t2, t3, _, t5] = blinding.t.each_ref().map(Scalar::div_by_2);
-        let mut scalars = [half, t2, gamma.div_by_2(), t4.div_by_2(), tau.div_by_2()];
-        let [half, t2, half_gamma, half_t4, half_tau] = &scalars;
-        let alpha = multiply_g(&t1) + RistrettoPoint::multiscalar_mul([half, t2], [&self.a, key.point()]);
-        let beta1 =
-            multiply_g(&t3) + RistrettoPoint::multiscalar_mul([half_gamma, half_t4], [self.b1, zeta1]);
-        let beta2 =
-            multiply_h(&t5) + RistrettoPoint::multiscalar_mul([half_gamma, half_t4], [self.b2, zeta2]);
-        let halves = [half_zeta, half_zeta1, alpha, beta1, beta2, half_tau * key.z()];
+        let alpha = multiply_g(t1) + RistrettoPoint::multiscalar_mul([&half, t2], [&self.a, key.point()]);
+        let beta1 = multiply_g(t3) + RistrettoPoint::multiscalar_mul([half_gamma, half_t4], [self.b1, zeta1]);
+        let beta2 = multiply_h(t5) + RistrettoPoint::multiscalar_mul([half_gamma, half_t4], [self.b2, zeta2]);
+        let mut halves = [half_zeta, half_zeta1, alpha, beta1, beta2, half_tau * key.z()];
         let [encoded_zeta, encoded_zeta1, alpha, beta1, beta2, eta] = encode_doubles(halves);
-        scalars.zeroize();
+        halves.zeroize();
         let message = coin_message(key, root, &encoded_zeta, &encoded_zeta1);
         let points = [&encoded_zeta, &encoded_zeta1, &alpha, &beta1, &beta2, &eta];
         let epsilon = challenge_scalar(points, &message);
@@ -305,28 +301,20 @@ impl PendingCoin {
         self.announced.check(&self.key, &scalars)?;
         let Blinding { gamma, tau, t: [t1, t2, t3, t4, t5] } = &self.blinding;
         let omega_prime = d + t4;
-        let unblinded =
-            [r + t1, c + t2, gamma * s1 + t3, gamma * s2 + t5, omega_prime, tau - omega_prime * gamma];
-        self.check_signature(&unblinded)?;
-        let [zeta, zeta1] = self.blinded.encoded;
-        let [rho, omega, rho1, rho2, omega_prime, mu] = unblinded.map(Into::into);
+        let unblinded = Zeroizing::new([
+            r + t1,
+            c + t2,
+            gamma * s1 + t3,
+            gamma * s2 + t5,
+            omega_prime,
+            tau - omega_prime * gamma,
+        ]);
+        let Blinded { zeta, zeta1, encoded, message, .. } = &self.blinded;
+        Unspent { points: [zeta, zeta1], encoded: encoded.each_ref(), scalars: &unblinded }
+            .check(&self.key, message)?;
+        let [zeta, zeta1] = *encoded;
+        let [rho, omega, rho1, rho2, omega_prime, mu] = unblinded.each_ref().map(Into::into);
         Ok((Signature { zeta, zeta1, rho, omega, rho1, rho2, omega_prime, mu }, self.secret))
-    }
-
-    /// The verification equation in constant time: until it is spent, the signature is a secret that names its session.
-    fn check_signature(&self, scalars: &[Scalar; 6]) -> Result<(), Rejection> {
-        let Blinded { zeta, zeta1, encoded: [encoded_zeta, encoded_zeta1], message, .. } = &self.blinded;
-        let [rho, omega, rho1, rho2, prime, mu] = &scalars.each_ref().map(Scalar::div_by_2);
-        let halves = [
-            multiply_g(rho) + omega * self.key.point(),
-            multiply_g(rho1) + prime * zeta1,
-            multiply_h(rho2) + prime * (zeta - zeta1),
-            RistrettoPoint::multiscalar_mul([mu, prime], [self.key.z(), zeta]),
-        ];
-        let [alpha, beta1, beta2, eta] = &encode_doubles(halves);
-        let epsilon = challenge_scalar([encoded_zeta, encoded_zeta1, alpha, beta1, beta2, eta], message);
-        let [_, omega, _, _, prime, _] = scalars;
-        if bool::from((omega + prime).ct_eq(&epsilon)) { Ok(()) } else { Err(Rejection::Signature) }
     }
 
     /// The challenge that this waits to be answered.
@@ -340,6 +328,52 @@ impl PendingCoin {
     pub fn message(&self) -> &Digest {
         &self.blinded.message
     }
+}
+
+/// A signature that nobody has seen yet: until it is spent it is a secret that names its session.
+struct Unspent<'a> {
+    /// *ζ*, *ζ*₁.
+    points: [&'a RistrettoPoint; 2],
+    encoded: [&'a EncodedPoint; 2],
+    /// *ρ*, *ω*, *ρ*₁, *ρ*₂, *ω'*, *μ*.
+    scalars: &'a [Scalar; 6],
+}
+
+impl Unspent<'_> {
+    /// The verification equation in constant time.
+    fn check(&self, key: &PublicKey, message: &Digest) -> Result<(), Rejection> {
+        let Self { points: [zeta, zeta1], encoded: [encoded_zeta, encoded_zeta1], scalars } = self;
+        let halved = Zeroizing::new(scalars.each_ref().map(Scalar::div_by_2));
+        let [rho, omega, rho1, rho2, prime, mu] = &*halved;
+        let halves = [
+            multiply_g(rho) + omega * key.point(),
+            multiply_g(rho1) + prime * *zeta1,
+            multiply_h(rho2) + prime * (*zeta - *zeta1),
+            RistrettoPoint::multiscalar_mul([mu, prime], [key.z(), *zeta]),
+        ];
+        let [alpha, beta1, beta2, eta] = &encode_doubles(halves);
+        let epsilon = challenge_scalar([encoded_zeta, encoded_zeta1, alpha, beta1, beta2, eta], message);
+        let [_, omega, _, _, prime, _] = scalars;
+        if bool::from((omega + prime).ct_eq(&epsilon)) { Ok(()) } else { Err(Rejection::Signature) }
+    }
+}
+
+/// [`verify`](super::verify) for the holder of a coin that is not spent yet, in constant time.
+pub(crate) fn verify_unspent(
+    key: &PublicKey,
+    root: &Digest,
+    signature: &Signature,
+) -> Result<Digest, Rejection> {
+    let (zeta, zeta1) = (signature.zeta.decode_non_identity()?, signature.zeta1.decode()?);
+    let Signature { rho, omega, rho1, rho2, omega_prime, mu, .. } = signature;
+    let mut scalars = Zeroizing::new([Scalar::ZERO; 6]);
+    for (to, from) in scalars.iter_mut().zip([rho, omega, rho1, rho2, omega_prime, mu]) {
+        *to = from.decode()?;
+    }
+    let message = coin_message(key, root, &signature.zeta, &signature.zeta1);
+    let encoded = [&signature.zeta, &signature.zeta1];
+    Unspent { points: [&zeta, &zeta1], encoded, scalars: &scalars }.check(key, &message)?;
+    Ok(message)
 }
 
 impl fmt::Debug for PendingCoin {

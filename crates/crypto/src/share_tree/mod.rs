@@ -55,14 +55,20 @@ use curve25519_dalek::Scalar;
 use crate::encoded::Digest;
 use crate::transcript::Transcript;
 
-/// The points at which a spend under challenge *d* shows its own node: *d*, and *d*₂ for an inner node. `None` if one of
-/// them is 0, where the secret is, or 1 or 2, which are the descendants', or if they are equal.
+/// The points at which a spend under challenge *d* shows its own node: *d*, and *d*₂ for an inner node. `None` if no holder
+/// may answer at them.
 fn own_points(challenge: &Scalar, is_leaf: bool) -> Option<Vec<Scalar>> {
     let second = Transcript::new("share-tree/second").scalar(challenge).into_scalar();
     let points = if is_leaf { vec![*challenge] } else { vec![*challenge, second] };
+    may_answer(&points).then_some(points)
+}
+
+/// Whether none of the points is 0, where the secret is, or 1 or 2, which are the descendants', and no two are equal.
+fn may_answer(points: &[Scalar]) -> bool {
     let forbidden = [Scalar::ZERO, Scalar::ONE, Scalar::from(2_u8)];
-    let sound = points.iter().all(|point| !forbidden.contains(point)) && (is_leaf || *challenge != second);
-    sound.then_some(points)
+    let distinct =
+        points.iter().enumerate().all(|(place, point)| !points.iter().take(place).any(|o| o == point));
+    distinct && !points.iter().any(|point| forbidden.contains(point))
 }
 
 /// The point at which the nodes above show their value for a spend below `child`: 1 in the left half, 2 in the right.
@@ -77,4 +83,26 @@ fn node_digest(commitments: &[VectorCommitment], children: Option<[&Digest; 2]>)
         |transcript: Transcript, each: &VectorCommitment| transcript.point(&each.vector).point(&each.scale);
     let transcript = commitments.iter().fold(Transcript::new(label), points);
     children.into_iter().flatten().fold(transcript, Transcript::digest).into_digest()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No challenge is known whose *d*₂ is one of these: a hash does not come out so. The rule holds for it all the same.
+    #[test]
+    fn no_answer_at_0_1_2_or_twice_at_one_point() {
+        let [three, four] = [3_u8, 4].map(Scalar::from);
+        assert!(may_answer(&[three]) && may_answer(&[three, four]));
+        assert!(!may_answer(&[three, three]));
+        for forbidden in [0_u8, 1, 2].map(Scalar::from) {
+            assert!(!may_answer(&[forbidden]));
+            assert!(!may_answer(&[three, forbidden]) && !may_answer(&[forbidden, three]));
+            assert_eq!(own_points(&forbidden, true), None);
+            assert_eq!(own_points(&forbidden, false), None);
+        }
+        let points = own_points(&three, false);
+        let second = Transcript::new("share-tree/second").scalar(&three).into_scalar();
+        assert_eq!((points, own_points(&three, true)), (Some(vec![three, second]), Some(vec![three])));
+    }
 }

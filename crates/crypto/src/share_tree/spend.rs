@@ -226,17 +226,22 @@ impl SecretTree {
     ///
     /// [`Misuse::StoredCoin`] unless the bytes are a coin under the builder's key, with the secret that its signature
     /// commits to.
+    ///
+    /// # Security
+    ///
+    /// Constant time in the coin's secrets, among which its signature is until it is spent.
     pub fn import(builder: &TreeBuilder, stored: &[u8; Self::STORED_LENGTH]) -> Result<Self, Misuse> {
         let (seed, rest) = stored.split_first_chunk::<32>().ok_or(Misuse::StoredCoin)?;
         let (secret, rest) = rest.split_first_chunk::<128>().ok_or(Misuse::StoredCoin)?;
         let signature = Signature::from_bytes(rest).map_err(|_| Misuse::StoredCoin)?;
-        let mut coordinates = [Scalar::ZERO; 4];
+        let mut coordinates = Zeroizing::new([Scalar::ZERO; 4]);
         for (to, from) in coordinates.iter_mut().zip(secret.as_chunks().0) {
             *to = EncodedScalar(*from).decode().map_err(|_| Misuse::StoredCoin)?;
         }
-        let secret = SecretVector::new(coordinates);
+        let secret = SecretVector::new(*coordinates);
         let tree = builder.build(TreeSeed::read(seed));
-        let message = acl::verify(builder.key(), &tree.root(), &signature).map_err(|_| Misuse::StoredCoin)?;
+        let message = acl::verify_unspent(builder.key(), &tree.root(), &signature);
+        let message = message.map_err(|_| Misuse::StoredCoin)?;
         let [zeta1, minus_zeta] = builder.commitment(secret.coordinates());
         let zeta = minus_zeta.decode().map(|point| (-point).into());
         if (zeta, zeta1) != (Ok(signature.zeta), signature.zeta1) {

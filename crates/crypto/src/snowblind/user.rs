@@ -139,8 +139,9 @@ pub struct PendingSignature {
     /// *A* and *B*, decoded.
     commitment: [RistrettoPoint; 2],
     challenge: Challenge,
-    /// *R'* and *c'* of the signature to come.
+    /// *R'*, also as it is encoded, and *c'* of the signature to come.
     blinded: RistrettoPoint,
+    blinded_encoded: EncodedPoint,
     blinded_challenge: Scalar,
 }
 
@@ -162,15 +163,23 @@ pub fn blind(
     let mut factors = [alpha_5, alpha_5 * blinding.beta, blinding.alpha];
     let blinded = generators::multiply_g(&blinding.r)
         + RistrettoPoint::multiscalar_mul(factors.iter(), [a, *key.point(), b]);
-    let blinded_challenge = challenge_scalar(key, message, &EncodedPoint::from(&blinded));
+    let blinded_encoded = EncodedPoint::from(&blinded);
+    let blinded_challenge = challenge_scalar(key, message, &blinded_encoded);
     let challenge = Challenge(blinded_challenge * alpha_5.invert() + blinding.beta);
     alpha_5.zeroize();
     factors.zeroize();
     let commitment = [a, b];
-    Ok((
-        PendingSignature { blinding, key: *key, commitment, challenge, blinded, blinded_challenge },
+    let key = *key;
+    let pending = PendingSignature {
+        blinding,
+        key,
+        commitment,
         challenge,
-    ))
+        blinded,
+        blinded_encoded,
+        blinded_challenge,
+    };
+    Ok((pending, challenge))
 }
 
 impl PendingSignature {
@@ -188,7 +197,7 @@ impl PendingSignature {
         let z = r + fifth_power(alpha) * z + alpha * b;
         let y = alpha * y;
         self.check_signature(&z, &y)?;
-        let commitment = EncodedPoint::from(&self.blinded);
+        let commitment = self.blinded_encoded;
         Ok(Signature { commitment, z: EncodedScalar::from(&z), y: EncodedScalar::from(&y) })
     }
 
@@ -234,6 +243,7 @@ impl fmt::Debug for PendingSignature {
 impl Drop for PendingSignature {
     fn drop(&mut self) {
         self.blinded.zeroize();
+        self.blinded_encoded.0.zeroize();
         self.blinded_challenge.zeroize();
     }
 }

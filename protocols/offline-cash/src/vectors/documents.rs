@@ -15,7 +15,7 @@ use crate::identity::{Registrant, Registration};
 use crate::interval::Interval;
 use crate::keyset::{Keyset, VerifiedKey};
 use crate::reclaim::{AttestedSession, Claim, SessionRecord, Standing, decide};
-use crate::withdraw::Coin;
+use crate::withdraw::{Coin, session_id};
 
 pub(super) fn vectors(world: &World) -> Vec<Value> {
     let drawn = world.draw(&world.ann, "documents", &[4, 2]);
@@ -88,9 +88,22 @@ fn identities(world: &World) -> Vec<Value> {
         let outputs = json!({ "identity_secret": secret, "I": person.secret.public() });
         valid("an identity from the seed", "offline-cash/identity-secret", inputs, outputs)
     };
+    let names = |person: &Person| {
+        let (bank, account) = (&person.bank, &person.account);
+        let key = person.seed.document_key(account.as_str(), 1);
+        let (request, salt) = (digest("request"), digest("salt"));
+        let inputs = json!({
+            "seed": hex::encode(person.seed_bytes), "bank": bank, "account": account, "number": 1,
+            "request": request, "salt": salt,
+        });
+        let session = session_id(bank, account, &request, &salt);
+        let outputs = json!({ "document_key": hex::encode(key.as_slice()), "session": session });
+        valid("a document key from the seed, and a session's name", "offline-cash/names", inputs, outputs)
+    };
     let mut all = vec![
         derived(ann),
         derived(bob),
+        names(ann),
         register("a registration", &ann.registration, &registrant, None),
         register(
             "for another account",

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! wallet                                   bank
-//!   BeginRequest {request, outputs}   ──▶   names a session
+//!   BeginRequest {request, salt, …}   ──▶   keeps the session of that name
 //!                                     ◀──   SessionOffer {session, expires}
 //!   CommitRequest {C_i, proofs}       ──▶   checks; SecretAnswers in memory                 (move 1)
 //!   (move 2)                          ◀──   CommitResponse {ν_i, A_i, B1_i, B2_i}
@@ -88,17 +88,31 @@ pub fn expand(outputs: &[Output]) -> Result<Vec<Digest>, Rejection> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BeginRequest {
-    /// The wallet's id of this request: the same id with the same outputs gets the same session.
+    /// The wallet's id of this request: the same id with the same salt and outputs gets the same session.
     pub request: Digest,
+    /// 32 fresh random bytes of the wallet, which its words do not give: see [`session_id`].
+    pub salt: Digest,
     /// In the order in which coins are listed; at most [`MAX_COINS`] coins in all.
     pub outputs: Bounded<Output, MAX_KEYS>,
+}
+
+/// The name of a session: `D("offline-cash/session-id"; bank, account, request, salt)`.
+///
+/// # Security
+/// *R* follows from the seed and the session, so whoever could choose the session could have a coin made twice. The wallet
+/// remembers the sessions that it has seen, but one that lost its store does not; a dishonest bank would answer it with an
+/// old session and the coin that it has spent. With a salt that is drawn anew for every withdrawal no session comes back.
+#[must_use]
+pub fn session_id(bank: &Name, account: &Account, request: &Digest, salt: &Digest) -> Digest {
+    let whose = Transcript::new("offline-cash/session-id").text(bank.as_str()).text(account.as_str());
+    whose.digest(request).digest(salt).into_digest()
 }
 
 /// A session as its bank offers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionOffer {
-    /// 32 random bytes of the bank.
+    /// [`session_id`] of the *begin*.
     pub session: Digest,
     /// First second at which it can no longer be finished.
     pub expires: Timestamp,

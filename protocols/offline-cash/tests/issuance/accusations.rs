@@ -4,12 +4,13 @@ use feiqian_offline_cash::Rejection;
 use feiqian_offline_cash::accusation::{
     Accusation, Accused, AnsweredPiece, BankAccusation, CustomerAccusation, NonAnswer, SignedNonAnswer,
 };
+use feiqian_offline_cash::identity::AttestedIdentity;
 use feiqian_offline_cash::withdraw::{Coin, SignedWithdrawal};
 use feiqian_wire::Limit;
 use feiqian_wire::codec::{decode, decode_json, encode, encode_json};
 use rand::RngExt as _;
 
-use crate::world::{DAY, Drawn, NOW, Person, World, answer_twice, at, digest, expose, name, stream};
+use crate::world::{DAY, Drawn, NOW, Person, World, answer_twice, at, certify, digest, expose, name, stream};
 
 fn accuse(opening: Opening, drawn: &Drawn, person: &Person) -> Result<CustomerAccusation, Rejection> {
     CustomerAccusation::new(opening, drawn.signed.clone(), person.attested.clone())
@@ -128,6 +129,115 @@ fn ten_thousand_accusations_of_an_honest_customer_are_refused() {
     }
     assert_eq!(refused, 10_000);
     assert!(decoded > 5_000, "most changes are to be refused by what they say, not by their form");
+}
+
+/// Everything that a bank has or can make, in all combinations: only the guilty customer's own opening, line, statement and
+/// identity accuse anybody.
+#[test]
+fn of_all_combinations_of_what_a_bank_has_only_the_guilty_one_accuses() {
+    let mut world = World::new(68);
+    let (ann, bob, carol) = (world.person("north", 1), world.person("north", 2), world.person("south", 3));
+    let (guilty, before) = (world.draw(&bob, "guilty", &[1, 1]), world.draw(&bob, "before", &[1]));
+    let honest = world.draw(&ann, "honest", &[1, 1]);
+    let exposed = expose(&guilty.coins[0], world.north.key(1));
+    let nus = honest.signed.statement.lines.iter().map(|line| line.nu);
+    let mut openings: Vec<Opening> = nus.map(|nu| Opening { nu, ..exposed }).collect();
+    let zero = EncodedScalar::from(Scalar::ZERO);
+    openings.extend([exposed, Opening { r: zero, ..exposed }, Opening { identity_secret: zero, ..exposed }]);
+    openings.extend([Opening { nu: zero, ..exposed }, Opening { r: exposed.nu, nu: exposed.r, ..exposed }]);
+
+    // Statements as they were signed; another's, signed by the bank and by Bob; Bob's guilty line put into Ann's.
+    let mut grafted = honest.signed.statement.clone();
+    let mut lines = grafted.lines.to_vec();
+    lines[0] = guilty.signed.statement.lines[0];
+    grafted.lines = feiqian_wire::Bounded::new(lines).unwrap();
+    let mut statements = vec![guilty.signed.clone(), before.signed.clone(), honest.signed.clone()];
+    for statement in [&honest.signed.statement, &grafted] {
+        for signer in [&world.north.signer, &bob.signer, &world.center] {
+            statements.push(SignedWithdrawal::sign(statement.clone(), signer).unwrap());
+        }
+    }
+    // An identity that nobody registered: Ann's account with Bob's I, signed by a key that the bank made up and certified.
+    let made_up = feiqian_pki::KeyPair::generate(&mut world.rng);
+    let subject = feiqian_pki::Subject::customer(ann.account.as_str(), "north").unwrap();
+    let chain = certify(&made_up, &subject, &world.north.authority, &mut world.rng);
+    let chain = feiqian_offline_cash::signed::WireChain::from_chain(&chain).unwrap();
+    let record = World::record(&world.north, &ann.account, &bob.secret, &made_up);
+    let invented = feiqian_offline_cash::identity::SignedIdentity::sign(record, &made_up, chain).unwrap();
+    let mut identities = vec![ann.attested.clone(), bob.attested.clone(), carol.attested.clone()];
+    identities.push(AttestedIdentity { identity: invented.clone(), ..ann.attested.clone() });
+    let (own, chain) = (&world.north.signer, world.north.chain.clone());
+    identities.push(AttestedIdentity::attest(invented, at(NOW), own, chain, &world.root).unwrap());
+    let (mut tried, mut accused) = (0, Vec::new());
+    for (opening, withdrawal) in openings.iter().flat_map(|one| statements.iter().map(move |two| (one, two)))
+    {
+        for (identity, index) in identities.iter().flat_map(|one| (0..3).map(move |index| (one, index))) {
+            let (withdrawal, identity) = (withdrawal.clone(), identity.clone());
+            let accusation = CustomerAccusation { opening: *opening, index, withdrawal, identity };
+            tried += 1;
+            accused.extend(Accusation::Customer(accusation).verify(&world.root));
+        }
+    }
+    assert_eq!(tried, 7 * 9 * 5 * 3);
+    let [Accused::Customer { origin, identity, .. }] = &accused[..] else { panic!("{accused:?}") };
+    assert_eq!((origin, identity), (&guilty.coins[0].origin, bob.secret.public()));
+}
+
+/// Fields of one document put in the place of others of the same length, of all documents there are.
+#[test]
+fn thousands_of_accusations_made_of_fields_of_others_accuse_nobody_new() {
+    let mut world = World::new(69);
+    let (ann, bob) = (world.person("north", 1), world.person("north", 2));
+    let (guilty, honest) = (world.draw(&bob, "guilty", &[1]), world.draw(&ann, "honest", &[1, 1]));
+    let opening = expose(&guilty.coins[0], world.north.key(1));
+    let sound = Accusation::Customer(accuse(opening, &guilty, &bob).unwrap());
+    let framed = Accusation::Customer(CustomerAccusation {
+        opening: Opening { nu: honest.signed.statement.lines[0].nu, ..opening },
+        index: 0,
+        withdrawal: honest.signed.clone(),
+        identity: ann.attested.clone(),
+    });
+    let [sound, framed] = [&sound, &framed].map(|accusation| serde_json::to_value(accusation).unwrap());
+    let mut pool = Vec::new();
+    texts(&mut sound.clone(), &mut |text| pool.push(text.clone()));
+    texts(&mut framed.clone(), &mut |text| pool.push(text.clone()));
+    let (mut rng, mut decoded, mut changed) = (stream(70), 0, 0);
+    for round in 0..4_000 {
+        let mut document = if round % 2 == 0 { sound.clone() } else { framed.clone() };
+        for _ in 0..rng.random_range(1..4) {
+            let mut places = 0_usize;
+            texts(&mut document, &mut |_| places += 1);
+            let (mut place, chosen) = (rng.random_range(0..places), rng.random_range(0..pool.len()));
+            texts(&mut document, &mut |text| {
+                let same = pool.iter().cycle().skip(chosen).take(pool.len());
+                let other = same.into_iter().find(|other| other.len() == text.len() && *other != text);
+                if place == 0
+                    && let Some(other) = other
+                {
+                    text.clone_from(other);
+                }
+                place = place.wrapping_sub(1);
+            });
+        }
+        if document == sound {
+            continue;
+        }
+        changed += 1;
+        let Ok(accusation) = serde_json::from_value::<Accusation>(document) else { continue };
+        decoded += 1;
+        assert!(accusation.verify(&world.root).is_err(), "round {round}");
+    }
+    assert!(changed > 3_700 && decoded > 3_000, "{changed} {decoded}");
+}
+
+/// Every text in a document.
+fn texts(value: &mut serde_json::Value, each: &mut dyn FnMut(&mut String)) {
+    match value {
+        serde_json::Value::String(text) => each(text),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(|item| texts(item, each)),
+        serde_json::Value::Object(fields) => fields.values_mut().for_each(|item| texts(item, each)),
+        _ => (),
+    }
 }
 
 fn non_answer(world: &World, coin: &Coin, opening: Opening) -> NonAnswer {

@@ -5,7 +5,10 @@ use feiqian_crypto::{Digest, EncodedScalar, Scalar};
 use feiqian_offline_cash::Rejection;
 use feiqian_offline_cash::chain::{Blank, Hop, Link, Passed, START, transfer_challenge};
 use feiqian_offline_cash::interval::Interval;
-use feiqian_offline_cash::reclaim::{AttestedSession, ChainClaim, Claim, SessionRecord, Standing, decide};
+use feiqian_offline_cash::reclaim::{
+    AttestedSession, ChainClaim, Claim, Followed, SessionRecord, Standing, charge_claims, decide,
+};
+use feiqian_offline_cash::register::{Deposited, Mark, Register};
 use feiqian_offline_cash::withdraw::{Coin, restore};
 use feiqian_wire::codec::{decode, encode};
 use feiqian_wire::{Bounded, Limit};
@@ -258,5 +261,116 @@ proptest! {
         prop_assert_eq!(&decide(&deposited, &turned), &paid, "the order of filing does not matter");
         let paid: BTreeMap<_, _> = paid.into_iter().map(|(claimant, paid)| (claimant, paid.value())).collect();
         prop_assert_eq!(paid, naive(&deposited, &claims));
+    }
+}
+
+const VALUE: u64 = 16;
+
+/// Chains of a world with few choices, so that they meet: the next blank is named by the hop before, and none goes below a
+/// unit.
+fn arb_marks() -> impl Strategy<Value = Vec<Mark>> {
+    prop::collection::vec((1_u64..32, 1_u64..3), 1..4).prop_map(|choices| {
+        let (mut marks, mut left, mut name) = (Vec::new(), 4, "coin".to_owned());
+        for (number, challenge) in choices {
+            let number = number >> u64::from(number.ilog2()).saturating_sub(left);
+            left -= u64::from(number.ilog2());
+            let message = digest(&name);
+            marks.push(Mark { message, node: node(number), challenge: Scalar::from(challenge).into() });
+            name = format!("{name}/{number}/{challenge}");
+        }
+        marks
+    })
+}
+
+/// A payment's challenge is never a transfer's.
+fn paid(mut marks: Vec<Mark>, number: u64) -> Deposited {
+    if let Some(last) = marks.last_mut() {
+        last.challenge = Scalar::from(1_000 + number).into();
+    }
+    Deposited::new(minor(VALUE), marks).unwrap()
+}
+
+/// A blank takes one piece, so there is one claim for a chain; it is on all of the chain.
+fn claimed(chains: std::collections::BTreeSet<Vec<Mark>>) -> Vec<Followed> {
+    let claim = |marks: Vec<Mark>| {
+        let interval = Deposited::new(minor(VALUE), marks.clone()).unwrap().interval();
+        let claimant = digest(&format!("claimant of {marks:?}"));
+        Followed { standing: Standing { claimant, hops: marks.len(), intervals: vec![interval] }, marks }
+    };
+    chains.into_iter().map(claim).collect()
+}
+
+/// Of one unit: who is paid from circulation, and by whose coin each further claimant is paid; as the rule says it.
+fn unit(
+    unit: u64,
+    deposited: &[Deposited],
+    claims: &[Followed],
+) -> (Option<Digest>, BTreeMap<Digest, Digest>) {
+    let covers = |at: &Interval| at.start() <= unit && unit < at.end();
+    let mut before: Vec<&[Mark]> =
+        deposited.iter().filter(|chain| covers(&chain.interval())).map(Deposited::marks).collect();
+    let mut ranked: Vec<&Followed> = claims.iter().collect();
+    ranked.sort_by_key(|claim| (std::cmp::Reverse(claim.standing.hops), claim.standing.claimant));
+    let (mut first, mut charged) = (None, BTreeMap::new());
+    for claim in ranked {
+        if !claim.standing.intervals.iter().any(covers) {
+            continue;
+        }
+        let marks = &claim.marks[..];
+        let shared =
+            |other: &&[Mark]| other.iter().zip(marks).take_while(|(one, other)| one == other).count();
+        match before.iter().map(shared).max() {
+            None => first = Some(claim.standing.claimant),
+            Some(longest) if longest == marks.len() => {}
+            Some(longest) => {
+                charged.insert(claim.standing.claimant, marks[longest].message);
+            }
+        }
+        before.push(marks);
+    }
+    (first, charged)
+}
+
+proptest! {
+    #[test]
+    fn forks_are_charged_unit_by_unit_whatever_the_order_and_prefixes_are_not(
+        deposits in prop::collection::vec(arb_marks(), 0..4),
+        chains in prop::collection::btree_set(arb_marks(), 0..6),
+        rotate in 0_usize..6,
+    ) {
+        let deposited: Vec<Deposited> =
+            (0..).zip(deposits).map(|(number, marks)| paid(marks, number)).collect();
+        let claims = claimed(chains);
+        let charged = charge_claims(&deposited, &claims);
+        let (mut turned, mut reversed) = (claims.clone(), deposited.clone());
+        turned.rotate_left(rotate.min(claims.len()));
+        reversed.reverse();
+        prop_assert_eq!(&charge_claims(&reversed, &turned), &charged, "neither order matters");
+
+        let units: Vec<_> = (0..VALUE).map(|at| unit(at, &deposited, &claims)).collect();
+        let mut expected: BTreeMap<(Digest, Digest), u64> = BTreeMap::new();
+        for (claimant, holder) in units.iter().flat_map(|(_, charged)| charged) {
+            *expected.entry((*claimant, *holder)).or_default() += 1;
+        }
+        let mut found = BTreeMap::new();
+        for (claimant, charges) in &charged {
+            for charge in charges {
+                prop_assert_eq!(charge.answer.message, charge.before.message);
+                prop_assert!(charge.answer.node.overlaps(charge.before.node));
+                prop_assert!(charge.answer != charge.before);
+                found.insert((*claimant, charge.answer.message), charge.units);
+            }
+        }
+        prop_assert_eq!(found, expected);
+
+        // Circulation pays each unit at most once: deposits first, then the claims that go first.
+        let mut register = Register::new(minor(VALUE)).unwrap();
+        let redeemed: u64 =
+            deposited.iter().map(|chain| register.deposit(chain.clone()).unwrap().circulation).sum();
+        let intervals: Vec<Interval> = deposited.iter().map(Deposited::interval).collect();
+        let standings: Vec<Standing> = claims.iter().map(|claim| claim.standing.clone()).collect();
+        let reclaimed: u64 = decide(&intervals, &standings).values().map(|paid| paid.value()).sum();
+        prop_assert_eq!(reclaimed, units.iter().filter(|(first, _)| first.is_some()).count() as u64);
+        prop_assert!(redeemed + reclaimed <= VALUE);
     }
 }

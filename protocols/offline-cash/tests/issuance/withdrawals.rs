@@ -230,7 +230,8 @@ fn messages_travel() {
     let ann = world.person("north", 1);
     let (_, _, commit, announced) = world.begin(&ann, &digest("session"), &[0, 1]);
     let drawn = world.draw(&ann, "other", &[0, 1]);
-    let begin = BeginRequest { request: digest("r"), outputs: drawn.answered.outputs.clone() };
+    let begin =
+        BeginRequest { request: digest("r"), salt: digest("s"), outputs: drawn.answered.outputs.clone() };
     let answered = BeginResponse::Answered(drawn.answered);
     assert_eq!(decode::<BeginRequest>(&encode(&begin).unwrap(), Limit::Small).unwrap(), begin);
     assert_eq!(decode::<CommitRequest>(&encode(&commit).unwrap(), Limit::Small).unwrap(), commit);

@@ -12,23 +12,7 @@ use feiqian_offline_cash::transfer::pass;
 use feiqian_offline_cash::{MAX_HOPS, Rejection};
 use feiqian_wire::codec::{self, Limit};
 
-use crate::world::{NORTH, NOW, Person, SOUTH, StoredCoin, World, at, charges, circulation, cut};
-
-/// The unspent part that is exactly this node.
-fn take(parts: Vec<Unspent>, node: Node) -> Unspent {
-    let mut parts = parts;
-    loop {
-        let place = parts.iter().position(|part| {
-            let own = part.place().node;
-            own == node || node.ancestors().any(|above| above == own)
-        });
-        let part = parts.swap_remove(place.unwrap());
-        if part.place().node == node {
-            return part;
-        }
-        parts.extend(part.divide().unwrap());
-    }
-}
+use crate::world::{NORTH, NOW, Person, SOUTH, StoredCoin, World, at, charges, circulation, cut, take};
 
 #[test]
 fn every_overlapping_pair_of_payments_names_the_cheat_and_no_disjoint_pair_anybody() {
@@ -68,6 +52,13 @@ fn every_overlapping_pair_of_payments_names_the_cheat_and_no_disjoint_pair_anybo
     assert_eq!((named, silent), (129, 367));
 }
 
+/// All orders of so many things.
+fn orders(count: usize) -> Vec<Vec<usize>> {
+    let Some(last) = count.checked_sub(1) else { return vec![vec![]] };
+    let insert = |order: Vec<usize>| (0..count).map(move |at| [&order[..at], &[last], &order[at..]].concat());
+    orders(last).into_iter().flat_map(insert).collect()
+}
+
 /// Value of 16 that went through these people's hands, each keeping half of it, and what everybody still has.
 struct Relay {
     people: Vec<Person>,
@@ -98,7 +89,7 @@ fn a_coin_goes_through_four_hands_and_comes_back_whole_in_every_order() {
     let mut world = World::new(2);
     let relay = relay(&mut world);
     let items: Vec<CashItem> = relay.kept.into_iter().map(|parts| world.pay(parts)).collect();
-    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]] {
+    for order in orders(4) {
         world.registers.clear();
         let settled: Vec<_> = order.iter().flat_map(|place| world.deposit(&items[*place])).collect();
         assert_eq!(circulation(&settled), 16);

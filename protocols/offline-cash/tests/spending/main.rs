@@ -11,8 +11,15 @@
 
 mod carrying;
 mod chains;
+mod covers;
 mod deposits;
+mod elsewhere;
+mod foreign;
+mod forks;
+mod grinding;
 mod histories;
+mod many;
 mod passing;
 mod paying;
+mod sizes;
 mod world;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use feiqian_crypto::acl::{
     Blinding, CommitmentSecret, Identity, IdentitySecret, SecretKey, Slot, announce, verify_opening,
 };
-use feiqian_crypto::share_tree::{SecretTree, TreeBuilder, TreeSeed, identify};
+use feiqian_crypto::share_tree::{Node, SecretTree, TreeBuilder, TreeSeed, identify};
 use feiqian_crypto::{Digest, Transcript};
 use feiqian_money::{Amount, Currency, Minor};
 use feiqian_offline_cash::Rejection;
@@ -385,4 +385,20 @@ pub(crate) fn charges(settlements: &[Settlement]) -> Vec<Charge> {
 pub(crate) fn cut(parts: Vec<Unspent>, exponents: &[u32]) -> (Vec<Unspent>, Vec<Unspent>) {
     let [part] = <[Unspent; 1]>::try_from(parts).unwrap();
     part.cut(exponents).unwrap()
+}
+
+/// The unspent part that is exactly this node.
+pub(crate) fn take(parts: Vec<Unspent>, node: Node) -> Unspent {
+    let mut parts = parts;
+    loop {
+        let place = parts.iter().position(|part| {
+            let own = part.place().node;
+            own == node || node.ancestors().any(|above| above == own)
+        });
+        let part = parts.swap_remove(place.unwrap());
+        if part.place().node == node {
+            return part;
+        }
+        parts.extend(part.divide().unwrap());
+    }
 }
