@@ -11,7 +11,7 @@ use feiqian_money::{Amount, Currency, Minor};
 use feiqian_online_cash::evidence::Evidence;
 use feiqian_pki::{RevocationReason, Role};
 use feiqian_wire::error::{Code, Fault};
-use feiqian_wire::{Name, Text};
+use feiqian_wire::{Name, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -20,6 +20,7 @@ use crate::accounts::{AccountRow, SECRET_BYTES, code_digest};
 use crate::chart::{self, Event, POSTS, Post, along, id};
 use crate::cheques::register::ChequeRow;
 use crate::cheques::tables::{CHEQUE, MANDATE};
+use crate::offline::end_identity;
 use crate::refusal::{Refusal, from_blob, to_blob};
 use crate::revocation::revoke_signing;
 use crate::tables::{ACCOUNT, ENROLMENT};
@@ -57,7 +58,9 @@ pub enum Command {
     },
     /// All accounts.
     AccountList,
-    /// Closes an account whose balance is zero and which has no pending presentment and no open session.
+    /// Closes an account whose balance is zero and which has no pending presentment and no open session. One whose offline
+    /// identity has collateral here is `closing`: the identity ends, the collateral comes to the account when no claim can
+    /// come any more, and the account is closed with the same command then.
     AccountClose {
         /// The account's name.
         name: Name,
@@ -146,7 +149,7 @@ pub struct AccountAnswer {
     pub name: String,
     /// `customer` or `merchant`.
     pub role: Role,
-    /// `open` or `closed`.
+    /// `open`, `closing` or `closed`.
     pub state: String,
     /// What may be drawn, major units.
     pub balance: String,
@@ -340,7 +343,7 @@ impl Bank {
     }
 
     async fn account_close(self: &Arc<Self>, name: Name) -> Result<AccountAnswer, Fault> {
-        let (now, instance) = (self.now().seconds(), self.instance);
+        let (now, instance, reference) = (self.now().seconds(), self.instance, self.random_digest());
         let work = move |tx: &mut dyn Tx| {
             let mut row = find_named(tx, name.as_str())?.ok_or_else(|| unknown(name.as_str()))?;
             if row.closed.is_none() {
@@ -359,19 +362,16 @@ impl Bank {
                     .hint("let what is pending end")
                     .into());
                 }
-                if owes_offline(tx, row.id)? {
-                    return Err(Fault::new(
-                        Code::Conflict,
-                        "the account's offline identity has collateral here or owes for double spends",
-                    )
-                    .into());
-                }
                 let sql = "SELECT count(*) FROM cheque WHERE account = ?1 AND state = ?2";
                 let paid = tx.select(sql, &[row.id.into(), State::Paid.number().into()])?;
                 if paid.first().map_or(Ok(0), |row| row.unsigned(0))? > 0 {
                     return Err(
                         Fault::new(Code::Conflict, "a paid cheque of the account is not settled").into()
                     );
+                }
+                if end_identity(tx, row.id, &reference, Timestamp::new(now))? {
+                    let answer = answer_of(tx, &row)?;
+                    return Ok(AccountAnswer { state: "closing".to_owned(), ..answer });
                 }
                 row.closed = Some(now);
                 tx.update(&ACCOUNT, &row.values()?)?;
@@ -516,13 +516,6 @@ fn in_use(tx: &mut dyn Tx, account: Id16, instance: Id16, now: u64) -> Result<bo
         "SELECT 1 FROM session WHERE state = 0 AND expires > ?2 AND account = ?1 AND instance = ?3 LIMIT 1";
     let open = [account.into(), Value::unsigned(now)?, instance.into()];
     Ok(!tx.select(presented, &[account.into()])?.is_empty() || !tx.select(session, &open)?.is_empty())
-}
-
-/// Whether collateral of the account is held, or something is still owed by it for what it spent twice.
-fn owes_offline(tx: &mut dyn Tx, account: Id16) -> Result<bool, StoreError> {
-    let held = "SELECT 1 FROM offline_identity WHERE account = ?1 AND held > 0 LIMIT 1";
-    let owed = "SELECT 1 FROM offline_claim WHERE account = ?1 AND paid < amount LIMIT 1";
-    Ok(!tx.select(held, &[account.into()])?.is_empty() || !tx.select(owed, &[account.into()])?.is_empty())
 }
 
 fn state_of(tx: &mut dyn Tx, account: Id16) -> Result<AccountState, Refusal> {

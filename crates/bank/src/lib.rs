@@ -40,11 +40,12 @@
 //! | `bank.cheque.send`, `.inbox`, `.prune`, `.mandate` | boxes; who may sign |
 //! | `bank.certificate.renew`, `.revoke` | certificates; the list is made right after |
 //! | `bank.transfer.own`, `.present`, `.outcome`, `bank.pay.transfer` | remittances |
-//! | `bank.offline.keyset`, `.register`, `.attest`, `.unregister` | an epoch's offline keyset; an identity, its attestation, its end |
+//! | `bank.offline.keyset`, `.register`, `.attest`, `.unregister`, `.release` | an epoch's offline keyset; an identity, its attestation, its end; collateral that goes back |
 //! | `bank.offline.begin`, `.finish`, `.void` | a session; debit, signed statement and answers; its end without answers |
 //! | `bank.offline.deposit`, `bank.pay.holding` | an offline payment taken here or for another bank: chains, charges, receipt |
 //! | `bank.offline.present`, `.outcome` | a deposited payment before it is sent; its outcome and credit |
 //! | `bank.offline.claimed`, `.claim`, `.claims`, `.losses` | a claim answered; another bank's answer; what was paid when due |
+//! | `bank.offline.overdue` | a claim that the center ended for want of an answer: charge, loss and what it took |
 //! | `bank.offline.part`, `bank.pay.part` | the answer to a part that was sent; one that was received |
 //! | `bank.offline.reclaim`, `.decide`, `.prune` | a claim on value never deposited; its decision; the exposed list |
 //! | `bank.statement.close` | an account statement |

@@ -18,7 +18,7 @@ use feiqian_wire::error::{Code, Fault};
 use crate::Bank;
 use crate::accounts::count;
 use crate::chart::{Event, Post, along, id, reserve_along, resolve};
-use crate::offline::book_claim_outcome;
+use crate::offline::{book_claim_outcome, take_back_part};
 use crate::refusal::{Refusal, from_blob, to_blob};
 use crate::remittance::close_transfer;
 use crate::tables::PRESENTMENT;
@@ -440,6 +440,9 @@ fn book_outcome(tx: &mut dyn Tx, row: &PresentmentRow, at: Timestamp) -> Result<
         }
         (ItemKind::Part, state) => {
             let _ = book::transfer(tx, &resolve(&row.part_reserve(), state == State::Done), now)?;
+            if state == State::Refused {
+                take_back_part(tx, row)?;
+            }
         }
         (ItemKind::Holding, State::Done) => row.book_holding(tx, at)?,
         (ItemKind::Payment, State::Done) => {

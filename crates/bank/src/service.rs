@@ -43,9 +43,10 @@ impl Bank {
         self.offline.sessions().drop_expired(self.now());
         let paid = self.pay_due_claims().await;
         let decided = self.decide_claims().await;
+        let released = self.release_collateral().await;
         let pruned = self.prune_exposed().await;
         let brought = self.bring_exposed().await;
-        rotated.and(paid).and(decided).and(pruned).and(brought)
+        rotated.and(paid).and(decided).and(released).and(pruned).and(brought)
     }
 
     async fn run_tending(self: Arc<Self>, shutdown: Shutdown) {
@@ -167,6 +168,7 @@ impl Service for Bank {
             .add(anonymous("/v1/offline/exposed"), Self::show_exposed)
             .add(center("/v1/pay/holding").limit(Limit::Large), Self::pay_holding)
             .add(center("/v1/pay/claim").limit(Limit::Large), Self::pay_claim)
+            .add(center("/v1/pay/claim/overdue"), Self::claim_overdue)
             .add(center("/v1/pay/part"), Self::pay_part)
             .add(account("/v1/account/transfer"), Self::transfer)
             .add(account("/v1/account/transfers"), Self::transfers)

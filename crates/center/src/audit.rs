@@ -33,7 +33,6 @@ use feiqian_online_cash::keyset::PinLog;
 use feiqian_online_cash::refund::RefundItem;
 use feiqian_pki::TrustedRoot;
 use feiqian_wire::error::Fault;
-use feiqian_wire::{Limit, codec};
 
 use crate::failure::Failure;
 use crate::items::{Item, Verdict};
@@ -42,7 +41,7 @@ use crate::obligations::{Booked, Due};
 use crate::pins;
 use crate::settlement::{self, Owed, base_account, hub_account, settlement_account};
 use crate::stored::Stored;
-use crate::tables::{FUNDING, OBLIGATION, PIN, PRESENTMENT, ROOT, TABLES};
+use crate::tables::{FUNDING, NOTICE, OBLIGATION, PIN, PRESENTMENT, ROOT, TABLES};
 
 const PAGE: u32 = 256;
 
@@ -187,10 +186,8 @@ impl Audit {
         if stored.state == State::Forwarded {
             self.forwarded = self.forwarded.saturating_add(1);
         }
-        let verdict = match &stored.outcome {
-            None => None,
-            Some(bytes) => Some(I::verdict(&presentment, &codec::decode(bytes, Limit::Large)?)),
-        };
+        let outcome = stored.outcome::<I>()?;
+        let verdict = outcome.as_ref().map(|outcome| I::verdict(&presentment, outcome));
         let fits = match stored.state {
             State::Received | State::Forwarded => verdict.is_none(),
             State::Settled => verdict.is_some_and(|verdict| verdict != Verdict::Release),
@@ -204,6 +201,15 @@ impl Audit {
         if I::DEFERRED {
             self.deferred.insert(stored.id, (owed, stored.state));
             return Ok(());
+        }
+        let told = tx.find(&NOTICE, &[owed.debtor.as_str().into(), stored.id.into()])?;
+        let told = told.map(|row| row.boolean(3)).transpose()?;
+        if told != outcome.as_ref().is_some_and(I::is_news_to_payer).then_some(true) {
+            self.add(
+                8,
+                place,
+                "the payer's bank is told of an end that it gave itself, or not told of another",
+            );
         }
         let paid = verdict.and_then(|verdict| verdict.paid(owed.amount.minor));
         self.reserve(tx, place, stored, (&owed, paid.unwrap_or(owed.amount.minor)))?;

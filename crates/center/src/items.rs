@@ -141,6 +141,11 @@ pub(crate) trait Item: Serialize + DeserializeOwned + Clone + Send + Sync + 'sta
         Ok(None)
     }
 
+    /// Is this an outcome that the payer's bank did not give itself? Then it is told.
+    fn is_news_to_payer(_outcome: &Self::Outcome) -> bool {
+        false
+    }
+
     /// What is answered when the banks cannot settle it: before it was paid, or (with its outcome) afterwards.
     fn failed(
         presentment: &Presentment<Self>,

@@ -1,4 +1,5 @@
-//! Word to the banks of what was settled or unwound: written with the settlement, sent until it is answered.
+//! Word to the banks of what was settled or unwound, and of claims that they did not answer in time: written with the
+//! settlement, sent until it is answered.
 
 use std::sync::Arc;
 
@@ -11,10 +12,19 @@ use feiqian_wire::{Bounded, U64};
 use tokio::task::JoinSet;
 
 use crate::failure::Failure;
+use crate::offline::claims::overdue_of;
 use crate::service::Center;
+use crate::stored::{corrupt, find};
 use crate::tables::{NOTICE, OBLIGATION};
 
 const PATH: &str = "/v1/settled";
+const CLAIM_PATH: &str = "/v1/pay/claim/overdue";
+/// The most claims that a bank is told of in one round.
+const CLAIMS: u32 = 64;
+
+/// Whether a word is about a claim that was not answered: a message of its own tells it.
+const IS_CLAIM: &str =
+    "SELECT 1 FROM center_presentment AS item WHERE item.id = center_notice.presentment AND item.kind = 5";
 
 struct Notice {
     bank: String,
@@ -68,12 +78,58 @@ impl Center {
 
     /// Tells one bank, until it does not answer.
     async fn tell_all(&self, bank: &str) -> Result<bool, Fault> {
+        let claims = self.tell_claims(bank).await?;
         while let Some(told) = self.tell_one(bank).await? {
             if !told {
                 return Ok(false);
             }
         }
-        Ok(true)
+        Ok(claims)
+    }
+
+    /// Tells one bank of every claim that it did not answer in time. One that it cannot book now holds up no other.
+    async fn tell_claims(&self, bank: &str) -> Result<bool, Fault> {
+        let notices = self.unanswered(bank).await?;
+        let mut all = true;
+        for notice in notices {
+            let id = notice.presentment;
+            let read = move |tx: &mut dyn Tx| -> Result<_, Failure> {
+                overdue_of(&find(tx, &id)?.ok_or_else(|| corrupt("it is gone"))?)
+            };
+            let overdue = self.seams.store.read(read).await?;
+            let told = self.send(bank, CLAIM_PATH, &overdue).await;
+            if told {
+                self.note_told(vec![notice]).await?;
+            }
+            all &= told;
+        }
+        Ok(all)
+    }
+
+    /// Sends a word; answers whether it was heard.
+    async fn send<M: serde::Serialize + Sync + 'static>(&self, bank: &str, path: &str, message: &M) -> bool {
+        let sent = match self.members.snapshot().target(bank) {
+            Ok(target) => {
+                let network = &*self.seams.network;
+                call::<_, ()>(network, &target, Caller::Certified, path, message).await.map_err(Fault::from)
+            }
+            Err(fault) => Err(fault),
+        };
+        let Err(fault) = sent else { return true };
+        // Only its answer counts; what it is told is final, whatever it thinks of it.
+        if fault.code.is_definitive() && fault.code != Code::NotFound {
+            tracing::error!(%bank, %fault, "a bank refuses to hear what is final");
+        } else {
+            tracing::debug!(%bank, %fault, "a bank is not told yet");
+        }
+        false
+    }
+
+    async fn note_told(&self, notices: Vec<Notice>) -> Result<(), Fault> {
+        let work = move |tx: &mut dyn Tx| -> Result<(), Failure> {
+            Ok(notices.iter().try_for_each(|notice| tx.update(&NOTICE, &notice.told()?))?)
+        };
+        Ok(self.seams.store.commit("center.notice.told", work).await?)
     }
 
     /// Some words wait for others: who gets the money back hears of it only after the drawee.
@@ -89,27 +145,27 @@ impl Center {
         let Some(first) = notices.first() else { return Ok(None) };
         let items = notices.iter().map(|it| Finality { presentment: it.presentment, settled: it.settled });
         let request = SettledRequest { cycle: U64(first.cycle), items: Bounded::collect(items)? };
-        let sent = match self.members.snapshot().target(bank) {
-            Ok(target) => {
-                let network = &*self.seams.network;
-                call::<_, ()>(network, &target, Caller::Certified, PATH, &request).await.map_err(Fault::from)
-            }
-            Err(fault) => Err(fault),
-        };
-        if let Err(fault) = sent {
-            // Only its answer counts; what it is told is final, whatever it thinks of it.
-            if fault.code.is_definitive() && fault.code != Code::NotFound {
-                tracing::error!(%bank, %fault, "a bank refuses to hear what is final");
-            } else {
-                tracing::debug!(%bank, %fault, "a bank is not told yet");
-            }
-            return Ok(Some(false));
+        let heard = self.send(bank, PATH, &request).await;
+        if heard {
+            self.note_told(notices).await?;
         }
-        let work = move |tx: &mut dyn Tx| -> Result<(), Failure> {
-            Ok(notices.iter().try_for_each(|notice| tx.update(&NOTICE, &notice.told()?))?)
+        Ok(Some(heard))
+    }
+
+    /// The claims that a bank did not answer and is not told of yet.
+    async fn unanswered(&self, bank: &str) -> Result<Vec<Notice>, Fault> {
+        let sql = format!(
+            "SELECT {columns} FROM {notice} WHERE told = 0 AND bank = ?1 AND EXISTS ({IS_CLAIM}) \
+             ORDER BY presentment LIMIT ?2",
+            columns = NOTICE.column_list(),
+            notice = NOTICE.name,
+        );
+        let bank = bank.to_owned();
+        let read = move |tx: &mut dyn Tx| -> Result<Vec<Notice>, Failure> {
+            let rows = tx.select(&sql, &[bank.as_str().into(), CLAIMS.into()])?;
+            Ok(rows.iter().map(Notice::from_row).collect::<Result<_, StoreError>>()?)
         };
-        self.seams.store.commit("center.notice.told", work).await?;
-        Ok(Some(true))
+        Ok(self.seams.store.read(read).await?)
     }
 
     /// The oldest cycle's notices to a bank, as many as one message holds: what it gets before what it owes, since the
@@ -117,7 +173,8 @@ impl Center {
     /// the drawee would call the next presentment a duplicate.
     async fn untold(&self, bank: &str) -> Result<Vec<Notice>, Fault> {
         let sql = format!(
-            "SELECT {columns} FROM {notice} WHERE told = 0 AND bank = ?1 AND (settled = 1 OR NOT EXISTS ( \
+            "SELECT {columns} FROM {notice} WHERE told = 0 AND bank = ?1 AND NOT EXISTS ({IS_CLAIM}) \
+             AND (settled = 1 OR NOT EXISTS ( \
              SELECT 1 FROM {notice} AS other JOIN {owed} AS owed ON owed.presentment = other.presentment \
              WHERE other.presentment = {notice}.presentment AND other.told = 0 AND other.bank = owed.debtor \
              AND owed.debtor <> ?1)) ORDER BY cycle, \

@@ -117,17 +117,19 @@ impl Booked {
     pub(crate) fn end(&mut self, tx: &mut dyn Tx, due: Due, told_cycle: u64) -> Result<(), Failure> {
         self.due = due;
         tx.update(&OBLIGATION, &self.values()?)?;
-        for bank in [&self.debtor, &self.creditor] {
-            let values = [
-                bank.as_str().into(),
-                self.presentment.into(),
-                Value::unsigned(told_cycle)?,
-                (due == Due::Settled).into(),
-                false.into(),
-            ];
-            tx.insert(&NOTICE, &values)?;
-        }
-        Ok(())
+        [&self.debtor, &self.creditor].into_iter().try_for_each(|bank| self.note(tx, bank, told_cycle))
+    }
+
+    /// Leaves word for a bank of how it ended.
+    pub(crate) fn note(&self, tx: &mut dyn Tx, bank: &Name, told_cycle: u64) -> Result<(), Failure> {
+        let values = [
+            bank.as_str().into(),
+            self.presentment.into(),
+            Value::unsigned(told_cycle)?,
+            (self.due == Due::Settled).into(),
+            false.into(),
+        ];
+        Ok(tx.insert(&NOTICE, &values)?)
     }
 }
 

@@ -263,6 +263,7 @@ impl Center {
             owed: I::owed(&presentment, &issuing),
             verdict,
             deferred: I::DEFERRED,
+            tell_payer: I::is_news_to_payer(&outcome),
             outcome: codec::encode(&outcome).map_err(Failure::from)?,
             policy: self.policy(),
             now: self.seams.clock.now().seconds(),
@@ -427,6 +428,7 @@ struct Conclusion {
     owed: Owed,
     verdict: Verdict,
     deferred: bool,
+    tell_payer: bool,
     outcome: Vec<u8>,
     policy: Policy,
     now: u64,
@@ -451,6 +453,9 @@ impl Conclusion {
                 (booked.transfer, booked.due) = (Some(transfer.id), Due::Settled);
                 book_all(tx, &[transfer], self.now)?;
                 tx.insert(&OBLIGATION, &booked.values()?)?;
+                if self.tell_payer {
+                    booked.note(tx, &booked.debtor, 0)?;
+                }
             }
             (None, false) => book_all(tx, &[self.owed.release(&self.id)], self.now)?,
             (Some(_), true) => {

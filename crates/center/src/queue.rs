@@ -46,7 +46,8 @@ impl Policy {
 /// How many of one debtor's obligations are looked at in one release.
 const PREFIX: u32 = 1024;
 /// Received cash that its debtors must cover, oldest first.
-const WAITING: &str = "state = 0 AND kind < 2 AND currency = ?1 ORDER BY received, id LIMIT ?2";
+const WAITING: &str =
+    "state = 0 AND kind IN (0, 1, 4, 5, 6) AND currency = ?1 ORDER BY received, id LIMIT ?2";
 
 fn sum(tx: &mut dyn Tx, sql: &str, parameters: &[Value]) -> Result<i128, Failure> {
     let rows = tx.select(sql, parameters)?;

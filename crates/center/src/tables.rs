@@ -236,7 +236,7 @@ pub static CYCLE: Table = Table {
 };
 
 /// What each bank of a settled or unwound cheque is told until it answers. `cycle` is 0 for a release of
-/// the queue.
+/// the queue. Likewise the bank that did not answer a claim in time, and has paid it.
 pub static NOTICE: Table = Table {
     name: "center_notice",
     columns: &[

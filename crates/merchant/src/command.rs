@@ -78,7 +78,7 @@ pub enum Command {
     /// The newest 1,000 deposits of cheques: `{"cheques":[…]}`, each as [`Command::ChequeDeposit`] answers.
     ChequeList {},
     /// Asks for an offline payment, with no connection:
-    /// `{"request","expires","amount","currency","order","uri"|"frames"|"file"}`.
+    /// `{"request","expires","amount","currency","order","bytes","uri"|"frames"|"file"}`.
     OfflineRequest {
         /// How much, major units of the account's currency.
         amount: Text<32>,
@@ -92,7 +92,7 @@ pub enum Command {
         out: Option<PathBuf>,
     },
     /// Takes an offline payment, with no connection:
-    /// `{"outcome":"accepted","payment","order","amount","currency","pieces","state","deposit_by"}`.
+    /// `{"outcome":"accepted","payment","order","amount","currency","pieces","bytes","state","deposit_by"}`.
     Accept {
         /// Text, frames one a line, or a file.
         file: String,

@@ -48,7 +48,7 @@ pub use home::{Home, bind};
 pub use https::HttpsNetwork;
 pub use identity::Identity;
 pub use lock::HomeLock;
-pub use members::{Member, MemberView, Members};
+pub use members::{Deposited, Member, MemberView, Members};
 pub use network::{
     CALL_TIMEOUT, CallError, Caller, Format, Network, NetworkError, Outgoing, REPLY_LIMIT, Reply, Target,
     call, call_unlisted, call_within,

@@ -16,8 +16,9 @@ use feiqian_wire::{Blob, Text};
 use serde_json::{Value, json};
 
 use crate::Config;
+use crate::document_key;
 use crate::failure::{Failure, Result};
-use crate::init::{check_chain, pki, read_text, stored_key, token_of};
+use crate::init::{check_chain, offline_seed, pki, read_text, stored_document_key, stored_key, token_of};
 
 /// The pairs of files: what is in use, and what takes its place.
 const PAIRS: [(&str, &str); 4] = [
@@ -208,11 +209,16 @@ type Requests = (Blob<2048>, Blob<2048>);
 /// The next keys, made if they are not there, as certificate requests.
 fn next_keys(home: &Home, config: &Config, entropy: &dyn Entropy) -> Result<Requests> {
     let subject = Subject::customer(&config.account, config.bank.as_str()).map_err(|error| pki(&error))?;
-    let request = |name: &str| -> Result<Blob<2048>> {
-        let key: KeyPair = stored_key(home, name, entropy)?;
-        Ok(Blob::new(CertificateRequest::create(&key, &subject).map_err(|error| pki(&error))?)?)
+    let request = |key: &KeyPair| -> Result<Blob<2048>> {
+        Ok(Blob::new(CertificateRequest::create(key, &subject).map_err(|error| pki(&error))?)?)
     };
-    Ok((request("next.transport.pem")?, request("next.signing.pem")?))
+    let current = KeyPair::from_pkcs8_pem(&read_text(home, "signing.pem")?).map_err(|error| pki(&error))?;
+    let seed = offline_seed(home)?;
+    let number = document_key::number_of(&seed, &config.account, &current.public_key());
+    let number = number.map_or(0, |number| number.saturating_add(1));
+    let transport = stored_key(home, "next.transport.pem", entropy)?;
+    let signing = stored_document_key(home, "next.signing.pem", &config.account, number)?;
+    Ok((request(&transport)?, request(&signing)?))
 }
 
 /// Checks what the bank certified, and puts the next files in the place of the old ones.

@@ -68,7 +68,8 @@ pub enum Command {
         /// How much.
         amount: String,
     },
-    /// `{"balance","pending","currency","coins","offline":{"balance","pending","reclaimable","coins","blanks","pay_until"}}`.
+    /// `{"balance","pending","currency","coins","offline":{"balance","pending","reclaimable","coins","received":[{"amount",
+    /// "bank","hops","pay_until"}],"blanks","pay_until"}}`.
     Balance,
     /// `{"history":[{"at","kind","amount","currency","bank","reference"}]}`.
     History,
@@ -217,26 +218,40 @@ pub enum Command {
         #[serde(default)]
         out: Option<PathBuf>,
     },
-    /// Passes value from hand to hand, one step for each message of the payee: `{"outcome":"answered",…}`, then
-    /// `{"outcome":"compare","code","amount","currency","offer"}`, then with the payee's code `{"outcome":"given",…}`.
+    /// Answers a payee's offer, as the payer: `{"outcome":"answered","bytes","uri"}`.
+    AnswerOffer {
+        /// The beginning of the offer: text, frames or a file.
+        file: String,
+        /// Writes the answer to this file as well.
+        #[serde(default)]
+        out: Option<PathBuf>,
+    },
+    /// Takes the payer's answer and opens the offer to that payer, once:
+    /// `{"offer","outcome":"opened","code","amount","currency","bytes","uri"|"frames"|"file"}`.
+    OpenOffer {
+        /// The payer's answer: text, frames or a file.
+        file: String,
+        /// Writes the opened offer to this file.
+        #[serde(default)]
+        out: Option<PathBuf>,
+    },
+    /// Passes value to an opened offer: `{"outcome":"compare","code","amount","currency","offer"}`, then with the payee's
+    /// code `{"payment","outcome":"given","amount","currency","pieces","bytes","uri"|"frames"|"file"}`.
     TransferCoin {
-        /// The payee's message: text, frames or a file.
+        /// The opened offer: text, frames or a file.
         to: String,
         /// What the payee's screen shows.
         #[serde(default)]
         code: Option<String>,
-        /// Writes the answer to this file.
+        /// Writes the transfer to this file.
         #[serde(default)]
         out: Option<PathBuf>,
     },
-    /// Takes a payer's message: `{"outcome":"opened","code",…}` for its answer to an offer,
-    /// `{"outcome":"taken","amount","currency","pieces","offer"}` for the transfer.
+    /// Takes a transfer, with no connection to anybody:
+    /// `{"offer","outcome":"taken","amount","currency","pieces","bytes"}`.
     Accept {
         /// Text, frames or a file.
         file: String,
-        /// Writes the answer to this file, where there is one.
-        #[serde(default)]
-        out: Option<PathBuf>,
     },
     /// Puts offline value onto the account: `{"payment","outcome","amount","paid","unpaid","currency"}`.
     DepositOffline {
@@ -299,7 +314,9 @@ impl Wallet {
                 self.offer(self.read_amount(&amount)?, blanks, expires_seconds, out).await
             }
             Command::TransferCoin { to, code, out } => self.transfer_coin(&to, code.as_deref(), out).await,
-            Command::Accept { file, out } => self.accept_carried(&file, out).await,
+            Command::AnswerOffer { file, out } => self.answer_offer(&file, out).await,
+            Command::OpenOffer { file, out } => self.open_offer(&file, out).await,
+            Command::Accept { file } => self.accept_transfer(&file).await,
             Command::DepositOffline { amount } => self.deposit_offline(self.read_amount(&amount)?).await,
             Command::Reclaim { everything } => self.reclaim(everything).await,
             Command::RestoreOffline => self.restore_offline().await,

@@ -1,6 +1,7 @@
 //! Settings of a wallet, as they stand in `config.toml`.
 
 use feiqian_money::Currency;
+use feiqian_money::selection::Strategy;
 use feiqian_offline_cash::policy::Policy;
 use feiqian_wire::Name;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,32 @@ pub enum RefreshPolicy {
     /// When the owner asks for it, or the key comes to its end. The rest can be paid with meanwhile, but payments from
     /// one coin show that they are of one owner.
     Lazy,
+}
+
+/// Which coins pay: how many, how large, and what their sizes tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Selection {
+    /// As few coins as possible.
+    #[default]
+    FewestCoins,
+    /// Whole coins where they make the amount, so that no change is due.
+    Exact,
+    /// Coins in random order.
+    Random,
+    /// Coins in random order, those of about the amount's size first.
+    Boltzmann,
+}
+
+impl From<Selection> for Strategy {
+    fn from(selection: Selection) -> Self {
+        match selection {
+            Selection::FewestCoins => Self::FewestCoins,
+            Selection::Exact => Self::Exact,
+            Selection::Random => Self::Random,
+            Selection::Boltzmann => Self::Boltzmann,
+        }
+    }
 }
 
 /// Settings of a wallet.
@@ -34,6 +61,9 @@ pub struct Config {
     /// The owner's name as it stands in requests; proves nothing and may be empty.
     #[serde(default)]
     pub name: String,
+    /// Which coins pay.
+    #[serde(default)]
+    pub selection: Selection,
     /// When change is made.
     #[serde(default)]
     pub refresh: RefreshPolicy,
@@ -73,6 +103,7 @@ impl Config {
             account,
             currency,
             name: String::new(),
+            selection: Selection::default(),
             refresh: RefreshPolicy::default(),
             request_seconds: three_days(),
             poll_seconds: half_a_minute(),

@@ -35,6 +35,7 @@ use rand::RngExt as _;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use crate::document_key;
 use crate::failure::{Failure, Result};
 use crate::{Config, Parts, RefreshPolicy, Wallet};
 
@@ -118,8 +119,8 @@ async fn enrol_at(
     let to = Target::named(options.bank.url(), Role::Bank, bank.as_str());
     let words = seed_words(home, entropy)?;
     let transport = stored_key(home, "transport.pem", entropy)?;
-    let signing = stored_key(home, "signing.pem", entropy)?;
     let token = token_of(&options.code)?;
+    let signing = stored_document_key(home, "signing.pem", token, 0)?;
     let subject = Subject::customer(token, bank.as_str()).map_err(|error| pki(&error))?;
     let csr = |key: &KeyPair| -> Result<Blob<2048>> {
         Ok(Blob::new(CertificateRequest::create(key, &subject).map_err(|error| pki(&error))?)?)
@@ -209,6 +210,19 @@ pub(crate) fn stored_key(home: &Home, name: &str, entropy: &dyn Entropy) -> Resu
     KeyPair::from_pkcs8_pem(&read_text(home, name)?).map_err(|error| pki(&error))
 }
 
+/// The document-signing key in this file, made from the home's seed if there is none.
+pub(crate) fn stored_document_key(home: &Home, name: &str, account: &str, number: u32) -> Result<KeyPair> {
+    if home.read_key(name)?.is_none() {
+        let pem = document_key::key(&offline_seed(home)?, account, number).to_pkcs8_pem();
+        home.write_new_key(name, pem.map_err(|error| pki(&error))?.as_bytes())?;
+    }
+    KeyPair::from_pkcs8_pem(&read_text(home, name)?).map_err(|error| pki(&error))
+}
+
+pub(crate) fn offline_seed(home: &Home) -> Result<OfflineSeed> {
+    Ok(OfflineSeed::from_bytes(mnemonic(home)?.to_seed_normalized("")))
+}
+
 pub(crate) fn read_text(home: &Home, name: &str) -> Result<Zeroizing<String>> {
     let broken = || Failure::new(Code::WrongHome, format!("keys/{name} is missing or broken"));
     let bytes = home.read_key(name)?.ok_or_else(broken)?;
@@ -264,7 +278,7 @@ fn read_parts(home: &Home) -> Result<Parts> {
     Ok(Parts {
         config,
         seed: Seed::from_bytes(mnemonic(home)?.to_seed_normalized("")),
-        offline_seed: OfflineSeed::from_bytes(mnemonic(home)?.to_seed_normalized("")),
+        offline_seed: offline_seed(home)?,
         signing: key("signing.pem")?,
         signing_chain: chain("signing.chain.pem")?,
         root,

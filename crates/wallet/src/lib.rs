@@ -41,6 +41,7 @@ mod cheque;
 pub mod command;
 pub mod config;
 mod deposit;
+mod document_key;
 mod failure;
 mod funding;
 pub mod init;
@@ -63,5 +64,5 @@ pub mod wallet;
 mod withdraw;
 
 pub use command::{ChequeOrder, Command};
-pub use config::{Config, RefreshPolicy};
+pub use config::{Config, RefreshPolicy, Selection};
 pub use wallet::{Parts, Wallet};

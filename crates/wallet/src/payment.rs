@@ -56,7 +56,7 @@ impl Wallet {
         }
         let mut crowded = false;
         for ((_, bank), coins) in by_bank {
-            match select(&coins, amount, &mut self.rng()) {
+            match select(&coins, amount, self.config.selection.into(), &mut self.rng()) {
                 Ok(chosen) if chosen.len() <= MAX_COINS => return Ok((bank, chosen)),
                 Ok(_) => crowded = true,
                 Err(selection::SelectionError::Insufficient { .. }) => {}
@@ -129,11 +129,12 @@ impl Wallet {
 fn select(
     coins: &[CoinRow],
     amount: Minor,
+    strategy: selection::Strategy,
     rng: &mut rand::rngs::ChaCha12Rng,
 ) -> Result<Chosen, selection::SelectionError> {
     let candidates: Vec<selection::Candidate> =
         coins.iter().enumerate().map(|(id, coin)| selection::Candidate { id, rest: coin.rest }).collect();
-    let chosen = selection::select(&candidates, amount, selection::Strategy::FewestCoins, rng)?;
+    let chosen = selection::select(&candidates, amount, strategy, rng)?;
     let found = chosen.iter().filter_map(|given| Some((coins.get(given.id)?.clone(), given.amount)));
     Ok(found.collect())
 }

@@ -58,6 +58,8 @@ impl Scope {
             | Command::RestoreOffline => Self::Account,
             Command::PayOffline { .. }
             | Command::Offer { .. }
+            | Command::AnswerOffer { .. }
+            | Command::OpenOffer { .. }
             | Command::TransferCoin { .. }
             | Command::Accept { .. } => Self::Nothing,
         }

@@ -16,6 +16,7 @@
 
 mod answers;
 mod cheques;
+mod claims;
 mod documents;
 mod money;
 mod offline;

@@ -9,16 +9,16 @@ use feiqian_ledger::store::{StoreError, Tx};
 use feiqian_offline_cash::deposit::Source;
 use feiqian_offline_cash::interval::Interval;
 use feiqian_offline_cash::keyset::{Keyset, Kind, VerifiedKey};
-use feiqian_offline_cash::reclaim::decide;
+use feiqian_offline_cash::messages::ReclaimRequest;
+use feiqian_offline_cash::reclaim::{charge_claims, decide};
 use feiqian_offline_cash::withdraw::expand;
+use feiqian_wire::Name;
 
 use super::{Auditor, place};
 use crate::chart::{Event, Post, id, transfer_id};
-use crate::offline::register::ChainRow;
-use crate::offline::tables::{
-    ACCUSATION, CHAIN, CLAIM, CLAIM_PART, DRAWN, IDENTITY, KEYSET, LINE, PAYMENT, RECLAIM, SESSION, TOTAL,
-};
-use crate::offline::{AccusationRow, ClaimRow, IdentityRow, PaymentRow, ReclaimRow, SessionRow};
+use crate::offline::register::{ChainRow, chain_of};
+use crate::offline::tables::{CHAIN, DRAWN, IDENTITY, KEYSET, LINE, PAYMENT, RECLAIM, SESSION, TOTAL};
+use crate::offline::{IdentityRow, PaymentRow, ReclaimRow, SessionRow};
 use crate::outbox::{PresentmentRow, State as Way};
 use crate::refusal::from_blob;
 use crate::sessions::State;
@@ -45,12 +45,12 @@ type KeySums = [u128; 4];
 
 /// What is gathered on the way.
 #[derive(Default)]
-struct Gathered {
+pub(super) struct Gathered {
     keys: BTreeMap<Digest, VerifiedKey>,
     sums: BTreeMap<(u64, Digest), KeySums>,
     /// Withdrawn, reclaimed, blanks by account and epoch.
     drawn: BTreeMap<(Id16, u64), [u128; 3]>,
-    signing: BTreeMap<Id16, [u8; 32]>,
+    pub(super) signing: BTreeMap<Id16, [u8; 32]>,
     lines: BTreeMap<(Digest, u64), [u8; 32]>,
     held: u128,
     chains: BTreeMap<Digest, Vec<ChainRow>>,
@@ -59,13 +59,24 @@ struct Gathered {
     /// Of each piece of each payment: its length.
     pieces: BTreeMap<(Digest, u32), u128>,
     /// Unpaid at first, by claim, from receipts.
-    unpaid: BTreeMap<Digest, u128>,
-    accusations: BTreeSet<Digest>,
-    /// At once and later, by claim.
-    parts: BTreeMap<Digest, [u128; 2]>,
+    pub(super) unpaid: BTreeMap<Digest, u128>,
+    /// Payments by presentment.
+    pub(super) presented: BTreeMap<Digest, Digest>,
+    /// What forks owe to reclaims that lost to them, by claim.
+    pub(super) owed: BTreeMap<Digest, Owed>,
 }
 
-fn plus(sum: &mut u128, more: impl Into<u128>) {
+/// What a fork owes to a reclaim.
+pub(super) struct Owed {
+    pub(super) units: u64,
+    /// *m* that was claimed, and by whom.
+    pub(super) message: Digest,
+    pub(super) account: Id16,
+    /// *m* that was answered for twice.
+    pub(super) coin: Digest,
+}
+
+pub(super) fn plus(sum: &mut u128, more: impl Into<u128>) {
     *sum = sum.saturating_add(more.into());
 }
 
@@ -84,8 +95,8 @@ impl Auditor<'_> {
         self.offline_lines(tx, &mut gathered)?;
         self.offline_chains(tx, &mut gathered)?;
         self.offline_payments(tx, &mut gathered)?;
-        self.offline_claims(tx, &mut gathered)?;
         self.offline_reclaims(tx, &mut gathered)?;
+        self.offline_claims(tx, &mut gathered)?;
         self.offline_totals(tx, &gathered)?;
         self.offline_balances(tx, &gathered)
     }
@@ -116,7 +127,8 @@ impl Auditor<'_> {
             let key = record.signing_key().unwrap_or([0; 32]);
             let signed = identity.signed.signature.verify(&key, &record.digest(), "identity record").is_ok();
             let attested = identity.attested.as_ref().is_none_or(|known| known.identity.record == *record);
-            if !signed || !attested || record.account.as_str() != identity.account.to_string() {
+            let certified = record.collateral.minor == identity.collateral;
+            if !signed || !attested || !certified || record.account.as_str() != identity.account.to_string() {
                 auditor.find(7, at, "the record is not the account's, not signed, or not the one attested");
             }
             gathered.signing.insert(identity.account, key);
@@ -188,7 +200,7 @@ impl Auditor<'_> {
     }
 
     /// The first transfer of an event is booked with this amount; with zero, not at all.
-    fn booked(
+    pub(super) fn booked(
         &mut self,
         tx: &mut dyn Tx,
         event: Event,
@@ -196,9 +208,7 @@ impl Auditor<'_> {
         expected: u128,
         at: &str,
     ) -> Result<(), StoreError> {
-        let entry = book::find_transfer(tx, transfer_id(event, 0, reference))
-            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        let booked = entry.map_or(0, |entry| u128::from(entry.transfer.amount.value()));
+        let booked = amount_of(tx, event, reference)?;
         if booked != expected {
             let word = Event::word(event as u16);
             self.find(3, at, format!("{word} is booked with {booked} minor units, expected {expected}"));
@@ -229,6 +239,7 @@ impl Auditor<'_> {
                 return Ok(());
             };
             let same = chain.deposited(key.value).is_ok()
+                && chain_of(&chain.marks) == Some(chain.chain)
                 && chain.paid()?.links.len().saturating_add(1) == chain.marks.len();
             if !same {
                 auditor.find(7, at.as_str(), "marks, interval and chain do not agree");
@@ -262,10 +273,12 @@ impl Auditor<'_> {
                 && terms.account.as_str() == payment.account
                 && terms.amount.minor == payment.amount
                 && terms.unpaid() == Ok(payment.unpaid)
-                && terms.presentment == payment.presentment;
+                && terms.presentment == payment.presentment
+                && terms.at.seconds() == payment.taken;
             if !fits || payment.receipt.verify(&auditor.audited.signer).is_err() {
                 auditor.find(7, at.as_str(), "the receipt is not this payment's, or does not hold");
             }
+            gathered.presented.insert(payment.presentment, payment.payment);
             let mut circulation = 0_u128;
             let mut pieces: BTreeMap<u32, u128> = BTreeMap::new();
             for part in terms.parts.iter() {
@@ -296,57 +309,20 @@ impl Auditor<'_> {
         Ok(())
     }
 
-    fn offline_claims(&mut self, tx: &mut dyn Tx, gathered: &mut Gathered) -> Result<(), StoreError> {
-        self.walk(tx, &ACCUSATION, |auditor, _, row| {
-            let accusation = AccusationRow::from_row(row)?;
-            if !accusation.is_sound(gathered.signing.get(&accusation.account)) {
-                auditor.find(7, place(&ACCUSATION, row), "the accusation does not hold");
-            }
-            gathered.accusations.insert(accusation.digest);
-            Ok(())
-        })?;
-        self.walk(tx, &CLAIM_PART, |_, _, row| {
-            let [first, later] = gathered.parts.entry(row.digest(0)?).or_default();
-            plus(if row.unsigned(1)? == 0 { first } else { later }, row.minor(2)?.value());
-            Ok(())
-        })?;
-        self.walk(tx, &CLAIM, |auditor, _, row| {
-            let at = place(&CLAIM, row);
-            let claim = ClaimRow::from_row(row)?;
-            let [first, later] = gathered.parts.remove(&claim.claim).unwrap_or_default();
-            if first.saturating_add(later) != u128::from(claim.paid.value()) {
-                auditor.find(
-                    3,
-                    at.as_str(),
-                    format!("paid is {}, its parts sum to {first} and {later}", claim.paid),
-                );
-            }
-            let named = claim.accusation.is_none_or(|digest| gathered.accusations.contains(&digest));
-            if !named || claim.accusation.is_some() != claim.account.is_some() {
-                auditor.find(7, at.as_str(), "the accusation is missing");
-            }
-            if claim.issuer == auditor.audited.bank {
-                let unpaid = gathered.unpaid.remove(&claim.claim).unwrap_or(0);
-                if unpaid.saturating_add(first) != u128::from(claim.amount.value()) {
-                    auditor.find(3, at, format!("the receipt owes {unpaid}, at once {first} were paid"));
-                }
-                plus(&mut auditor.out.offline.charged, claim.amount.value());
-                plus(&mut auditor.out.offline.covered, claim.paid.value());
-            }
-            Ok(())
-        })?;
-        for claim in gathered.unpaid.keys().chain(gathered.parts.keys()) {
-            self.find(3, format!("offline_claim ({claim})"), "the row is missing");
-        }
-        Ok(())
-    }
-
     fn offline_reclaims(&mut self, tx: &mut dyn Tx, gathered: &mut Gathered) -> Result<(), StoreError> {
         let mut coins: BTreeMap<Digest, Vec<ReclaimRow>> = BTreeMap::new();
         self.walk(tx, &RECLAIM, |auditor, tx, row| {
             let at = place(&RECLAIM, row);
             let claim = ReclaimRow::from_row(row)?;
             let paid = claim.paid.map_or(0, |paid| u128::from(paid.value()));
+            if !is_sound(&claim, gathered)? {
+                auditor.find(7, at.as_str(), "the claim is not signed, or the row is not about it");
+            }
+            let entry = book::find_transfer(tx, transfer_id(Event::OfflineReclaim, 0, &claim.message))
+                .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            if entry.is_some_and(|entry| entry.transfer.credit != claim.account) {
+                auditor.find(3, at.as_str(), "another account was paid");
+            }
             auditor.booked(tx, Event::OfflineReclaim, &claim.message, paid, &at)?;
             plus(&mut auditor.out.offline.reclaimed, paid);
             if let Some(key) = gathered.keys.get(&claim.key) {
@@ -369,6 +345,37 @@ impl Auditor<'_> {
             let decided = decide(&deposited, &standings);
             if claims.iter().any(|claim| claim.paid != decided.get(&claim.message).copied()) {
                 self.find(3, format!("offline coin {coin}"), "claims were decided otherwise");
+            }
+            self.reclaim_charges(&coin, &claims, gathered)?;
+        }
+        Ok(())
+    }
+
+    /// The charging rule once more, on what is deposited and claimed.
+    fn reclaim_charges(
+        &mut self,
+        coin: &Digest,
+        claims: &[ReclaimRow],
+        gathered: &mut Gathered,
+    ) -> Result<(), StoreError> {
+        let rows = gathered.chains.get(coin).into_iter().flatten();
+        let deposited = rows.map(|row| row.deposited(gathered.keys.get(&row.key)?.value).ok());
+        let followed = claims.iter().map(ReclaimRow::followed).collect::<Result<Vec<_>, _>>()?;
+        let (Some(deposited), Ok(bank)) =
+            (deposited.collect::<Option<Vec<_>>>(), Name::new(self.audited.bank.clone()))
+        else {
+            // What is wrong with them is found elsewhere.
+            return Ok(());
+        };
+        for (claimant, charges) in charge_claims(&deposited, &followed) {
+            let Some(row) = claims.iter().find(|row| row.message == claimant) else { continue };
+            for charge in charges {
+                let Some(terms) = row.charge_terms(&bank, &charge) else {
+                    self.find(7, format!("offline coin {coin}"), "a mark is not canonical");
+                    continue;
+                };
+                let (message, account, coin) = (row.message, row.account, charge.answer.message);
+                gathered.owed.insert(terms.id(), Owed { units: charge.units, message, account, coin });
             }
         }
         Ok(())
@@ -413,7 +420,10 @@ impl Auditor<'_> {
         let mut waiting: BTreeMap<Id16, u128> = BTreeMap::new();
         self.walk(tx, &crate::tables::PRESENTMENT, |_, _, row| {
             let part = PresentmentRow::from_row(row)?;
-            if part.kind == ItemKind::Part && part.state != Way::Done {
+            // What another bank's money could not be handed on for stays; collateral is held again.
+            let waits = part.state == Way::Pending
+                || (part.state == Way::Refused && part.account != id(Post::Collateral));
+            if part.kind == ItemKind::Part && waits {
                 plus(waiting.entry(part.account).or_default(), part.amount.value());
             }
             Ok(())
@@ -437,6 +447,38 @@ impl Auditor<'_> {
         }
         Ok(())
     }
+}
+
+/// Does a claim say what its row says, and did its customer sign it?
+fn is_sound(row: &ReclaimRow, gathered: &Gathered) -> Result<bool, StoreError> {
+    let request: ReclaimRequest = from_blob(&row.body)?;
+    let (claim, of_coin) = match &request {
+        ReclaimRequest::Withdrawn(claim) => (claim, true),
+        ReclaimRequest::Received(claim) => (&claim.claim, false),
+    };
+    let (Some(signing), Some(key)) = (gathered.signing.get(&row.account), gathered.keys.get(&row.key)) else {
+        return Ok(false);
+    };
+    let signed = claim.customer.verify(signing, &claim.digest(&row.message), "claim").is_ok();
+    let origin = (claim.origin.session, claim.origin.index) == (row.session, row.place)
+        && claim.origin.account.as_str() == row.account.to_string();
+    // What a blank took is checked with its chain when the claim is filed.
+    let whole =
+        Interval::whole(key.value).map_err(|_| StoreError::Corrupt("offline_keyset: a value".into()))?;
+    let claimed: Option<Vec<Interval>> = claim.nodes.iter().map(|node| whole.part(*node)).collect();
+    let stands = !of_coin
+        || (row.coin == row.message
+            && row.key == claim.key
+            && row.standing()?.hops == 0
+            && claimed.as_ref() == Some(&row.standing()?.intervals));
+    Ok(signed && origin && stands && row.due == key.times.reclaim_until)
+}
+
+/// With what the first transfer of an event is booked; zero when it is not.
+pub(super) fn amount_of(tx: &mut dyn Tx, event: Event, reference: &Digest) -> Result<u128, StoreError> {
+    let entry = book::find_transfer(tx, transfer_id(event, 0, reference))
+        .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    Ok(entry.map_or(0, |entry| u128::from(entry.transfer.amount.value())))
 }
 
 fn plus_one(count: &mut u64, when: bool) {

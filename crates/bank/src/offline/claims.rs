@@ -24,7 +24,7 @@ use feiqian_wire::error::{Code, Fault};
 
 use super::accused::{accuse, cover, expose, means};
 use super::identity::IdentityRow;
-use super::parts::{Source, pay_part};
+use super::parts::{Source, has_refused_part, pay_part};
 use super::tables::CLAIM;
 use crate::Bank;
 use crate::chart::{Event, Post, along, id};
@@ -96,6 +96,13 @@ impl ClaimRow {
         tx.update(&CLAIM, &self.values()?)
     }
 
+    /// Did the center take all of it from this bank, because it was not answered in time? Then what is left is owed to this
+    /// bank.
+    pub(crate) fn is_overdue(&self) -> Result<bool, StoreError> {
+        let Some(outcome) = &self.outcome else { return Ok(false) };
+        Ok(matches!(from_blob(outcome)?, ClaimOutcome::Unanswered(_)))
+    }
+
     /// What is still owed.
     pub(crate) fn rest(&self) -> Minor {
         self.amount.checked_sub(self.paid).unwrap_or(Minor::ZERO)
@@ -122,14 +129,22 @@ pub(crate) fn pro_rata(available: Minor, rests: &[Minor]) -> Vec<Minor> {
     shares.into_iter().map(|share| Minor::new(share).unwrap_or(Minor::ZERO)).collect()
 }
 
-/// The claims on a customer of this bank that are due and not paid.
+/// The claims on a customer of this bank that are due and not paid. Where a part of one was
+/// refused no other follows: the bank that claims says that it is paid, and then the center will say so too; or there is no
+/// account to credit.
 fn due_of(tx: &mut dyn Tx, account: Id16, now: Timestamp) -> Result<Vec<ClaimRow>, StoreError> {
     let sql = format!(
         "SELECT {} FROM offline_claim WHERE account = ?1 AND due <= ?2 AND paid < amount ORDER BY claim",
         CLAIM.column_list()
     );
-    let rows = tx.select(&sql, &[account.into(), Value::unsigned(now.seconds())?])?;
-    rows.iter().map(ClaimRow::from_row).collect()
+    let mut due = Vec::new();
+    for row in tx.select(&sql, &[account.into(), Value::unsigned(now.seconds())?])? {
+        let claim = ClaimRow::from_row(&row)?;
+        if claim.is_overdue()? || !has_refused_part(tx, &claim.claim)? {
+            due.push(claim);
+        }
+    }
+    Ok(due)
 }
 
 impl Bank {
@@ -195,6 +210,9 @@ impl Bank {
             let rows = tx.select(&sql, &[bank.name().into(), Value::unsigned(now.seconds())?])?;
             for row in &rows {
                 let mut claim = ClaimRow::from_row(row)?;
+                if has_refused_part(tx, &claim.claim)? {
+                    continue;
+                }
                 let rest = claim.rest();
                 pay_part(tx, &bank, &mut claim, rest, Source::Losses, now)?;
             }
@@ -305,7 +323,13 @@ impl Bank {
                 claim.check_answer(accusation, *paid)?;
                 State::Done
             }
-            ClaimOutcome::Unanswered(_) => State::Done,
+            ClaimOutcome::Unanswered(word) => {
+                let said = word.verify(&self.root)?;
+                if said.bank.as_str() != row.bank || said.coin != presentment.item.terms.message {
+                    return Err(Fault::new(Code::SignatureInvalid, "the center's word is on another claim"));
+                }
+                State::Done
+            }
             ClaimOutcome::Refused(_) => State::Refused,
         };
         Ok((state, to_blob(&presented.outcome).map_err(Refusal::from)?))

@@ -136,7 +136,9 @@ impl Bank {
             }
         }
         holder.check_current()?;
-        self.check_registration(&holder, &request)?;
+        // What was kept before is held against the terms that it was kept under.
+        let collateral = known.as_ref().map_or(self.config.offline.collateral(), |row| row.collateral);
+        self.check_registration(&holder, &request, collateral)?;
         if known.is_none() {
             self.keep_registration(&holder, &request).await?;
         }
@@ -158,7 +160,12 @@ impl Bank {
         }
     }
 
-    fn check_registration(&self, holder: &Holder, request: &OfflineRegisterRequest) -> Result<(), Fault> {
+    fn check_registration(
+        &self,
+        holder: &Holder,
+        request: &OfflineRegisterRequest,
+        collateral: Minor,
+    ) -> Result<(), Fault> {
         let (account, signing_key) = (holder.token.as_str(), &holder.signing_key);
         request.registration.verify(&Registrant { bank: self.name(), account, signing_key })?;
         let record = &request.identity.record;
@@ -169,7 +176,7 @@ impl Bank {
         if !own {
             return Err(Rejection::RequestMismatch.into());
         }
-        if record.collateral != self.amount(self.config.offline.collateral()) {
+        if record.collateral != self.amount(collateral) {
             return Err(Rejection::AmountMismatch("the collateral is not that of the terms").into());
         }
         Ok(request.identity.verify(&self.root, self.now())?)
@@ -248,7 +255,7 @@ impl Bank {
     }
 }
 
-fn move_collateral(
+pub(super) fn move_collateral(
     tx: &mut dyn Tx,
     reference: &Digest,
     path: [Id16; 2],

@@ -17,6 +17,9 @@ use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Name, Text, Timestamp};
 
 use super::claims::{ClaimRow, receive};
+use super::identity::IdentityRow;
+use super::overdue::recovery_reference;
+use super::reclaim::ReclaimRow;
 use super::settle::PaymentRow;
 use super::tables::{CLAIM_PART, PART};
 use crate::Bank;
@@ -90,13 +93,63 @@ pub(super) fn note_first(
     tx.insert(&CLAIM_PART, &[(*claim).into(), 0_i64.into(), amount.into(), 0_i64.into(), at])
 }
 
+/// `source` of a part that the other bank has refused: it counts for nothing.
+pub(crate) const REFUSED: i64 = 4;
+
+/// Notes a part of a claim, and says which one it is.
+pub(super) fn note_part(
+    tx: &mut dyn Tx,
+    claim: &Digest,
+    amount: Minor,
+    source: Source,
+    now: Timestamp,
+) -> Result<u32, StoreError> {
+    let number = next_number(tx, claim)?;
+    if !amount.is_zero() {
+        let at = Value::unsigned(now.seconds())?;
+        tx.insert(&CLAIM_PART, &[(*claim).into(), number.into(), amount.into(), source.number().into(), at])?;
+    }
+    Ok(number)
+}
+
+/// Has the bank of a claim refused a part of it?
+pub(super) fn has_refused_part(tx: &mut dyn Tx, claim: &Digest) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM offline_claim_part WHERE claim = ?1 AND source = ?2 LIMIT 1";
+    Ok(!tx.select(sql, &[(*claim).into(), REFUSED.into()])?.is_empty())
+}
+
+/// The bank of a claim has refused a part: who paid has it again, and owes it again.
+pub(crate) fn take_back_part(tx: &mut dyn Tx, row: &PresentmentRow) -> Result<(), Refusal> {
+    let presentment: Presentment<PartItem> = from_blob(&row.body)?;
+    let item = &presentment.item;
+    let mut claim = ClaimRow::find(tx, &item.claim)?.ok_or(StoreError::Missing("offline_claim"))?;
+    let at = [item.claim.into(), item.number.saturating_add(1).into()];
+    let part = tx.find(&CLAIM_PART, &at)?.ok_or(StoreError::Missing("offline_claim_part"))?;
+    let [claim_of, number] = at;
+    tx.update(
+        &CLAIM_PART,
+        &[claim_of, number, part.minor(2)?.into(), REFUSED.into(), part.value(4)?.clone()],
+    )?;
+    claim.paid = claim.paid.checked_sub(row.amount)?;
+    claim.update(tx)?;
+    if row.account == id(Post::Collateral)
+        && let Some(account) = claim.account
+    {
+        let mut identity = IdentityRow::find(tx, account)?.ok_or(StoreError::Missing("offline_identity"))?;
+        identity.held = identity.held.checked_add(row.amount)?;
+        identity.update(tx)?;
+    }
+    Ok(())
+}
+
 fn next_number(tx: &mut dyn Tx, claim: &Digest) -> Result<u32, StoreError> {
     let sql = "SELECT coalesce(max(number), 0) FROM offline_claim_part WHERE claim = ?1";
     let last: u32 = tx.select(sql, &[(*claim).into()])?.first().map_or(Ok(0), |row| row.small(0))?;
     Ok(last.saturating_add(1))
 }
 
-/// Pays a later part of a claim, to the payee of its payment or to the bank that claims.
+/// Pays a later part of a claim, to the payee of its payment or to the bank that claims; to this bank, where it has paid
+/// the claim itself.
 pub(super) fn pay_part(
     tx: &mut dyn Tx,
     bank: &Bank,
@@ -113,12 +166,16 @@ pub(super) fn pay_part(
         return Err(Rejection::AmountMismatch("more is paid than claimed").into());
     }
     claim.update(tx)?;
-    let number = next_number(tx, &claim.claim)?;
-    let at = Value::unsigned(now.seconds())?;
-    tx.insert(&CLAIM_PART, &[claim.claim.into(), number.into(), amount.into(), source.number().into(), at])?;
+    let number = note_part(tx, &claim.claim, amount, source, now)?;
+    if claim.is_overdue()? {
+        let reference = recovery_reference(&claim.claim, number);
+        let path = [source.account(), id(Post::Losses)];
+        let transfers = along(event_of(source.account()), &reference, &path, amount);
+        let _ = book::transfer(tx, &transfers, now.seconds())?;
+        return Ok(());
+    }
     let (to, account) = if claim.issuer == bank.name() {
-        let payment = PaymentRow::find(tx, &claim.payment)?.ok_or(StoreError::Missing("offline_payment"))?;
-        (payment.bank, payment.account)
+        payee_of(tx, bank, claim)?
     } else {
         (claim.issuer.clone(), String::new())
     };
@@ -136,6 +193,16 @@ pub(super) fn pay_part(
         return credit_here(tx, &item, source.account(), now);
     }
     send(tx, bank, item, source.account(), now)
+}
+
+/// Bank and account of who is owed: of a payment, or a customer here whose reclaim lost to a fork.
+fn payee_of(tx: &mut dyn Tx, bank: &Bank, claim: &ClaimRow) -> Result<(String, String), StoreError> {
+    if let Some(payment) = PaymentRow::find(tx, &claim.payment)? {
+        return Ok((payment.bank, payment.account));
+    }
+    let reclaim =
+        ReclaimRow::of_message(tx, &claim.payment)?.ok_or(StoreError::Missing("offline_payment"))?;
+    Ok((bank.name().to_owned(), reclaim.account.to_string()))
 }
 
 /// The payee has an account here. Who is to be paid from its own account has the money already.
@@ -252,12 +319,21 @@ impl Bank {
         let claim = ClaimRow::find(tx, &item.claim)?;
         let own = claim.filter(|claim| claim.issuer == self.name() && claim.debtor == item.from.as_str());
         let mut claim = own.ok_or(Rejection::ClaimInvalid("no such claim on this bank"))?;
+        if is_pending(tx, &claim.claim)? {
+            // The outcome of the claim itself comes first: it may say that all of it was paid.
+            return Err(Fault::new(Code::Unavailable, "the claim has no outcome here yet").into());
+        }
         if item.amount.minor > claim.rest() {
             return Err(Rejection::AmountMismatch("more is paid than claimed").into());
         }
         receive(tx, &presentment.id, item.amount.minor, now)?;
         pay_part(tx, self, &mut claim, item.amount.minor, Source::Received, now)
     }
+}
+
+fn is_pending(tx: &mut dyn Tx, claim: &Digest) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM presentment WHERE kind = 5 AND reference = ?1 AND state = 0 LIMIT 1";
+    Ok(!tx.select(sql, &[(*claim).into()])?.is_empty())
 }
 
 fn take_for_account(

@@ -1,9 +1,8 @@
-//! Value that was never deposited: claims filed from `deposit_until`, decided at `reclaim_until`.
+//! Value that was never deposited: claims filed from `deposit_until`. They are decided at `reclaim_until`, see `decide`.
 
 use std::sync::Arc;
 
 use feiqian_crypto::{Digest, Id16};
-use feiqian_ledger::book;
 use feiqian_ledger::store::{Row, StoreError, StoreExt, Tx, Value};
 use feiqian_money::Minor;
 use feiqian_node::Peer;
@@ -12,25 +11,23 @@ use feiqian_offline_cash::interval::Interval;
 use feiqian_offline_cash::keyset::{Keys, Kind, VerifiedKey};
 use feiqian_offline_cash::messages::{ReclaimRequest, ReclaimResponse, SessionRequest};
 use feiqian_offline_cash::reclaim::{
-    AttestedSession, ChainClaim, Claim, SessionRecord, Standing, VerifiedClaim, decide,
+    AttestedSession, ChainClaim, Claim, Followed, SessionRecord, Standing, VerifiedClaim,
 };
+use feiqian_offline_cash::register::Mark;
 use feiqian_offline_cash::signed::WireChain;
 use feiqian_offline_cash::withdraw::{Line, Origin, expand};
 use feiqian_wire::Timestamp;
 use feiqian_wire::error::{Code, Fault};
 
 use super::identity::IdentityRow;
-use super::register::{Sums, Totals, add_totals, deposited_units};
 use super::sessions::{self, SessionRow};
 use super::tables::RECLAIM;
-use super::withdraw::count_reclaimed;
 use crate::Bank;
 use crate::accounts::Holder;
-use crate::chart::{Event, Post, along, id};
 use crate::refusal::{Refusal, from_blob, to_blob};
 
-/// Claimed intervals as stored: transfers before them, start and length of each.
-type Stored = (u32, Vec<(u64, u64)>);
+/// What is claimed, as stored: transfers before it, start and length of each interval, the marks of the transfers.
+type Stored = (u32, Vec<(u64, u64)>, Vec<Mark>);
 
 /// A claim as stored.
 #[derive(Debug, Clone)]
@@ -68,7 +65,7 @@ impl ReclaimRow {
         })
     }
 
-    fn values(&self) -> Result<[Value; 11], StoreError> {
+    pub(super) fn values(&self) -> Result<[Value; 11], StoreError> {
         Ok([
             self.session.into(),
             u32::from(self.place).into(),
@@ -84,12 +81,18 @@ impl ReclaimRow {
         ])
     }
 
-    fn of_coin(tx: &mut dyn Tx, coin: &Digest) -> Result<Vec<Self>, StoreError> {
+    pub(super) fn of_coin(tx: &mut dyn Tx, coin: &Digest) -> Result<Vec<Self>, StoreError> {
         let sql = format!(
             "SELECT {} FROM offline_reclaim WHERE coin = ?1 ORDER BY session, place",
             RECLAIM.column_list()
         );
         tx.select(&sql, &[(*coin).into()])?.iter().map(Self::from_row).collect()
+    }
+
+    /// The claim on this coin or blank.
+    pub(super) fn of_message(tx: &mut dyn Tx, message: &Digest) -> Result<Option<Self>, StoreError> {
+        let sql = format!("SELECT {} FROM offline_reclaim WHERE message = ?1", RECLAIM.column_list());
+        tx.select(&sql, &[(*message).into()])?.first().map(Self::from_row).transpose()
     }
 
     pub(crate) fn standing(&self) -> Result<Standing, StoreError> {
@@ -104,8 +107,21 @@ impl ReclaimRow {
         })
     }
 
-    fn response(&self) -> ReclaimResponse {
-        ReclaimResponse { decided_at: self.due, paid: self.paid }
+    /// The transfers before it.
+    pub(crate) fn marks(&self) -> &[Mark] {
+        &self.standing.2
+    }
+
+    pub(crate) fn followed(&self) -> Result<Followed, StoreError> {
+        Ok(Followed { standing: self.standing()?, marks: self.marks().to_vec() })
+    }
+
+    /// What came to the account: from circulation, and what was paid so far of what others owe it for their forks.
+    fn response(&self, tx: &mut dyn Tx) -> Result<ReclaimResponse, Refusal> {
+        let sql = "SELECT coalesce(sum(paid), 0) FROM offline_claim WHERE payment = ?1";
+        let covered = tx.select(sql, &[self.message.into()])?.first().map(|row| row.minor(0)).transpose()?;
+        let paid = self.paid.map(|paid| paid.checked_add(covered.unwrap_or(Minor::ZERO))).transpose()?;
+        Ok(ReclaimResponse { decided_at: self.due, paid })
     }
 }
 
@@ -113,6 +129,7 @@ impl ReclaimRow {
 struct Filing {
     claim: Claim,
     standing: Standing,
+    marks: Vec<Mark>,
     coin: Digest,
     key: VerifiedKey,
     body: Vec<u8>,
@@ -142,11 +159,11 @@ impl Bank {
                 Some(row) if row.body != asked => {
                     Err(Fault::new(Code::Conflict, "the coin or blank was claimed otherwise").into())
                 }
-                row => Ok::<_, Refusal>(row),
+                row => row.map(|row| row.response(tx)).transpose(),
             }
         };
-        if let Some(row) = self.seams.store.read(known).await? {
-            return Ok(row.response());
+        if let Some(response) = self.seams.store.read(known).await? {
+            return Ok(response);
         }
         let filing = match request {
             ReclaimRequest::Withdrawn(claim) => self.check_claim(&holder, claim, body).await?,
@@ -165,7 +182,7 @@ impl Bank {
         let (row, line) = self.line_of(holder, &claim.origin).await?;
         let verified = self.verify_claimed(&claim, &key, &row, &line)?;
         let standing = verified.standing(Interval::whole(key.value)?, 0)?;
-        Ok(Filing { claim, coin: verified.message, standing, key, body })
+        Ok(Filing { claim, coin: verified.message, standing, marks: Vec::new(), key, body })
     }
 
     fn verify_claimed(
@@ -212,7 +229,8 @@ impl Bank {
             return Err(Rejection::WrongBank(first.bank().to_string()).into());
         }
         let (coin, key) = (*first.piece().message(), keys.key(first.key())?.clone());
-        Ok(Filing { claim: claim.claim, standing, coin, key, body })
+        let marks = chain.hops().iter().map(Mark::from).collect();
+        Ok(Filing { claim: claim.claim, standing, marks, coin, key, body })
     }
 
     async fn file_claim(self: &Arc<Self>, holder: &Holder, filing: Filing) -> Result<ReclaimResponse, Fault> {
@@ -221,6 +239,7 @@ impl Bank {
         let standing: Stored = (
             u32::try_from(filing.standing.hops).unwrap_or(u32::MAX),
             intervals.map(|interval| (interval.start(), interval.length())).collect(),
+            filing.marks,
         );
         let row = ReclaimRow {
             session: filing.claim.origin.session,
@@ -240,7 +259,7 @@ impl Bank {
             if let Some(known) = tx.find(&RECLAIM, &at)? {
                 let known = ReclaimRow::from_row(&known)?;
                 if known.body == row.body {
-                    return Ok(known.response());
+                    return known.response(tx);
                 }
                 return Err(Fault::new(Code::Conflict, "the coin or blank was claimed otherwise").into());
             }
@@ -251,39 +270,13 @@ impl Bank {
                 Err(StoreError::Exists(_)) => {
                     Err(Fault::new(Code::Conflict, "the coin or blank was claimed before").into())
                 }
-                other => Ok::<_, Refusal>(other.map(|()| row.response())?),
+                other => {
+                    other?;
+                    row.response(tx)
+                }
             }
         };
         Ok(self.seams.store.commit("bank.offline.reclaim", work).await?)
-    }
-
-    /// Decides the claims on all coins whose time has come: the longest valid chain on every unit that nobody deposited.
-    pub(crate) async fn decide_claims(self: &Arc<Self>) -> Result<(), Fault> {
-        let now = self.now();
-        let due = move |tx: &mut dyn Tx| {
-            let sql = "SELECT DISTINCT coin FROM offline_reclaim WHERE due <= ?1 AND paid IS NULL \
-                       ORDER BY coin LIMIT 256";
-            let rows = tx.select(sql, &[Value::unsigned(now.seconds())?])?;
-            rows.iter().map(|row| Ok(row.digest(0)?)).collect::<Result<Vec<Digest>, Refusal>>()
-        };
-        for coin in self.seams.store.read(due).await? {
-            let ring = self.offline.ring.load_full();
-            let work = move |tx: &mut dyn Tx| {
-                let rows = ReclaimRow::of_coin(tx, &coin)?;
-                let standings = rows.iter().map(ReclaimRow::standing).collect::<Result<Vec<_>, _>>()?;
-                let paid = decide(&deposited_units(tx, &coin)?, &standings);
-                for mut row in rows.into_iter().filter(|row| row.paid.is_none()) {
-                    let amount = paid.get(&row.message).copied().unwrap_or(Minor::ZERO);
-                    let key = &ring.key(&row.key)?.verified;
-                    row.paid = Some(amount);
-                    tx.update(&RECLAIM, &row.values()?)?;
-                    pay_claim(tx, &row, key, amount, now)?;
-                }
-                Ok::<_, Refusal>(())
-            };
-            self.seams.store.commit("bank.offline.decide", work).await?;
-        }
-        Ok(())
     }
 
     /// `POST /v1/account/offline/session`: this bank's word for a session of the caller.
@@ -307,23 +300,4 @@ impl Bank {
         let opened = (line.commitment, line.nu);
         Ok(AttestedSession::attest(origin, key, opened, attested, self.now(), (&self.signer, chain))?)
     }
-}
-
-fn pay_claim(
-    tx: &mut dyn Tx,
-    row: &ReclaimRow,
-    key: &VerifiedKey,
-    amount: Minor,
-    now: Timestamp,
-) -> Result<(), Refusal> {
-    if amount.is_zero() {
-        return Ok(());
-    }
-    let path = [id(Post::OfflineCirculation), row.account];
-    let _ = book::transfer(tx, &along(Event::OfflineReclaim, &row.message, &path, amount), now.seconds())?;
-    add_totals(tx, &Sums::from([((key.epoch, key.id), (0, amount))]), Totals::Reclaimed)?;
-    if row.standing.0 == 0 {
-        count_reclaimed(tx, row.account, key.epoch, amount)?;
-    }
-    Ok(())
 }

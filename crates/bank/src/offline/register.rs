@@ -1,4 +1,8 @@
 //! The deposit register and the sums of every key, as rows.
+//!
+//! A coin can be forked as often as its holder likes, and every deposit of it is taken. What is read to settle one is
+//! therefore marks alone, page by page, and kept of them is one chain for each place at which the new one leaves the
+//! stored ones and each interval; a body, up to some hundred KiB, is read where evidence is made of it.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +10,7 @@ use feiqian_crypto::Digest;
 use feiqian_ledger::store::{Row, StoreError, Tx, Value};
 use feiqian_money::Minor;
 use feiqian_offline_cash::MAX_HOPS;
-use feiqian_offline_cash::chain::{Hop, Paid};
+use feiqian_offline_cash::chain::{Hop, Paid, Place, START, chain_digest};
 use feiqian_offline_cash::interval::Interval;
 use feiqian_offline_cash::register::{Deposited, Mark};
 use feiqian_wire::Bounded;
@@ -64,11 +68,7 @@ impl ChainRow {
 
     /// As the charging rule sees it, on a coin of this value.
     pub(crate) fn deposited(&self, value: Minor) -> Result<Deposited, Refusal> {
-        let deposited = Deposited::new(value, self.marks.to_vec())?;
-        if deposited.interval() == self.interval {
-            return Ok(deposited);
-        }
-        Err(StoreError::Corrupt("offline_chain: the marks cover another interval".to_owned()).into())
+        deposited(value, &self.marks, self.interval)
     }
 
     /// As it was deposited.
@@ -85,18 +85,112 @@ pub(crate) fn hop_at(chain: &Paid, place: usize) -> Option<&Hop> {
     }
 }
 
-/// The chains deposited on a coin that share a unit with an interval, by interval.
-pub(crate) fn overlapping(
+fn deposited(value: Minor, marks: &[Mark], interval: Interval) -> Result<Deposited, Refusal> {
+    let deposited = Deposited::new(value, marks.to_vec())?;
+    if deposited.interval() == interval {
+        return Ok(deposited);
+    }
+    Err(StoreError::Corrupt("offline_chain: the marks cover another interval".to_owned()).into())
+}
+
+/// The digest of a chain of these marks, *previous* of the hop after them.
+pub(crate) fn chain_of(marks: &[Mark]) -> Option<Digest> {
+    marks.iter().try_fold(START, |previous, mark| {
+        let place = Place { previous, message: mark.message, node: mark.node };
+        Some(chain_digest(&place, &mark.challenge.decode().ok()?))
+    })
+}
+
+/// A deposited chain as settling needs it: without its body.
+#[derive(Debug, Clone)]
+pub(crate) struct MarkedRow {
+    coin: Digest,
+    pub(crate) chain: Digest,
+    pub(crate) interval: Interval,
+    pub(crate) payment: Digest,
+    pub(crate) marks: Bounded<Mark, MAX_HOPS>,
+}
+
+impl MarkedRow {
+    const COLUMNS: &str = "coin, start, chain, length, payment, marks";
+
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        let corrupt = |_| StoreError::Corrupt("offline_chain: interval".to_owned());
+        Ok(Self {
+            coin: row.digest(0)?,
+            chain: row.digest(2)?,
+            interval: Interval::new(row.unsigned(1)?, row.unsigned(3)?).map_err(corrupt)?,
+            payment: row.digest(4)?,
+            marks: from_blob(row.blob(5)?)?,
+        })
+    }
+
+    /// As the charging rule sees it, on a coin of this value.
+    pub(crate) fn deposited(&self, value: Minor) -> Result<Deposited, Refusal> {
+        deposited(value, &self.marks, self.interval)
+    }
+
+    /// The chain as it was deposited, read now.
+    pub(crate) fn paid(&self, tx: &mut dyn Tx) -> Result<Paid, StoreError> {
+        let at = [self.coin.into(), Value::unsigned(self.interval.start())?, self.chain.into()];
+        let row = tx.find(&CHAIN, &at)?.ok_or(StoreError::Missing("offline_chain"))?;
+        ChainRow::from_row(&row)?.paid()
+    }
+
+    /// How many hops it shares with a chain.
+    pub(crate) fn shared(&self, marks: &[Mark]) -> usize {
+        self.marks.iter().zip(marks).take_while(|(one, other)| one == other).count()
+    }
+}
+
+/// Rows read at a time.
+const PAGE: u32 = 256;
+
+/// Shows every chain that was deposited on a coin and shares a unit with an interval, by interval.
+pub(crate) fn each_overlapping(
     tx: &mut dyn Tx,
     coin: &Digest,
     interval: Interval,
-) -> Result<Vec<ChainRow>, StoreError> {
+    mut show: impl FnMut(MarkedRow),
+) -> Result<(), StoreError> {
     let sql = format!(
-        "SELECT {} FROM offline_chain WHERE coin = ?1 AND start < ?2 AND start + length > ?3 ORDER BY start, chain",
-        CHAIN.column_list()
+        "SELECT {} FROM offline_chain WHERE coin = ?1 AND start < ?2 AND start + length > ?3 \
+         AND (start > ?4 OR (start = ?4 AND chain > ?5)) ORDER BY start, chain LIMIT ?6",
+        MarkedRow::COLUMNS
     );
-    let bounds = [(*coin).into(), Value::unsigned(interval.end())?, Value::unsigned(interval.start())?];
-    tx.select(&sql, &bounds)?.iter().map(ChainRow::from_row).collect()
+    let (end, start) = (Value::unsigned(interval.end())?, Value::unsigned(interval.start())?);
+    let mut after = [Value::Integer(-1), START.into()];
+    loop {
+        let [from, chain] = after;
+        let bounds = [(*coin).into(), end.clone(), start.clone(), from, chain, PAGE.into()];
+        let rows = tx.select(&sql, &bounds)?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = [last.value(1)?.clone(), last.value(2)?.clone()];
+        for row in &rows {
+            show(MarkedRow::from_row(row)?);
+        }
+    }
+}
+
+/// Of the chains deposited on a coin that share a unit with an interval those that decide who pays a chain of these marks
+/// on it: of all that leave it at the same hop and cover the same units the one whose mark there sorts first, as
+/// [`settle`](feiqian_offline_cash::register::settle) prefers it.
+pub(crate) fn deciding(
+    tx: &mut dyn Tx,
+    coin: &Digest,
+    interval: Interval,
+    marks: &[Mark],
+) -> Result<Vec<MarkedRow>, StoreError> {
+    let mut kept: BTreeMap<(usize, Interval), MarkedRow> = BTreeMap::new();
+    each_overlapping(tx, coin, interval, |row| {
+        let shared = row.shared(marks);
+        let at = |row: &MarkedRow| (row.marks.get(shared).copied(), row.chain);
+        let known = kept.get(&(shared, row.interval));
+        if known.is_none_or(|known| at(&row) < at(known)) {
+            kept.insert((shared, row.interval), row);
+        }
+    })?;
+    Ok(kept.into_values().collect())
 }
 
 /// The units of a coin that were deposited.

@@ -172,6 +172,9 @@ impl Sessions {
         most: usize,
     ) -> Result<(), Fault> {
         self.drop_expired(now);
+        if self.entries.contains_key(&session) {
+            return Err(Fault::new(Code::Busy, "the session is being opened").hint("try again in a moment"));
+        }
         let sum = self.coins.saturating_add(coins);
         if sum > most {
             return Err(

@@ -10,7 +10,7 @@ use feiqian_ledger::store::{Row, StoreError, Tx, Value};
 use feiqian_money::Minor;
 use feiqian_node::MemberView;
 use feiqian_offline_cash::Rejection;
-use feiqian_offline_cash::claim::{ClaimItem, LoneChain, MAX_BEFORE};
+use feiqian_offline_cash::claim::{ClaimItem, LoneChain};
 use feiqian_offline_cash::deposit::{ClaimTerms, Part, Receipt, ReceiptTerms, Source, settle_payment};
 use feiqian_offline_cash::keyset::Keys;
 use feiqian_offline_cash::pay::{CashItem, VerifiedPayment};
@@ -21,8 +21,9 @@ use feiqian_wire::{Bounded, Text, Timestamp};
 
 use super::accused::{accuse, cover, expose, extract};
 use super::claims::ClaimRow;
+use super::evidence::Evidence;
 use super::parts::note_first;
-use super::register::{ChainRow, Sums, Totals, add_totals, hop_at, overlapping};
+use super::register::{ChainRow, MarkedRow, Sums, Totals, add_totals, deciding, hop_at};
 use super::tables::{CHAIN, CLAIM, PAYMENT};
 use crate::Bank;
 use crate::chart::{Event, Post, along, id};
@@ -101,12 +102,18 @@ struct Charged<'a> {
     /// Piece and units.
     pieces: Vec<(u32, Minor)>,
     /// A stored chain with the earlier answer.
-    earlier: ChainRow,
+    earlier: MarkedRow,
 }
 
 impl Charged<'_> {
     fn amount(&self) -> Result<Minor, Refusal> {
         Ok(Minor::sum(self.pieces.iter().map(|(_, units)| *units))?)
+    }
+
+    fn largest_first(&self) -> Vec<(u32, Minor)> {
+        let mut pieces = self.pieces.clone();
+        pieces.sort_by_key(|(piece, units)| (std::cmp::Reverse(*units), *piece));
+        pieces
     }
 
     /// `paid` of it from this source, the rest as a claim: piece by piece.
@@ -142,9 +149,12 @@ impl Taking<'_> {
         check_refused(tx, &self.presentment)?;
         payment.check_deposit(self.now)?;
         self.check_new(tx)?;
-        let mut stored: BTreeMap<(Digest, u64), Vec<ChainRow>> = BTreeMap::new();
+        let mut stored: BTreeMap<(Digest, u64), Vec<MarkedRow>> = BTreeMap::new();
         let settlements = settle_payment(payment, |coin, interval| {
-            let rows = overlapping(tx, coin, interval)?;
+            let same = |chain: &&VerifiedChain| chain.coin() == Some(coin) && chain.interval() == interval;
+            let hops = payment.chains.iter().find(same).map_or(&[][..], VerifiedChain::hops);
+            let marks: Vec<Mark> = hops.iter().map(Mark::from).collect();
+            let rows = deciding(tx, coin, interval, &marks)?;
             let value = self.coin_value(coin)?;
             let deposited = rows.iter().map(|row| row.deposited(value)).collect::<Result<Vec<_>, Refusal>>();
             stored.insert((*coin, interval.start()), rows);
@@ -215,7 +225,7 @@ impl Taking<'_> {
     fn charged(
         &self,
         settlements: &[Settlement],
-        stored: &BTreeMap<(Digest, u64), Vec<ChainRow>>,
+        stored: &BTreeMap<(Digest, u64), Vec<MarkedRow>>,
     ) -> Result<Vec<Charged<'_>>, Refusal> {
         let mut claims: BTreeMap<Digest, Charged<'_>> = BTreeMap::new();
         for (piece, (chain, settlement)) in (0_u32..).zip(self.payment.chains.iter().zip(settlements)) {
@@ -237,7 +247,7 @@ impl Taking<'_> {
         &self,
         tx: &mut dyn Tx,
         charged: &Charged<'_>,
-        stored: &BTreeMap<(Digest, u64), Vec<ChainRow>>,
+        stored: &BTreeMap<(Digest, u64), Vec<MarkedRow>>,
     ) -> Result<Vec<Part>, Refusal> {
         let (keys, amount) = (self.view.offline_keys(), charged.amount()?);
         let key = keys.key(charged.hop.key())?;
@@ -256,7 +266,7 @@ impl Taking<'_> {
             outcome: None,
         };
         if claim.debtor == self.bank.name() {
-            let paid = charged.earlier.paid()?;
+            let paid = charged.earlier.paid(tx)?;
             let hop = hop_at(&paid, charged.charge.hop).ok_or(StoreError::Missing("offline_chain"))?;
             let opening = extract(keys, charged.hop.piece(), hop, &charged.charge.before)?;
             expose(tx, &claim.coin, key.times.reclaim_until, self.now)?;
@@ -274,27 +284,36 @@ impl Taking<'_> {
         charged.parts(claim.paid, claim.accusation)
     }
 
-    /// Puts the claim on its way to the bank that issued the blank.
+    /// Puts the claim on its way to the bank that issued the blank: one for all pieces that came through one answer.
     fn claim_elsewhere(
         &self,
         tx: &mut dyn Tx,
         charged: &Charged<'_>,
         claim: &ClaimRow,
-        stored: &BTreeMap<(Digest, u64), Vec<ChainRow>>,
+        stored: &BTreeMap<(Digest, u64), Vec<MarkedRow>>,
     ) -> Result<(), Refusal> {
-        // One claim shows one chain: of several pieces behind one answer the largest.
-        let largest = charged.pieces.iter().max_by_key(|(_, units)| *units).copied();
-        let (piece, units) = largest.ok_or(Rejection::PieceInvalid("nothing is charged"))?;
-        let index = usize::try_from(piece).unwrap_or(usize::MAX);
-        let shown = self.item.payment.chains.get(index).zip(self.payment.chains.get(index));
-        let (body, chain) = shown.ok_or(Rejection::PieceInvalid("no such piece"))?;
-        let before = deciding(chain, charged.charge.hop, stored)?;
+        let mut evidence = Evidence::new(charged.charge.hop);
+        for (piece, units) in charged.largest_first() {
+            let index = usize::try_from(piece).unwrap_or(usize::MAX);
+            let shown = self.item.payment.chains.get(index).zip(self.payment.chains.get(index));
+            let (body, chain) = shown.ok_or(Rejection::PieceInvalid("no such piece"))?;
+            let value = self.coin_value(chain.coin().ok_or(Rejection::PieceInvalid("no such piece"))?)?;
+            let lone = LoneChain { chain: body.clone(), set: self.payment.set };
+            evidence.add(tx, lone, (chain, units), (stored_for(chain, stored), value))?;
+        }
+        let units = evidence.amount()?;
+        if units.is_zero() {
+            tracing::error!(claim = %claim.claim, "no claim can show that it is owed");
+            return Ok(());
+        }
         let item = ClaimItem {
             terms: charged.terms.clone(),
             amount: self.bank.amount(units),
-            charged: LoneChain { chain: body.clone(), set: self.payment.set },
+            charged: Bounded::new(evidence.charged)
+                .map_err(|_| Rejection::LimitExceeded("claimed chains"))?,
             hop: u16::try_from(charged.charge.hop).unwrap_or(u16::MAX),
-            before: Bounded::new(before).map_err(|_| Rejection::LimitExceeded("chains of a claim"))?,
+            before: Bounded::new(evidence.before)
+                .map_err(|_| Rejection::LimitExceeded("chains of a claim"))?,
         };
         let amount = item.amount;
         let presentment = Presentment::new(
@@ -366,8 +385,8 @@ impl Taking<'_> {
 
 fn stored_for<'s>(
     chain: &VerifiedChain,
-    stored: &'s BTreeMap<(Digest, u64), Vec<ChainRow>>,
-) -> &'s [ChainRow] {
+    stored: &'s BTreeMap<(Digest, u64), Vec<MarkedRow>>,
+) -> &'s [MarkedRow] {
     let coin = chain.coin().copied().unwrap_or(feiqian_offline_cash::chain::START);
     stored.get(&(coin, chain.interval().start())).map_or(&[], Vec::as_slice)
 }
@@ -376,31 +395,9 @@ fn stored_for<'s>(
 fn earlier_of(
     chain: &VerifiedChain,
     charge: &Charge,
-    stored: &BTreeMap<(Digest, u64), Vec<ChainRow>>,
-) -> Result<ChainRow, Refusal> {
+    stored: &BTreeMap<(Digest, u64), Vec<MarkedRow>>,
+) -> Result<MarkedRow, Refusal> {
     let mut rows = stored_for(chain, stored).iter();
     let found = rows.find(|row| row.marks.get(charge.hop) == Some(&charge.before));
     Ok(found.cloned().ok_or(StoreError::Missing("offline_chain"))?)
-}
-
-/// The stored chains that decide what a chain is charged at a hop: those that leave it there or later, the widest first. Of
-/// those that cover the same units and leave at the same hop one is enough; of more than a claim shows the rest is left
-/// out, and with them what only they decide.
-fn deciding(
-    chain: &VerifiedChain,
-    hop: usize,
-    stored: &BTreeMap<(Digest, u64), Vec<ChainRow>>,
-) -> Result<Vec<LoneChain>, Refusal> {
-    let marks: Vec<Mark> = chain.hops().iter().map(Mark::from).collect();
-    let mut rows: Vec<&ChainRow> = stored_for(chain, stored).iter().collect();
-    rows.sort_by_key(|row| (std::cmp::Reverse(row.interval.length()), row.interval, row.chain));
-    let mut seen = std::collections::BTreeSet::new();
-    let mut shown = Vec::new();
-    for row in rows {
-        let shared = row.marks.iter().zip(&marks).take_while(|(one, other)| one == other).count();
-        if shared >= hop && shown.len() < MAX_BEFORE && seen.insert((row.interval, shared)) {
-            shown.push(LoneChain { chain: row.paid()?, set: row.payment });
-        }
-    }
-    Ok(shown)
 }

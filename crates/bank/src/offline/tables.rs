@@ -170,7 +170,8 @@ pub(crate) static ACCUSATION: Table = Table {
 
 /// What somebody who answered twice owes for a payment: a customer of this bank (`account`), this bank itself, or another
 /// bank (`debtor`). `issuer` is the bank that claims: this one for payments with its own coins, else the one to which the
-/// `outcome` was told. `presentment` is that of the deposit, or of the claim of the other bank.
+/// `outcome` was told, by this bank or, when that did not answer in time, by the center. `presentment` is that of the deposit, or of the claim of the other bank;
+/// where a reclaim lost to a fork, `payment` and `presentment` are both its *m*.
 pub(crate) static CLAIM: Table = Table {
     name: "offline_claim",
     columns: &[
@@ -189,11 +190,11 @@ pub(crate) static CLAIM: Table = Table {
     ],
     key: 1,
     constraints: &["CHECK (amount > 0 AND paid >= 0 AND paid <= amount)"],
-    indexes: &["(debtor, due)"],
+    indexes: &["(debtor, due)", "(payment)"],
 };
 
 /// What was paid of a claim: number 0 at once (`source` 0), the later parts from 1: `source` 1 from account and collateral,
-/// 2 by the debtor's bank, 3 by this bank itself.
+/// 2 by the debtor's bank, 3 by this bank itself; 4 was refused by the bank that claims, and counts for nothing.
 pub(crate) static CLAIM_PART: Table = Table {
     name: "offline_claim_part",
     columns: &[
@@ -204,7 +205,7 @@ pub(crate) static CLAIM_PART: Table = Table {
         Column::integer("at"),
     ],
     key: 2,
-    constraints: &["CHECK (amount > 0)", "CHECK (source IN (0, 1, 2, 3))"],
+    constraints: &["CHECK (amount > 0)", "CHECK (source IN (0, 1, 2, 3, 4))"],
     indexes: &[],
 };
 

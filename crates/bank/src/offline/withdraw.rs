@@ -13,7 +13,7 @@ use feiqian_offline_cash::Rejection;
 use feiqian_offline_cash::keyset::{Kind, VerifiedKey};
 use feiqian_offline_cash::withdraw::{
     AnsweredSession, BeginRequest, BeginResponse, Caps, CommitRequest, CommitResponse, Drawn,
-    ExpectCommitments, FinishRequest, FinishResponse, RecoverRequest, SignedWithdrawal, expand,
+    ExpectCommitments, FinishRequest, FinishResponse, RecoverRequest, SignedWithdrawal, expand, session_id,
 };
 use feiqian_wire::Bounded;
 use feiqian_wire::error::{Code, Fault};
@@ -70,7 +70,7 @@ impl Bank {
         if let Some(response) = self.offline_resume(holder.account, id, Some(&request)).await? {
             return Ok(response);
         }
-        let (row, coins) = self.name_session(holder.account, &request)?;
+        let (row, coins) = self.name_session(&holder, &request)?;
         let (session, response, most) = (row.session, row.response(), self.config.offline.max_open_coins);
         self.offline.sessions().add(session, coins, row.expires, self.now(), most)?;
         let work = move |tx: &mut dyn Tx| {
@@ -92,7 +92,7 @@ impl Bank {
         }
     }
 
-    fn name_session(&self, account: Id16, request: &BeginRequest) -> Result<(SessionRow, usize), Fault> {
+    fn name_session(&self, holder: &Holder, request: &BeginRequest) -> Result<(SessionRow, usize), Fault> {
         let now = self.now();
         let ids = expand(&request.outputs)?;
         let ring = self.offline.ring.load();
@@ -105,9 +105,9 @@ impl Bank {
             amount = amount.checked_add(key.value)?;
         }
         let row = SessionRow {
-            session: self.random_digest(),
+            session: session_id(&self.config.name, &holder.token, &request.request, &request.salt),
             request: request.request,
-            account,
+            account: holder.account,
             outputs: request.outputs.clone(),
             amount,
             instance: self.instance,

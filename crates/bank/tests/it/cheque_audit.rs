@@ -128,14 +128,14 @@ async fn try_commit(
 }
 
 /// Changes every column of every row of a table, one at a time, and puts it back; answers how many were tried.
-async fn spoil(node: &Node, table: &'static Table) -> usize {
+pub(crate) async fn spoil(node: &Node, table: &'static Table, free: &[(&str, &str)]) -> usize {
     let rows = rows_of(node, table).await;
-    let mut tried = 0;
+    let (mut tried, mut unseen) = (0, std::collections::BTreeSet::new());
     for row in rows {
         for (index, column) in table.columns.iter().enumerate().skip(table.key) {
             let mut values = row.0.clone();
             let Some(value) = changed(&values[index]) else { continue };
-            if FREE.contains(&(table.name, column.name)) {
+            if free.contains(&(table.name, column.name)) {
                 continue;
             }
             values[index] = value;
@@ -143,13 +143,15 @@ async fn spoil(node: &Node, table: &'static Table) -> usize {
             if !try_commit(node, move |tx| tx.update(table, &values)).await {
                 continue;
             }
-            let findings = node.audit().await.findings;
-            assert!(!findings.is_empty(), "{}.{} changed unseen", table.name, column.name);
+            if node.audit().await.findings.is_empty() {
+                unseen.insert(column.name);
+            }
             let before = row.0.clone();
             assert!(try_commit(node, move |tx: &mut dyn Tx| tx.update(table, &before)).await);
             tried += 1;
         }
     }
+    assert!(unseen.is_empty(), "{}: {unseen:?} changed unseen", table.name);
     tried
 }
 
@@ -170,7 +172,7 @@ async fn one_changed_value_of_a_cheque_or_transfer_is_found() {
     ];
     for (name, least) in tables {
         let table = feiqian_bank::tables::TABLES.iter().find(|table| table.name == name).unwrap();
-        let tried = spoil(&banks.north, table).await + spoil(&banks.south, table).await;
+        let tried = spoil(&banks.north, table, &FREE).await + spoil(&banks.south, table, &FREE).await;
         assert!(tried >= least, "only {tried} changes were tried in {name}");
     }
     banks.sound().await;

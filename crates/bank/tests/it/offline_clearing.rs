@@ -148,3 +148,47 @@ async fn a_claim_survives_a_crash_on_either_side_and_is_paid_once() {
         south.assert_sound().await;
     }
 }
+
+#[tokio::test]
+async fn pieces_that_came_through_one_foreign_answer_are_one_claim_on_their_sum() {
+    for (funds, at_once) in [("1.00", 12), ("0.07", 7)] {
+        let (mut off, north, south) = OffWorld::two().await;
+        let alice = off.person(&north, "alice", "1.00").await;
+        let bob = off.person(&south, "bob", funds).await;
+        let carol = off.person(&south, "caroline", "0").await;
+        let shop = off.holder(&south, "the-shop", "0").await;
+        let cafe = off.holder(&south, "cafe", "0").await;
+        let coin = off.withdraw(&north, &alice, &[16]).await.unwrap().remove(0);
+        let blank = off.withdraw(&south, &bob, &[0]).await.unwrap().remove(0);
+        let hers = off.withdraw(&south, &carol, &[0]).await.unwrap().remove(0);
+        let holding = off.hand(&south, coin.open(), &blank);
+        // Bob pays all of it, and gives all of it to Carol, who pays with two pieces, and then with the rest.
+        let first = off.pay(&south, &shop.holder, vec![blank.open_holding(&holding)]);
+        let passed = off.hand(&south, blank.open_holding(&holding), &hers);
+        let (two, rest) = cut(hers.open_holding(&passed), &[3, 2]);
+        assert_eq!(two.len(), 2);
+        let second = off.pay(&south, &cafe.holder, two);
+        let third = off.pay(&south, &cafe.holder, rest);
+        settled(&south, &shop.holder, &first).await;
+        assert_eq!(sums(&settled(&south, &cafe.holder, &second).await), (0, 12));
+        assert_eq!(pending(&north).await, 1);
+        north.assert_sound().await;
+        drain(&[&north, &south]).await;
+        assert_eq!(off.clearing.owes("south", "north"), at_once);
+        assert_eq!(off.clearing.owes("north", "south"), 16 + at_once);
+        assert_eq!(south.balance(&cafe.holder).await, format!("0.{at_once:02}"));
+        // The same answer in another payment is another claim.
+        assert_eq!(sums(&settled(&south, &cafe.holder, &third).await), (0, 4));
+        drain(&[&north, &south]).await;
+        south.command(json!({"command": "account_fund", "name": "bob", "amount": "1.00"})).await.unwrap();
+        off.world.at(3_000);
+        let _ = south.bank.tend().await;
+        drain(&[&south, &north]).await;
+        // All of it, once.
+        assert_eq!(south.balance(&cafe.holder).await, "0.16");
+        assert_eq!((off.clearing.owes("south", "north"), off.clearing.owes("north", "south")), (16, 32));
+        let report = north.assert_sound().await;
+        assert_eq!((report.offline.charged, report.offline.covered), (16, 16));
+        south.assert_sound().await;
+    }
+}

@@ -7,8 +7,10 @@ use feiqian_bank::Config;
 use feiqian_clearing::presentment::{Presented, Presentment};
 use feiqian_crypto::Digest;
 use feiqian_crypto::share_tree::{SecretTree, TreeBuilder};
+use feiqian_ledger::store::{StoreError, StoreExt, Tx};
 use feiqian_money::{Amount, Currency, Minor};
 use feiqian_node::{Access, Caller, Peer, Route, Routes, Service, Target, call};
+use feiqian_offline_cash::accusation::{NonAnswer, SignedNonAnswer};
 use feiqian_offline_cash::chain::{Blank, KeysetView};
 use feiqian_offline_cash::claim::ClaimItem;
 use feiqian_offline_cash::deposit::{Outcome, Receipt};
@@ -20,7 +22,7 @@ use feiqian_offline_cash::identity::{
 use feiqian_offline_cash::keyset::{KeyBook, VerifiedKey};
 use feiqian_offline_cash::messages::{
     ClaimOutcome, DepositRequest, DepositResponse, IdentityRequest, OfflinePinEntry, OfflineRegisterRequest,
-    OfflineTerms, PartItem, PartOutcome, SignedExposed,
+    OfflineTerms, OverdueClaim, PartItem, PartOutcome, SignedExposed,
 };
 use feiqian_offline_cash::pay::{CashItem, pay};
 use feiqian_offline_cash::policy::{Counter, Exposed, Policy};
@@ -58,6 +60,18 @@ pub(crate) fn with_collateral(config: &mut Config) {
     config.offline.collateral_minor = 5;
 }
 
+/// How a claim fares at the bank of a cheat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Late {
+    /// It is answered.
+    #[default]
+    No,
+    /// No answer comes; whether the bank has heard the question.
+    Waits { heard: bool },
+    /// Nor has one come by the end of its time.
+    Ends { heard: bool },
+}
+
 /// Between the banks: hands items on and notes what they owe each other.
 pub(crate) struct Clearing {
     key: KeyPair,
@@ -72,6 +86,10 @@ pub(crate) struct Clearing {
     pub(crate) refuse: Mutex<bool>,
     /// What was presented, by path, to count repeats.
     pub(crate) seen: Mutex<BTreeSet<Digest>>,
+    pub(crate) late: Mutex<Late>,
+    /// Claims that ended for want of an answer.
+    pub(crate) overdue: Mutex<Vec<OverdueClaim>>,
+    view: Mutex<Option<Arc<feiqian_node::MemberView>>>,
 }
 
 impl Clearing {
@@ -114,11 +132,69 @@ impl Clearing {
     ) -> Result<Presented<ClaimOutcome>, Fault> {
         let from = item.collecting_bank.as_str();
         let to = self.banks.keys().find(|name| *name != from).unwrap().clone();
+        let late = *self.late.lock().unwrap();
+        if let Late::Waits { heard } | Late::Ends { heard } = late {
+            if heard {
+                let _lost: Result<Presented<ClaimOutcome>, Fault> =
+                    self.forward(&to, "/v1/pay/claim", &item).await;
+            }
+            if matches!(late, Late::Waits { .. }) {
+                return Err(Fault::new(Code::Unavailable, "no answer"));
+            }
+            let statement = self.not_answered(&item);
+            self.owe(item.id, &to, from, item.amount.minor);
+            return Ok(Presented { id: item.id, outcome: ClaimOutcome::Unanswered(statement) });
+        }
         let answer: Presented<ClaimOutcome> = self.forward(&to, "/v1/pay/claim", &item).await?;
         if let ClaimOutcome::Answered { paid, .. } = &answer.outcome {
             self.owe(item.id, &to, from, *paid);
         }
         Ok(answer)
+    }
+
+    /// The center's word on a claim, and what the bank of the cheat is to be told.
+    fn not_answered(&self, item: &Presentment<ClaimItem>) -> SignedNonAnswer {
+        let mut overdue = self.overdue.lock().unwrap();
+        if let Some(known) = overdue.iter().find(|known| known.presentment == item.id) {
+            return known.statement.clone();
+        }
+        let view = self.view.lock().unwrap().clone().unwrap();
+        let claim = item.item.verify(view.offline_keys(), &mut ChaCha12Rng::seed_from_u64(8)).unwrap();
+        let now = feiqian_node::Clock::now(&*self.now);
+        let statement = NonAnswer {
+            bank: claim.debtor.clone(),
+            key: claim.key,
+            pinned_at: Timestamp::new(NOW),
+            coin: claim.terms.message,
+            opening: claim.opening,
+            asked_at: Timestamp::new(now.seconds() - 1),
+            decided_at: now,
+        };
+        let statement = SignedNonAnswer::sign(statement, &self.key, self.chain.clone()).unwrap();
+        overdue.push(OverdueClaim {
+            presentment: item.id,
+            terms: claim.terms,
+            amount: item.amount,
+            statement: statement.clone(),
+        });
+        statement
+    }
+
+    /// Tells the banks what they did not answer.
+    pub(crate) async fn tell(&self) -> Result<(), Fault> {
+        let overdue = self.overdue.lock().unwrap().clone();
+        for word in &overdue {
+            self.say(word).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn say(&self, word: &OverdueClaim) -> Result<(), Fault> {
+        let router = self.banks[word.statement.statement.bank.as_str()].clone();
+        let direct = Direct { router, peer: Some(Arc::clone(&self.peer)) };
+        let target = Target::anyone("https://127.0.0.1:7001");
+        let path = "/v1/pay/claim/overdue";
+        Ok(call(&direct, &target, Caller::Certified, path, word).await?)
     }
 
     async fn part(
@@ -240,6 +316,9 @@ impl OffWorld {
             exposed: Mutex::default(),
             refuse: Mutex::new(false),
             seen: Mutex::default(),
+            late: Mutex::default(),
+            overdue: Mutex::default(),
+            view: Mutex::default(),
         });
         for node in &nodes {
             world.relay(node, clearing.router());
@@ -286,6 +365,7 @@ impl OffWorld {
             let view = node.bank.members().snapshot();
             node.bank.members().replace(view.with_offline(entries.clone()).unwrap());
             node.bank.keep_members().await.unwrap();
+            *self.clearing.view.lock().unwrap() = Some(node.bank.members().snapshot());
         }
     }
 
@@ -344,7 +424,7 @@ impl OffWorld {
 
     pub(crate) fn begin_request(&mut self, node: &Node, values: &[u64]) -> BeginRequest {
         let ids: Vec<Digest> = values.iter().map(|value| self.key(node, *value).id).collect();
-        BeginRequest { request: self.fresh(), outputs: outputs_of(&ids).unwrap() }
+        BeginRequest { request: self.fresh(), salt: self.fresh(), outputs: outputs_of(&ids).unwrap() }
     }
 
     /// Up to the challenges.
@@ -466,6 +546,22 @@ pub(crate) async fn settled(node: &Node, payee: &Holder, item: &CashItem) -> Rec
         DepositResponse::Final(Outcome::Settled(receipt)) => receipt,
         other => panic!("not settled: {other:?}"),
     }
+}
+
+/// What stands on the bank's mirror of its settlement account, minor units.
+pub(crate) async fn mirror(node: &Node) -> i128 {
+    posted(node, feiqian_bank::chart::Post::Settlement).await
+}
+
+/// What the bank has lost, minor units.
+pub(crate) async fn losses(node: &Node) -> i128 {
+    posted(node, feiqian_bank::chart::Post::Losses).await
+}
+
+async fn posted(node: &Node, post: feiqian_bank::chart::Post) -> i128 {
+    let id = feiqian_bank::chart::id(post);
+    let read = move |tx: &mut dyn Tx| Ok::<_, StoreError>(feiqian_ledger::book::account(tx, id).unwrap());
+    -node.store.read(read).await.unwrap().unwrap().balance()
 }
 
 /// Paid and unpaid, minor units.

@@ -1,5 +1,6 @@
 //! Banks in memory, and whoever talks to them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ use feiqian_clearing::presentment::Presentment;
 use feiqian_crypto::possession::Proof;
 use feiqian_crypto::snowblind::Challenge;
 use feiqian_crypto::{Digest, Id16, Scalar};
-use feiqian_ledger::store::{BoxFuture, Store, StoreError, StoreExt, Tx, Work};
+use feiqian_ledger::store::{BoxFuture, Row, Store, StoreError, StoreExt, Table, Tx, Value, Work};
 use feiqian_money::{Amount, Currency, Minor};
 use feiqian_node::{
     Access, CallError, Caller, ManualClock, MemberView, Network, NetworkError, Outgoing, Reply,
@@ -39,7 +40,7 @@ use feiqian_pki::{
     Authority, CertificateRequest, Chain, KeyPair, Purpose, Revocation, Subject, TrustedRoot, Verified,
     fingerprint, validate,
 };
-use feiqian_store::SqliteStore;
+use feiqian_store::testing::fresh;
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Blob, Bounded, Limit, Name, Text, Timestamp, codec};
 use rand::SeedableRng;
@@ -180,17 +181,66 @@ impl Network for Line {
 /// The store, with a queue before it, where the first work of one point waits while it is held; and a process around
 /// it that can die at a chosen commit: nobody is answered, and what was not committed never was.
 pub(crate) struct Gate {
-    store: SqliteStore,
+    store: Arc<dyn Store>,
     /// The point at which the process dies, and whether after the commit.
     pub(crate) plan: Mutex<Option<(&'static str, bool)>>,
+    /// Bytes of all blobs that transactions have read.
+    pub(crate) read: Arc<AtomicUsize>,
     held: tokio::sync::watch::Sender<Option<&'static str>>,
     waiting: tokio::sync::watch::Sender<u32>,
 }
 
+/// A transaction that counts what it reads.
+struct Counted<'t> {
+    tx: &'t mut dyn Tx,
+    read: &'t AtomicUsize,
+}
+
+impl Counted<'_> {
+    fn count<'r>(&self, rows: impl IntoIterator<Item = &'r Row>) {
+        let blobs = rows.into_iter().flat_map(|row| &row.0).map(|value| match value {
+            Value::Blob(bytes) => bytes.len(),
+            _ => 0,
+        });
+        self.read.fetch_add(blobs.sum(), Ordering::Relaxed);
+    }
+}
+
+impl Tx for Counted<'_> {
+    fn insert(&mut self, table: &Table, values: &[Value]) -> Result<(), StoreError> {
+        self.tx.insert(table, values)
+    }
+
+    fn update(&mut self, table: &Table, values: &[Value]) -> Result<(), StoreError> {
+        self.tx.update(table, values)
+    }
+
+    fn delete(&mut self, table: &Table, key: &[Value]) -> Result<(), StoreError> {
+        self.tx.delete(table, key)
+    }
+
+    fn find(&mut self, table: &Table, key: &[Value]) -> Result<Option<Row>, StoreError> {
+        let row = self.tx.find(table, key)?;
+        self.count(&row);
+        Ok(row)
+    }
+
+    fn select(&mut self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, StoreError> {
+        let rows = self.tx.select(sql, parameters)?;
+        self.count(&rows);
+        Ok(rows)
+    }
+}
+
 impl Gate {
-    fn new(store: SqliteStore) -> Self {
+    fn counted(&self, mut work: Work) -> Work {
+        let read = Arc::clone(&self.read);
+        Box::new(move |tx| work(&mut Counted { tx, read: &read }))
+    }
+
+    fn new(store: Arc<dyn Store>) -> Self {
         let (held, waiting) = (tokio::sync::watch::Sender::new(None), tokio::sync::watch::Sender::new(0));
-        Self { store, plan: Mutex::default(), held, waiting }
+        Self { store, plan: Mutex::default(), read: Arc::default(), held, waiting }
     }
 
     pub(crate) fn hold(&self, point: &'static str) {
@@ -218,6 +268,7 @@ impl Gate {
 impl Store for Gate {
     fn commit_raw(&self, point: &'static str, work: Work) -> BoxFuture<'_, Result<(), StoreError>> {
         let plan = self.plan.lock().unwrap().take_if(|(chosen, _)| *chosen == point);
+        let work = self.counted(work);
         Box::pin(async move {
             if plan == Some((point, false)) {
                 return Err(StoreError::Closed);
@@ -234,7 +285,7 @@ impl Store for Gate {
     }
 
     fn read_raw(&self, work: Work) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.store.read_raw(work)
+        self.store.read_raw(self.counted(work))
     }
 }
 
@@ -294,7 +345,7 @@ impl World {
         let request = CertificateRequest::create(&key, &Subject::bank(name).unwrap()).unwrap();
         let request = CertificateRequest::verify(&request).unwrap();
         let chain = self.root.issue_bank_authority(&request, name, NOW, &mut rng(seed.into())).unwrap();
-        let store = Arc::new(Gate::new(SqliteStore::open_in_memory(TABLES).unwrap()));
+        let store = Arc::new(Gate::new(fresh(TABLES)));
         let (secrets, line) = (Arc::new(MemorySecrets::default()), Arc::new(Line::default()));
         let bank = self.start(name, seed, &store, &secrets, &line, &chain, tune).await;
         // The keyset is made; pinning fails because the line is cut, and the test pins it as the center would.

@@ -1,21 +1,33 @@
 //! Claims on the bank of a cheat among the items. That bank names its customer and pays what it can; one that does not
-//! in time is liable itself, and pays all.
+//! in time is liable itself, and pays all. It is told so until it has heard.
 
 use feiqian_clearing::presentment::{ItemKind, Presentment};
 use feiqian_crypto::Digest;
 use feiqian_offline_cash::accusation::{Accusation, NonAnswer, SignedNonAnswer};
 use feiqian_offline_cash::claim::{ClaimItem, VerifiedChargeClaim};
-use feiqian_offline_cash::messages::ClaimOutcome;
+use feiqian_offline_cash::messages::{ClaimOutcome, OverdueClaim};
 use feiqian_offline_cash::signed::WireChain;
 use feiqian_wire::Timestamp;
 use feiqian_wire::error::{Code, Fault};
 use rand_core::CryptoRng;
 
+use crate::failure::Failure;
 use crate::items::{Bench, Checked, Item, Stated, Verdict, unsound};
 use crate::settlement::{self, Owed};
+use crate::stored::{Stored, corrupt};
 
 fn verified(item: &ClaimItem, bench: &Bench<'_>) -> Result<VerifiedChargeClaim, Fault> {
     Ok(item.verify(bench.view.offline_keys(), &mut bench.entropy.rng())?)
+}
+
+/// What the bank is told of a claim that it did not answer in time.
+pub(crate) fn overdue_of(stored: &Stored) -> Result<OverdueClaim, Failure> {
+    let presentment = stored.presentment::<ClaimItem>()?;
+    let Some(ClaimOutcome::Unanswered(statement)) = stored.outcome::<ClaimItem>()? else {
+        return Err(corrupt("its bank has answered"));
+    };
+    let (terms, amount) = (presentment.item.terms, presentment.amount);
+    Ok(OverdueClaim { presentment: stored.id, terms, amount, statement })
 }
 
 /// When the keyset of a key was pinned.
@@ -113,6 +125,10 @@ impl Item for ClaimItem {
         };
         let chain = WireChain::from_chain(&bench.keys.signer_chain)?;
         Ok(Some(ClaimOutcome::Unanswered(SignedNonAnswer::sign(statement, &bench.keys.signer, chain)?)))
+    }
+
+    fn is_news_to_payer(outcome: &ClaimOutcome) -> bool {
+        matches!(outcome, ClaimOutcome::Unanswered(_))
     }
 
     fn refused(fault: Fault) -> ClaimOutcome {

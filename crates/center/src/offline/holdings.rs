@@ -4,6 +4,7 @@
 use feiqian_clearing::presentment::{ItemKind, Presentment};
 use feiqian_crypto::Digest;
 use feiqian_money::Minor;
+use feiqian_node::Deposited;
 use feiqian_offline_cash::deposit::{Outcome, Receipt};
 use feiqian_offline_cash::pay::{CashItem, Checker};
 use feiqian_wire::error::{Code, Fault};
@@ -34,7 +35,8 @@ impl Item for CashItem {
         bench: &Bench<'_>,
         rng: &mut impl CryptoRng,
     ) -> Checked<Outcome> {
-        let checker = Checker { keys: bench.view.offline_keys(), authorities: bench.view, now: bench.now };
+        let payees = Deposited(bench.view);
+        let checker = Checker { keys: bench.view.offline_keys(), authorities: &payees, now: bench.now };
         let checked = checker.verify(&presentment.item, rng).map_err(Fault::from);
         match checked {
             // The payee has given its goods away: a list that has ended must not cost it the money for ever.

@@ -300,6 +300,16 @@ impl TestBank {
                 |bank: Arc<Self>, _: Peer, presentment| async move { Ok(bank.desk.part(&presentment)) },
             )
             .add(
+                Route::new("/v1/pay/claim/overdue").access(CENTER),
+                |bank: Arc<Self>, _: Peer, overdue| async move {
+                    if bank.deaf.load(Ordering::Relaxed) {
+                        return Err(Fault::new(Code::Unavailable, "not now"));
+                    }
+                    bank.desk.overdue.lock().unwrap().push(overdue);
+                    Ok(())
+                },
+            )
+            .add(
                 Route::new("/v1/offline/exposed").access(Access::Anonymous),
                 |bank: Arc<Self>, _: Peer, ()| async move { bank.desk.exposed() },
             )

@@ -287,7 +287,7 @@ impl Fork {
         let claim = ClaimItem {
             terms,
             amount: amount(4),
-            charged: lone(&again, second.set),
+            charged: Bounded::new(vec![lone(&again, second.set)]).unwrap(),
             hop: 1,
             before: Bounded::new(vec![lone(&paid, first.set)]).unwrap(),
         };
@@ -306,6 +306,13 @@ impl Fork {
 
     fn honest(&self, paid: u64) -> ClaimOutcome {
         ClaimOutcome::Answered { accusation: self.accusation.clone(), paid: minor(paid) }
+    }
+
+    /// What the second bank was told, how often, if it was always the same.
+    fn told(&self) -> usize {
+        let told = self.scene.south.bank.desk.overdue.lock().unwrap();
+        assert!(told.iter().all(|word| *word == told[0]));
+        told.len()
     }
 
     async fn present(&self) -> Result<Presented<ClaimOutcome>, Fault> {
@@ -388,16 +395,102 @@ async fn a_bank_that_names_nobody_in_time_is_liable_itself() {
 }
 
 #[tokio::test]
+async fn a_bank_that_did_not_answer_is_told_what_it_has_paid() {
+    let mut fork = Fork::new().await;
+    let limit = fork.scene.world.center.config().answer_seconds;
+    assert_eq!(fork.present().await.unwrap_err().code, Code::Unavailable);
+    fork.scene.south.bank.deaf.store(true, std::sync::atomic::Ordering::Relaxed);
+    fork.scene.world.clock.set(at(NOW + limit));
+    fork.scene.world.turn().await;
+    assert_eq!(fork.scene.settlements().await, both("1000.04", "999.96"));
+    // It does not hear; the word waits, also over a restart.
+    assert!(!fork.scene.world.center.tell_banks().await.unwrap());
+    assert_eq!(fork.told(), 0);
+    fork.scene.world.restart().await;
+    fork.scene.world.assert_sound().await;
+    fork.scene.south.bank.deaf.store(false, std::sync::atomic::Ordering::Relaxed);
+    // Its answer is lost: it is told again, and then no more.
+    fork.scene.world.wires.trouble("/v1/pay/claim/overdue", &[Trouble::AnswerLost]);
+    assert!(!fork.scene.world.center.tell_banks().await.unwrap());
+    assert!(fork.scene.world.center.tell_banks().await.unwrap());
+    assert!(fork.scene.world.center.tell_banks().await.unwrap());
+    assert_eq!(fork.told(), 2);
+    let word = fork.scene.south.bank.desk.overdue.lock().unwrap()[0].clone();
+    let item = &fork.presentment.item;
+    assert_eq!((word.presentment, &word.terms), (fork.presentment.id, &item.terms));
+    assert_eq!(word.amount, amount(4));
+    let statement = word.statement.verify(fork.scene.world.center.view().root()).unwrap();
+    assert_eq!((statement.bank.as_str(), statement.coin), ("south", item.terms.message));
+    assert_eq!(statement.opening, fork.accusation.opening);
+    fork.scene.world.assert_sound().await;
+    // Who has answered is told nothing.
+    let honest = Fork::new().await;
+    honest.answer(Ok(honest.honest(1)));
+    honest.present().await.unwrap();
+    assert!(honest.scene.world.center.tell_banks().await.unwrap());
+    assert_eq!(honest.told(), 0);
+}
+
+/// A claim runs out; the center's store may die on the way. It is decided once, and the bank hears of it.
+async fn run_out(mut death: Option<Death>) -> Vec<&'static str> {
+    let mut fork = Fork::new().await;
+    let limit = fork.scene.world.center.config().answer_seconds;
+    let mut points = Vec::new();
+    for round in 0..6 {
+        let store = Arc::new(MortalStore::new(Arc::clone(&fork.scene.world.disk), death.take()));
+        if fork.scene.world.restart_on(Arc::clone(&store) as _).await.is_ok() {
+            for bank in [&fork.scene.north.bank, &fork.scene.south.bank] {
+                bank.follow(&fork.scene.world);
+            }
+            fork.scene.world.clock.set(at(NOW + limit * round));
+            let _ = fork.present().await;
+            let told = fork.scene.world.center.tell_banks().await;
+            points.extend(store.points());
+            fork.scene.world.assert_sound().await;
+            if fork.told() > 0 && matches!(told, Ok(true)) {
+                break;
+            }
+        }
+    }
+    assert!(fork.told() > 0, "it was never told");
+    assert_eq!(fork.scene.settlements().await, both("1000.04", "999.96"));
+    points
+}
+
+#[tokio::test]
+async fn killed_at_any_commit_the_bank_of_a_cheat_pays_once_and_is_told() {
+    let points = run_out(None).await;
+    for point in ["center.present.reserve", "center.present.outcome", "center.notice.told"] {
+        assert!(points.contains(&point), "{points:?}");
+    }
+    for commit in 1..=points.len() {
+        for after in [false, true] {
+            run_out(Some(Death { commit, after })).await;
+        }
+    }
+}
+
+fn twice(chain: &LoneChain) -> Bounded<LoneChain, { feiqian_offline_cash::MAX_PIECES }> {
+    Bounded::new(vec![chain.clone(), chain.clone()]).unwrap()
+}
+
+fn of_another_payment(chain: &LoneChain) -> Bounded<LoneChain, { feiqian_offline_cash::MAX_PIECES }> {
+    Bounded::new(vec![LoneChain { set: digest("another payment"), ..chain.clone() }]).unwrap()
+}
+
+#[tokio::test]
 async fn a_claim_shows_what_it_claims() {
     let fork = Fork::new().await;
     let good = &fork.presentment.item;
     let north = &fork.scene.north.bank;
     type Change = fn(&mut ClaimItem);
-    let changes: [(Change, Code); 5] = [
+    let changes: [(Change, Code); 7] = [
         (|claim| claim.amount = amount(5), Code::AmountMismatch),
         (|claim| claim.hop = 0, Code::AmountMismatch),
         (|claim| claim.before = Bounded::default(), Code::AmountMismatch),
-        (|claim| claim.charged.set = digest("another payment"), Code::PieceInvalid),
+        (|claim| claim.charged = Bounded::default(), Code::PieceInvalid),
+        (|claim| claim.charged = twice(&claim.charged[0]), Code::PieceInvalid),
+        (|claim| claim.charged = of_another_payment(&claim.charged[0]), Code::PieceInvalid),
         (|claim| claim.terms.payment = digest("another payment"), Code::RequestMismatch),
     ];
     for (change, expected) in changes {

@@ -19,7 +19,8 @@ use feiqian_offline_cash::identity::{
 };
 use feiqian_offline_cash::keyset::{Keyset, Kind, OfflineKey, Times, VerifiedKey, VerifiedKeyset, depth_of};
 use feiqian_offline_cash::messages::{
-    ClaimOutcome, IdentityRequest, OfflinePinEntry, OfflinePinRequest, PartItem, PartOutcome, SignedExposed,
+    ClaimOutcome, IdentityRequest, OfflinePinEntry, OfflinePinRequest, OverdueClaim, PartItem, PartOutcome,
+    SignedExposed,
 };
 use feiqian_offline_cash::pay::{CashItem, Checker, VerifiedPayment, pay};
 use feiqian_offline_cash::policy::{Counter, Exposed, Policy};
@@ -66,6 +67,8 @@ pub(crate) struct Desk {
     pub(crate) claims: Mutex<BTreeMap<Digest, Result<ClaimOutcome, Fault>>>,
     pub(crate) parts: Mutex<BTreeSet<Digest>>,
     pub(crate) exposed: Mutex<Option<SignedExposed>>,
+    /// Claims that the center has ended, as it told them, in order.
+    pub(crate) overdue: Mutex<Vec<OverdueClaim>>,
 }
 
 fn not_now() -> Fault {

@@ -13,7 +13,7 @@ use feiqian_node::{
     deliver,
 };
 use feiqian_pki::Verified;
-use feiqian_store::SqliteStore;
+use feiqian_store::testing::fresh;
 use feiqian_wire::Timestamp;
 use feiqian_wire::error::{Code, Fault};
 use serde_json::{Value, json};
@@ -93,14 +93,14 @@ pub(crate) struct Death {
 
 /// A store that stops working at a chosen commit, as if the process had been killed there.
 pub(crate) struct MortalStore {
-    inner: Arc<SqliteStore>,
+    inner: Arc<dyn Store>,
     death: Option<Death>,
     commits: Mutex<Vec<&'static str>>,
     dead: Mutex<bool>,
 }
 
 impl MortalStore {
-    pub(crate) fn new(inner: Arc<SqliteStore>, death: Option<Death>) -> Self {
+    pub(crate) fn new(inner: Arc<dyn Store>, death: Option<Death>) -> Self {
         Self { inner, death, commits: Mutex::default(), dead: Mutex::new(false) }
     }
 
@@ -152,7 +152,7 @@ pub(crate) struct World {
     _folder: tempfile::TempDir,
     pub(crate) wires: Arc<Wires>,
     pub(crate) clock: Arc<ManualClock>,
-    pub(crate) disk: Arc<SqliteStore>,
+    pub(crate) disk: Arc<dyn Store>,
     pub(crate) center: Arc<Center>,
 }
 
@@ -178,9 +178,9 @@ impl World {
         let clock = Arc::new(ManualClock::new(Timestamp::new(NOW)));
         let entropy = StreamEntropy::new(WORLDS.fetch_add(1, Ordering::Relaxed), "init");
         feiqian_center::init(&home, options, &*clock, &entropy).await.unwrap();
-        let disk = Arc::new(SqliteStore::open_in_memory(TABLES).unwrap());
+        let disk = fresh(TABLES);
         let wires = Arc::new(Wires::default());
-        let center = start(&home, &wires, &clock, Arc::clone(&disk) as Arc<dyn Store>).await.unwrap();
+        let center = start(&home, &wires, &clock, Arc::clone(&disk)).await.unwrap();
         Self { home, _folder: folder, wires, clock, disk, center }
     }
 
@@ -196,7 +196,7 @@ impl World {
 
     /// Ends the center as a crash would and starts it again over the same disk.
     pub(crate) async fn restart(&mut self) {
-        let disk = Arc::clone(&self.disk) as Arc<dyn Store>;
+        let disk = Arc::clone(&self.disk);
         self.restart_on(disk).await.unwrap();
     }
 

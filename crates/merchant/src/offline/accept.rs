@@ -50,22 +50,25 @@ pub(crate) struct Taken {
     amount: String,
     currency: feiqian_money::Currency,
     pieces: usize,
+    bytes: usize,
     state: &'static str,
     deposit_by: u64,
 }
 
 impl Taken {
-    fn of(held: &Held) -> Self {
-        Self {
+    fn of(held: &Held) -> Result<Self, Fault> {
+        let message = Carried::Payment(held.item.payment.clone());
+        Ok(Self {
             outcome: "accepted",
             payment: held.payment,
             order: held.item.request.request.order.as_str().to_owned(),
             amount: held.amount.to_string(),
             currency: held.amount.currency,
             pieces: held.item.payment.chains.len(),
+            bytes: message.to_file()?.len(),
             state: held.state.as_str(),
             deposit_by: held.deposit_by,
-        }
+        })
     }
 }
 
@@ -88,7 +91,7 @@ impl Merchant {
     pub(crate) async fn offline_accept(&self, source: &str) -> Result<Taken, Fault> {
         let Carried::Payment(payment) = carried::read(source)? else {
             return Err(Fault::new(Code::Usage, "this is no payment")
-                .hint("a till takes what `wallet pay` wrote for its request"));
+                .hint("a till takes what `wallet pay --offline` wrote for its request"));
         };
         // One at a time: what is held must not change between comparing and storing.
         let _turn = self.accepting.lock().await;
@@ -103,7 +106,7 @@ impl Merchant {
         let asked = asked
             .ok_or_else(|| Fault::new(Code::RequestMismatch, "no such request was made at this till"))?;
         match paid {
-            Some(known) if known.item.payment == payment => return Ok(Taken::of(&known)),
+            Some(known) if known.item.payment == payment => return Taken::of(&known),
             Some(_) => {
                 return Err(Fault::new(Code::RequestAlreadyPaid, "another payment paid this request"));
             }
@@ -112,7 +115,7 @@ impl Merchant {
         let accepted = self.check_offline(asked, payment, &related, &view)?;
         let held = self.store_accepted(accepted, coins?).await?;
         self.pending.notify_one();
-        Ok(Taken::of(&held))
+        Taken::of(&held)
     }
 
     fn check_offline(

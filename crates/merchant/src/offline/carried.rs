@@ -11,6 +11,8 @@ use serde::Serialize;
 /// A message on its way out.
 #[derive(Debug, Serialize)]
 pub(super) struct Shown {
+    /// Length of the message.
+    bytes: usize,
     /// As one text, where it fits.
     #[serde(skip_serializing_if = "Option::is_none")]
     uri: Option<String>,
@@ -54,13 +56,13 @@ fn from_text(text: &str) -> Result<Carried, Fault> {
 
 /// Hands out a message that is stored.
 pub(super) fn hand_out(carried: &Carried, out: Option<PathBuf>) -> Result<Shown, Fault> {
-    let uri = carried.to_uri().ok();
+    let (file, uri) = (carried.to_file()?, carried.to_uri().ok());
     if let Some(path) = &out {
-        write_private(path, &carried.to_file()?).map_err(|error| {
+        write_private(path, &file).map_err(|error| {
             Fault::new(Code::Usage, format!("cannot write {}: {error}", path.display()))
                 .hint("it is stored: repeat the command with another --out FILE")
         })?;
     }
     let frames = if uri.is_none() && out.is_none() { carried.to_frames()? } else { Vec::new() };
-    Ok(Shown { uri, frames, file: out })
+    Ok(Shown { bytes: file.len(), uri, frames, file: out })
 }

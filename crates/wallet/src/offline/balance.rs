@@ -2,6 +2,7 @@
 
 use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_money::Minor;
+use feiqian_offline_cash::chain::Passed;
 use feiqian_offline_cash::keyset::{KeyBook, Keys, Kind};
 use feiqian_wire::Timestamp;
 use serde::Serialize;
@@ -18,14 +19,31 @@ pub(crate) struct Offline {
     balance: String,
     pending: String,
     reclaimable: String,
-    /// Coins and holdings that pay.
+    /// Own coins that pay.
     coins: usize,
+    /// Holdings that pay: value that others passed on, those first that end first; at most [`LISTED`].
+    received: Vec<ReceivedLine>,
     /// Blanks that can be offered.
     blanks: usize,
     /// First second at which some of it no longer pays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pay_until: Option<u64>,
 }
+
+/// A piece that somebody passed on, and what of it is left.
+#[derive(Serialize)]
+pub(crate) struct ReceivedLine {
+    amount: String,
+    /// Whose coin it is.
+    bank: String,
+    /// How often it was passed on.
+    hops: usize,
+    /// First second at which it no longer pays.
+    pay_until: u64,
+}
+
+/// The most holdings that a balance lists.
+const LISTED: usize = 200;
 
 /// What the store says.
 struct Rows {
@@ -61,7 +79,8 @@ impl Wallet {
         let Rows { coins, claims, sessions, deposits, open_offers } = self.seams.store.read(rows).await?;
         let (view, now) = (self.view(), self.now());
         let book = view.offline_keys();
-        let (mut ready, mut later, mut held, mut blanks) = (Minor::ZERO, Minor::ZERO, 0_usize, 0_usize);
+        let (mut ready, mut later, mut own, mut blanks) = (Minor::ZERO, Minor::ZERO, 0_usize, 0_usize);
+        let mut received = Vec::new();
         let mut earliest: Option<Timestamp> = None;
         for coin in &coins {
             let until = pays_until(coin, book)?;
@@ -71,7 +90,10 @@ impl Wallet {
                 blanks = blanks.saturating_add(usize::from(pays && free));
             } else if pays {
                 ready = ready.checked_add(coin.rest)?;
-                held = held.saturating_add(1);
+                match &coin.chain {
+                    Some(chain) => received.push(self.received_line(coin, chain, until, book)?),
+                    None => own = own.saturating_add(1),
+                }
                 earliest = Some(earliest.map_or(until, |known| known.min(until)));
             } else if !claims.iter().any(|claim| claim.message == coin.message)
                 && now < book.key(&coin.key)?.times.reclaim_until
@@ -79,14 +101,33 @@ impl Wallet {
                 later = later.checked_add(coin.rest)?;
             }
         }
+        received.sort_by_key(|line: &ReceivedLine| line.pay_until);
+        received.truncate(LISTED);
         let pending = sessions.iter().map(|row| row.amount).chain(deposits.iter().map(|row| row.amount));
         Ok(Offline {
             balance: self.amount(ready).to_string(),
             pending: self.amount(Minor::sum(pending)?).to_string(),
             reclaimable: self.amount(later).to_string(),
-            coins: held,
+            coins: own,
+            received,
             blanks,
             pay_until: earliest.map(Timestamp::seconds),
+        })
+    }
+
+    fn received_line(
+        &self,
+        coin: &CoinRow,
+        chain: &Passed,
+        until: Timestamp,
+        book: &KeyBook,
+    ) -> Result<ReceivedLine> {
+        let first = chain.links.first().ok_or_else(|| Failure::broken("a holding without its coin"))?;
+        Ok(ReceivedLine {
+            amount: self.amount(coin.rest).to_string(),
+            bank: book.key(&first.hop.key)?.bank.as_str().to_owned(),
+            hops: chain.links.len(),
+            pay_until: until.seconds(),
         })
     }
 

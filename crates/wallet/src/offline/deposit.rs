@@ -4,10 +4,11 @@ use feiqian_crypto::Digest;
 use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_money::Amount;
 use feiqian_money::Minor;
-use feiqian_node::{CallError, Caller};
+use feiqian_node::Caller;
 use feiqian_offline_cash::deposit::{Outcome, Receipt, Source};
 use feiqian_offline_cash::messages::{DepositRequest, DepositResponse};
 use feiqian_offline_cash::pay::CashItem;
+use feiqian_offline_cash::purse::Until;
 use feiqian_offline_cash::request::{PaymentRequest, SignedRequest};
 use feiqian_wire::Text;
 use feiqian_wire::error::Code;
@@ -71,7 +72,7 @@ impl Wallet {
             bank: self.config.bank.clone(),
             account: self.offline_account()?,
             till: Text::fitted("wallet"),
-            keysets: self.offline_views()?,
+            keysets: self.offline_views(Until::Deposit)?,
             expires: self.now().saturating_add(SECONDS),
             nonce: Digest(self.rng().random()),
         };
@@ -97,7 +98,7 @@ impl Wallet {
                 ("done", encode(&receipt)?)
             }
             Ok(DepositResponse::Final(Outcome::Refused(fault))) => ("refused", encode(&fault)?),
-            Err(CallError::Fault(fault)) if fault.is_definitive() => ("refused", encode(&fault)?),
+            // Only the bank's final word about this payment ends it: an earlier try may have been taken.
             Err(error) => return Err(error.into()),
         };
         let (now, bank) = (self.now(), self.config.bank.as_str().to_owned());
@@ -123,10 +124,15 @@ impl Wallet {
     }
 
     pub(super) async fn resume_offline_deposits(&self) -> Result<()> {
+        let mut first = Ok(());
         for row in self.seams.store.read(PaymentRow::open).await? {
-            self.present_offline(row).await?;
+            match self.present_offline(row).await {
+                Err(failure @ Failure::Fault(_)) if first.is_ok() => first = Err(failure),
+                Err(failure @ Failure::Store(_)) => return Err(failure),
+                _ => {}
+            }
         }
-        Ok(())
+        first
     }
 }
 

@@ -8,9 +8,11 @@ use feiqian_offline_cash::identity::{
 };
 use feiqian_offline_cash::messages::{OfflineRegisterRequest, OfflineTerms};
 use feiqian_offline_cash::signed::WireChain;
+use feiqian_pki::KeyPair;
 use feiqian_wire::error::Code;
 use feiqian_wire::{Blob, Text};
 
+use crate::document_key;
 use crate::failure::{Failure, Result};
 use crate::record::{decode, encode};
 use crate::tables::SETTING;
@@ -18,6 +20,25 @@ use crate::wallet::{Wallet, read_setting, write_setting};
 
 /// The setting that keeps the attestation.
 const IDENTITY: &str = "offline_identity";
+
+/// A document-signing key of this wallet.
+pub(super) enum Signer<'a> {
+    /// The one of its present certificate.
+    Current(&'a KeyPair),
+    /// One of before, drawn from the words again.
+    Drawn(Box<KeyPair>),
+}
+
+impl std::ops::Deref for Signer<'_> {
+    type Target = KeyPair;
+
+    fn deref(&self) -> &KeyPair {
+        match self {
+            Self::Current(key) => key,
+            Self::Drawn(key) => key,
+        }
+    }
+}
 
 impl Wallet {
     pub(super) fn offline_account(&self) -> Result<Account> {
@@ -42,7 +63,6 @@ impl Wallet {
         let stored = self.seams.store.read(|tx| read_setting(tx, IDENTITY)).await?;
         if let Some(body) = stored {
             let attested = decode(&body, &SETTING)?;
-            // The document-signing key may have been replaced since.
             self.check_attested(&attested)?;
             return Ok(attested);
         }
@@ -93,12 +113,35 @@ impl Wallet {
                 "the bank shows the attestation of another identity than this wallet's",
             ));
         }
-        if record.signing_key()? != self.signing.public_key() {
-            return Err(Failure::new(
-                Code::CertificateInvalid,
-                "the offline identity was registered with another document-signing key",
-            ));
+        self.document_key(&record.signing_key()?).map(drop)
+    }
+
+    /// The key that signs the withdrawals and claims of the offline identity: the one of its record, whatever certificate
+    /// the wallet has today.
+    pub(super) async fn offline_signer(&self) -> Result<Signer<'_>> {
+        let stored = self.seams.store.read(|tx| read_setting(tx, IDENTITY)).await?;
+        let attested: AttestedIdentity = match stored {
+            Some(body) => decode(&body, &SETTING)?,
+            None => {
+                let attested = self.offline_terms().await?.identity;
+                attested.ok_or(feiqian_offline_cash::Rejection::IdentityUnknown)?
+            }
+        };
+        self.check_attested(&attested)?;
+        self.document_key(&attested.identity.record.signing_key()?)
+    }
+
+    fn document_key(&self, public: &[u8; 32]) -> Result<Signer<'_>> {
+        if self.signing.public_key() == *public {
+            return Ok(Signer::Current(&self.signing));
         }
-        Ok(())
+        let (seed, account) = (&self.offline_seed, &self.config.account);
+        let number = document_key::number_of(seed, account, public).ok_or_else(|| {
+            Failure::new(
+                Code::CertificateInvalid,
+                "the offline identity was registered with a key that is not of this wallet's words",
+            )
+        })?;
+        Ok(Signer::Drawn(Box::new(document_key::key(seed, account, number))))
     }
 }

@@ -6,6 +6,7 @@ use feiqian_node::MemberView;
 use feiqian_offline_cash::chain::{KeysetView, MAX_KEYSETS};
 use feiqian_offline_cash::keyset::VerifiedKeyset;
 use feiqian_offline_cash::messages::{OfflinePinEntry, SignedExposed};
+use feiqian_offline_cash::purse::Until;
 use feiqian_wire::error::Code;
 use feiqian_wire::{Bounded, Timestamp};
 
@@ -100,12 +101,14 @@ impl Wallet {
         }
     }
 
-    /// The keysets that a payer may use towards this wallet: pinned, of its currency, and still paying; the newest if
-    /// there are many.
-    pub(super) fn offline_views(&self) -> Result<Bounded<KeysetView, MAX_KEYSETS>> {
+    /// The keysets that a payer may use towards this wallet: pinned, of its currency, and still good for this; the newest
+    /// if there are many.
+    pub(super) fn offline_views(&self, until: Until) -> Result<Bounded<KeysetView, MAX_KEYSETS>> {
         let (view, now) = (self.view(), self.now());
         let pays = |known: &&VerifiedKeyset| {
-            known.keyset.currency == self.config.currency && now < known.keyset.times.pay_until
+            let times = &known.keyset.times;
+            let end = if until == Until::Pay { times.pay_until } else { times.reclaim_until };
+            known.keyset.currency == self.config.currency && now < end
         };
         let shown = view.offline_keys().keysets().iter().rev().filter(pays).take(MAX_KEYSETS);
         let shown = shown.map(|known| KeysetView {

@@ -1,7 +1,7 @@
 //! Taking value from hand to hand: the payee's side.
 //!
 //! ```text
-//! offer ──▶ commitment ──▶ payer          accept(nonce) ──▶ opening, code ──▶ payer
+//! offer ──▶ commitment ──▶ payer          open_offer(nonce) ──▶ opening, code ──▶ payer
 //!                                         accept(transfer) ──▶ holdings
 //! ```
 //!
@@ -20,7 +20,8 @@ use feiqian_offline_cash::chain::Blank;
 use feiqian_offline_cash::held::Held;
 use feiqian_offline_cash::keyset::Keys;
 use feiqian_offline_cash::policy::Counter;
-use feiqian_offline_cash::transfer::{Nonce, Offer, OpenOffer, PendingOffer, Transfer};
+use feiqian_offline_cash::purse::Until;
+use feiqian_offline_cash::transfer::{Offer, OpenOffer, PendingOffer, Transfer};
 use feiqian_offline_cash::{MAX_PIECES, holding::Holding};
 use feiqian_wire::Bounded;
 use feiqian_wire::error::Code;
@@ -57,7 +58,7 @@ impl Wallet {
         let free = self.free_blanks(blanks.map_or(usual_pieces(amount.minor), usize::from)).await?;
         let expires = self.now().saturating_add(seconds.unwrap_or(self.config.request_seconds));
         let listed = free.iter().map(|coin| Blank { key: coin.key, message: coin.message }).collect();
-        let keysets = self.offline_views()?;
+        let keysets = self.offline_views(Until::Pay)?;
         let offer = Offer { amount, blanks: Bounded::new(listed)?, keysets, expires };
         let dice: [u8; 32] = self.rng().random();
         let (digest, body) = (offer.digest(), encode(&offer)?);
@@ -116,17 +117,12 @@ impl Wallet {
         Ok(good.into_iter().take(count).map(|(_, blank)| blank).collect())
     }
 
-    /// Takes what a payer hands over: its nonce, or the transfer.
-    pub(crate) async fn accept_carried(&self, source: &str, out: Option<PathBuf>) -> Result<Value> {
-        match carried::read(source)? {
-            Carried::Nonce(nonce) => self.open_offer(nonce, out).await,
-            Carried::Transfer(transfer) => self.take_transfer(transfer).await,
-            other => Err(carried::wrong(&other)),
-        }
-    }
-
     /// `{"offer","outcome":"opened","code","amount","currency","bytes","uri"|"frames"|"file"}`: people compare the code.
-    async fn open_offer(&self, nonce: Nonce, out: Option<PathBuf>) -> Result<Value> {
+    pub(crate) async fn open_offer(&self, source: &str, out: Option<PathBuf>) -> Result<Value> {
+        let nonce = match carried::read(source)? {
+            Carried::Nonce(nonce) => nonce,
+            other => return Err(carried::wrong(&other)),
+        };
         let open = move |tx: &mut dyn Tx| {
             let opened = OfferRow::in_state(tx, "opened")?;
             if let Some(row) = opened.into_iter().find(|row| row.payer == Some(nonce.0)) {
@@ -135,7 +131,7 @@ impl Wallet {
             let mut committed = OfferRow::in_state(tx, "committed")?;
             let mut row = committed.pop().ok_or_else(|| {
                 Failure::new(Code::RequestMismatch, "no offer of this wallet waits for a payer's answer")
-                    .hint("make one with `wallet offer`; each is opened to one payer")
+                    .hint("make one with `wallet offline offer`; each is opened to one payer")
             })?;
             (row.payer, row.state) = (Some(nonce.0), "opened".to_owned());
             tx.update(&OFFLINE_OFFER, &row.values()?)?;
@@ -154,8 +150,15 @@ impl Wallet {
         with_message(answer, &shown)
     }
 
-    /// `{"offer","outcome":"taken","amount","currency","pieces"}`, with no connection to anybody.
-    async fn take_transfer(&self, transfer: Transfer) -> Result<Value> {
+    /// `{"offer","outcome":"taken","amount","currency","pieces","bytes"}`, with no connection to anybody.
+    pub(crate) async fn accept_transfer(&self, source: &str) -> Result<Value> {
+        let (transfer, bytes) = match carried::read(source)? {
+            Carried::Transfer(transfer) => {
+                let bytes = Carried::Transfer(transfer.clone()).to_file()?.len();
+                (transfer, bytes)
+            }
+            other => return Err(carried::wrong(&other)),
+        };
         let (digest, body) = (transfer.offer, encode(&transfer)?);
         let row = self.seams.store.read(move |tx| OfferRow::find(tx, &digest)).await?;
         let row = row.ok_or(Rejection::RequestMismatch)?;
@@ -168,7 +171,7 @@ impl Wallet {
         let (amount, pieces) = (self.amount(row.amount), transfer.chains.len());
         show(&json!({
             "offer": digest, "outcome": "taken", "amount": amount.to_string(), "currency": amount.currency,
-            "pieces": pieces,
+            "pieces": pieces, "bytes": bytes,
         }))
     }
 

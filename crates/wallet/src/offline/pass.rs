@@ -1,7 +1,7 @@
 //! Passing value from hand to hand: the payer's side.
 //!
 //! ```text
-//! transfer_coin(commitment) ──▶ nonce ──▶ payee
+//! answer_offer(commitment) ──▶ nonce ──▶ payee
 //! transfer_coin(opening) ──▶ shows amount and code; people compare
 //! transfer_coin(opening, the payee's code) ──▶ transfer ──▶ payee
 //! ```
@@ -39,11 +39,18 @@ struct Answered {
 }
 
 impl Wallet {
-    /// One step of passing value on; which one, the message says.
+    /// `{"outcome":"answered","bytes","uri"}`.
+    pub(crate) async fn answer_offer(&self, source: &str, out: Option<PathBuf>) -> Result<Value> {
+        match carried::read(source)? {
+            Carried::Commitment(commitment) => self.answer_commitment(commitment, out).await,
+            other => Err(carried::wrong(&other)),
+        }
+    }
+
+    /// Passes value to an opened offer.
     ///
-    /// * a commitment: `{"outcome":"answered","bytes","uri"}`
-    /// * an opening without `code`: `{"outcome":"compare","code","amount","currency","offer"}`
-    /// * an opening with the code that the payee's screen shows:
+    /// * without `code`: `{"outcome":"compare","code","amount","currency","offer"}`
+    /// * with the code that the payee's screen shows:
     ///   `{"payment","outcome":"given","amount","currency","pieces","bytes","uri"|"frames"|"file"}`
     pub(crate) async fn transfer_coin(
         &self,
@@ -52,7 +59,6 @@ impl Wallet {
         out: Option<PathBuf>,
     ) -> Result<Value> {
         match carried::read(source)? {
-            Carried::Commitment(commitment) => self.answer_commitment(commitment, out).await,
             Carried::Opening(opening) => self.pass_to(opening, code, out).await,
             other => Err(carried::wrong(&other)),
         }

@@ -8,7 +8,7 @@ use feiqian_money::{Currency, Minor};
 use feiqian_offline_cash::carry::Carried;
 use feiqian_offline_cash::chain::payment_set;
 use feiqian_offline_cash::holding::{Unsent, Unspent};
-use feiqian_offline_cash::pay::{CashItem, Payment, pay};
+use feiqian_offline_cash::pay::{CashItem, Payment, pay, pay_oneself};
 use feiqian_offline_cash::purse::SpendError;
 use feiqian_offline_cash::request::{SignedRequest, VerifiedRequest};
 use feiqian_wire::codec::{self, Limit};
@@ -87,11 +87,13 @@ impl Wallet {
             return Err(Failure::new(Code::WrongCurrency, what));
         }
         let deposit = purpose.kind == "deposit";
-        let taker = if deposit { Taker::Bank } else { Taker::Hand };
-        let pieces = self.choose_pieces(verified.wish(now), taker).await?;
+        let (taker, wish) =
+            if deposit { (Taker::Bank, verified.own_wish(now)) } else { (Taker::Hand, verified.wish(now)) };
+        let pieces = self.choose_pieces(wish, taker).await?;
         let bank = pieces.first().map(|piece| piece.terms().bank.to_string()).unwrap_or_default();
         let set = set_of(&verified, &pieces);
-        let unsent = pay(&verified, pieces, now).map_err(refused)?;
+        let unsent = if deposit { pay_oneself(&verified, pieces, now) } else { pay(&verified, pieces, now) };
+        let unsent = unsent.map_err(refused)?;
         let (answers, body) = (unsent.answers().to_vec(), unsent.bytes().to_vec());
         let payment = read_back(&unsent)?;
         let item = deposit.then(|| encode(&CashItem { request, payment })).transpose()?;

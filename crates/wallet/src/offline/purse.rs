@@ -73,7 +73,8 @@ impl Wallet {
         let (mut trees, mut purse) = (Trees::default(), Vec::new());
         for (answers, row) in rows {
             let key = book.key(&row.key)?;
-            if now >= key.times.pay_until || exposed(&row.message) {
+            let until = if taker == Taker::Hand { key.times.pay_until } else { key.times.reclaim_until };
+            if now >= until || exposed(&row.message) {
                 continue;
             }
             let history = History::Complete(&answers);

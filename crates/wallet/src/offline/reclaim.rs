@@ -15,6 +15,7 @@ use feiqian_offline_cash::messages::{ReclaimRequest, ReclaimResponse, SessionReq
 use feiqian_offline_cash::reclaim::{AttestedSession, ChainClaim};
 use feiqian_offline_cash::verify::verify_passed;
 use feiqian_offline_cash::withdraw::{Coin, Origin};
+use feiqian_pki::KeyPair;
 use feiqian_wire::error::Code;
 use serde_json::{Value, json};
 
@@ -110,10 +111,10 @@ impl Wallet {
             None => None,
             Some(_) => Some(self.attested_session(row).await?),
         };
-        let view = self.view();
+        let (view, signer) = (self.view(), self.offline_signer().await?);
         let key = view.offline_keys().key(&row.key)?;
         let tree = Trees::default().read(row, key)?;
-        let claim = self.claim_of(row, tree, key, nodes)?;
+        let claim = self.claim_of(row, tree, (key, nodes), &signer)?;
         let request = match (&row.chain, session) {
             (Some(chain), Some(session)) => {
                 ReclaimRequest::Received(ChainClaim { chain: chain.clone(), claim, session })
@@ -127,13 +128,13 @@ impl Wallet {
         &self,
         row: &CoinRow,
         tree: SecretTree,
-        key: &VerifiedKey,
-        nodes: &[Node],
+        (key, nodes): (&VerifiedKey, &[Node]),
+        signer: &KeyPair,
     ) -> Result<feiqian_offline_cash::reclaim::Claim> {
         let (bank, account) = (self.config.bank.clone(), self.offline_account()?);
         let origin = Origin { bank, account, session: row.session, index: row.place };
         let coin = Coin { origin, key: key.id, tree };
-        self.as_customer(|customer| Ok(coin.claim(customer, key, nodes, &self.signing, &mut self.rng())?))
+        self.as_customer(|customer| Ok(coin.claim(customer, key, nodes, signer, &mut self.rng())?))
     }
 
     async fn attested_session(&self, row: &CoinRow) -> Result<AttestedSession> {
@@ -182,6 +183,12 @@ impl Wallet {
             }
             // By the bank's clock it is not time yet.
             Err(CallError::Fault(fault)) if fault.code == Code::NotExpired => return Ok(()),
+            // About the caller, not the claim.
+            Err(CallError::Fault(fault))
+                if matches!(fault.code, Code::Unauthenticated | Code::Forbidden | Code::AccountClosed) =>
+            {
+                return Err(fault.into());
+            }
             Err(CallError::Fault(fault)) if fault.is_definitive() => {
                 tracing::warn!(%fault, "a claim was refused");
                 row.state = "refused".to_owned();

@@ -10,6 +10,7 @@ use feiqian_node::CallError;
 use feiqian_offline_cash::keyset::{Keys, Kind};
 use feiqian_offline_cash::messages::ReclaimRequest;
 use feiqian_offline_cash::withdraw::{AnsweredSession, BeginResponse, expand, restore};
+use feiqian_pki::KeyPair;
 use feiqian_wire::Bounded;
 use feiqian_wire::error::Code;
 use serde_json::{Value, json};
@@ -36,7 +37,8 @@ impl Wallet {
         answered: AnsweredSession,
         number: Option<u64>,
     ) -> Result<()> {
-        let (coins, bank) = (self.rebuild(&answered)?, self.config.bank.as_str().to_owned());
+        let (coins, bank) =
+            (self.rebuild(&answered, &*self.offline_signer().await?)?, self.config.bank.as_str().to_owned());
         let keep = move |tx: &mut dyn Tx| {
             count(tx, &bank, number)?;
             freeze(tx)?;
@@ -63,7 +65,7 @@ impl Wallet {
     }
 
     /// The value coins of a session and the claim on each. A blank is worth nothing without the chain that was lost with it.
-    fn rebuild(&self, answered: &AnsweredSession) -> Result<Vec<(CoinRow, ClaimRow)>> {
+    fn rebuild(&self, answered: &AnsweredSession, signer: &KeyPair) -> Result<Vec<(CoinRow, ClaimRow)>> {
         let (view, created, ids) = (self.view(), self.now().seconds(), expand(&answered.outputs)?);
         let book = view.offline_keys();
         let keys = keys_of(book, &ids)?;
@@ -75,7 +77,7 @@ impl Wallet {
                     continue;
                 }
                 let (message, amount) = (*coin.message(), key.value);
-                let claim = coin.claim(customer, key, &self.signing, &mut self.rng())?;
+                let claim = coin.claim(customer, key, signer, &mut self.rng())?;
                 let body = encode(&ReclaimRequest::Withdrawn(claim))?;
                 let state = "open".to_owned();
                 let claim = ClaimRow { message, amount, body, state, decided_at: None, paid: None, created };
@@ -151,6 +153,7 @@ impl Wallet {
             kind: Kind::Value,
             amount: Minor::ZERO,
             outputs: Bounded::new(Vec::new())?,
+            salt: None,
             session: None,
             commitments: None,
             announced: None,

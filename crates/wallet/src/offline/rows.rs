@@ -70,6 +70,8 @@ pub(crate) struct SessionRow {
     pub(crate) kind: Kind,
     pub(crate) amount: Minor,
     pub(crate) outputs: Bounded<Output, MAX_KEYS>,
+    /// Drawn at the plan; none for a session that was restored.
+    pub(crate) salt: Option<Digest>,
     pub(crate) session: Option<Digest>,
     pub(crate) commitments: Option<CommitRequest>,
     pub(crate) announced: Option<CommitResponse>,
@@ -91,21 +93,22 @@ pub(crate) fn kind_name(kind: Kind) -> &'static str {
 impl SessionRow {
     fn of(row: &Row) -> Result<Self> {
         let table = &OFFLINE_SESSION;
-        let text = row.text(8)?;
+        let text = row.text(9)?;
         let state = State::ALL.into_iter().find(|state| state.as_str() == text);
         Ok(Self {
             request: row.digest(0)?,
             kind: if row.text(1)? == "blanks" { Kind::Blank } else { Kind::Value },
             amount: row.minor(2)?,
             outputs: decode(row.blob(3)?, table)?,
-            session: optional_digest(row, 4)?,
-            commitments: optional(row, 5, table)?,
-            announced: optional(row, 6, table)?,
-            finish: optional(row, 7, table)?,
+            salt: optional_digest(row, 4)?,
+            session: optional_digest(row, 5)?,
+            commitments: optional(row, 6, table)?,
+            announced: optional(row, 7, table)?,
+            finish: optional(row, 8, table)?,
             state: state.ok_or_else(|| StoreError::Corrupt(format!("offline session state {text}")))?,
-            created: row.unsigned(9)?,
-            intent: optional_digest(row, 10)?,
-            reported: row.boolean(11)?,
+            created: row.unsigned(10)?,
+            intent: optional_digest(row, 11)?,
+            reported: row.boolean(12)?,
         })
     }
 
@@ -115,6 +118,7 @@ impl SessionRow {
             kind_name(self.kind).into(),
             self.amount.into(),
             encode(&self.outputs)?.into(),
+            self.salt.into(),
             self.session.into(),
             self.commitments.as_ref().map(encode).transpose()?.into(),
             self.announced.as_ref().map(encode).transpose()?.into(),

@@ -13,10 +13,12 @@ use feiqian_offline_cash::keyset::{Keys, Kind, VerifiedKey};
 use feiqian_offline_cash::withdraw::{
     BeginRequest, BeginResponse, Coin, CommitRequest, CommitResponse, Customer, ExpectAnnouncements,
     FinishRequest, FinishResponse, PendingWithdrawal, RecoverRequest, announcement_digest, expand,
-    outputs_of,
+    outputs_of, session_id,
 };
 use feiqian_online_cash::seed::CallerKind;
+use feiqian_pki::KeyPair;
 use feiqian_wire::error::{Code, Fault};
+use rand::RngExt as _;
 
 use super::rows::{CoinRow, SessionRow, State, kind_name};
 use super::tables::{OFFLINE_COIN, OFFLINE_SESSION};
@@ -74,6 +76,7 @@ impl Wallet {
         let number = self.next_offline_number().await?;
         let (request, now, bank) =
             (self.offline_request(number), self.now(), self.config.bank.as_str().to_owned());
+        let salt = Digest(self.rng().random());
         let plan = move |tx: &mut dyn Tx| {
             if next_number(tx, &bank, KIND, 0)? != number {
                 return Err(
@@ -85,6 +88,7 @@ impl Wallet {
                 kind,
                 amount,
                 outputs: outputs.clone(),
+                salt: Some(salt),
                 session: None,
                 commitments: None,
                 announced: None,
@@ -128,7 +132,8 @@ impl Wallet {
     /// Asks for a session, and writes its commitments down before they leave.
     async fn begin_offline(&self, row: SessionRow) -> Result<Option<Fault>> {
         let to = self.bank_target(self.config.bank.as_str()).await?;
-        let message = BeginRequest { request: row.request, outputs: row.outputs.clone() };
+        let salt = row.salt.ok_or_else(|| Failure::broken("a planned offline session without its salt"))?;
+        let message = BeginRequest { request: row.request, salt, outputs: row.outputs.clone() };
         let path = "/v1/account/offline/begin";
         let offer = match self.ask(&to, Caller::Certified, path, &message).await {
             Ok(BeginResponse::Open(offer)) => offer,
@@ -147,6 +152,11 @@ impl Wallet {
             }
             Err(error) => return Err(error.into()),
         };
+        let named = session_id(&self.config.bank, &self.offline_account()?, &row.request, &salt);
+        if offer.session != named {
+            // An old session under a new request: what it gives is an old coin.
+            return self.void_offline(row, Fault::from(Rejection::SessionRepeated)).await;
+        }
         if offer.expires <= self.now() {
             return self.void_offline(row, Fault::new(Code::Expired, "the session has expired")).await;
         }
@@ -206,12 +216,13 @@ impl Wallet {
         row: &SessionRow,
         session: &Digest,
         announced: &CommitResponse,
+        signer: &KeyPair,
     ) -> Result<(PendingWithdrawal, FinishRequest)> {
         let (view, ids) = (self.view(), expand(&row.outputs)?);
         let keys = keys_of(view.offline_keys(), &ids)?;
         self.as_customer(|customer| {
             let expect = ExpectAnnouncements::resume(customer, &keys, session)?;
-            Ok(expect.challenge(customer, announced, |_| false, &self.signing)?)
+            Ok(expect.challenge(customer, announced, |_| false, signer)?)
         })
     }
 
@@ -229,7 +240,8 @@ impl Wallet {
             }
             Err(error) => return Err(error.into()),
         };
-        let (pending, finish) = match self.challenge(&row, &session, &announced) {
+        let signer = self.offline_signer().await?;
+        let (pending, finish) = match self.challenge(&row, &session, &announced, &signer) {
             Ok(challenged) => challenged,
             Err(Failure::Fault(fault)) => return Ok(Err(self.voided(row, fault).await?)),
             Err(error) => return Err(error),
@@ -296,7 +308,7 @@ impl Wallet {
         };
         let pending = match pending {
             Some(pending) => pending,
-            None => self.challenge(&row, &session, &announced)?.0,
+            None => self.challenge(&row, &session, &announced, &*self.offline_signer().await?)?.0,
         };
         let coins = pending.finish(&response).map_err(|rejection| {
             Failure::from(rejection)

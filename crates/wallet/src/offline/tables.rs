@@ -41,6 +41,7 @@ pub static OFFLINE_SESSION: Table = Table {
         Column::text("kind"),
         Column::integer("amount"),
         Column::blob("outputs"),
+        Column::blob("salt").optional(),
         Column::blob("session").optional(),
         Column::blob("commitments").optional(),
         Column::blob("announced").optional(),

@@ -95,8 +95,8 @@ async fn every_amount_can_be_paid_once() {
 /// Passes an amount from hand to hand, all messages as text; answers with the payee's last answer.
 pub(crate) async fn hand_over(payer: &Owner, payee: &Owner, amount: &str) -> Value {
     let offer = run(payee, json!({"command": "offer", "amount": amount})).await.unwrap();
-    let nonce = run(payer, json!({"command": "transfer_coin", "to": text(&offer)})).await.unwrap();
-    let opened = run(payee, json!({"command": "accept", "file": text(&nonce)})).await.unwrap();
+    let nonce = run(payer, json!({"command": "answer_offer", "file": text(&offer)})).await.unwrap();
+    let opened = run(payee, json!({"command": "open_offer", "file": text(&nonce)})).await.unwrap();
     let shown = run(payer, json!({"command": "transfer_coin", "to": text(&opened)})).await.unwrap();
     assert_eq!((shown["outcome"].as_str(), &shown["code"]), (Some("compare"), &opened["code"]));
     let pass = json!({"command": "transfer_coin", "to": text(&opened), "code": opened["code"]});
@@ -138,15 +138,15 @@ async fn an_offer_is_opened_to_one_payer_and_wrong_codes_pay_nothing() {
     let bob = Owner::new(&world, "bob", 0);
     run(&bob, json!({"command": "blanks", "count": 8})).await.unwrap();
     let offer = run(&bob, json!({"command": "offer", "amount": "2"})).await.unwrap();
-    let nonce = run(&alice, json!({"command": "transfer_coin", "to": text(&offer)})).await.unwrap();
-    let again = run(&alice, json!({"command": "transfer_coin", "to": text(&offer)})).await.unwrap();
+    let nonce = run(&alice, json!({"command": "answer_offer", "file": text(&offer)})).await.unwrap();
+    let again = run(&alice, json!({"command": "answer_offer", "file": text(&offer)})).await.unwrap();
     assert_eq!(again, nonce, "one nonce for one commitment");
-    let opened = run(&bob, json!({"command": "accept", "file": text(&nonce)})).await.unwrap();
-    assert_eq!(run(&bob, json!({"command": "accept", "file": text(&nonce)})).await.unwrap(), opened);
+    let opened = run(&bob, json!({"command": "open_offer", "file": text(&nonce)})).await.unwrap();
+    assert_eq!(run(&bob, json!({"command": "open_offer", "file": text(&nonce)})).await.unwrap(), opened);
     let other = Owner::new(&world, "mallory", 0);
     run(&other, json!({"command": "balance"})).await.unwrap();
-    let second = run(&other, json!({"command": "transfer_coin", "to": text(&offer)})).await.unwrap();
-    let refused = run(&bob, json!({"command": "accept", "file": text(&second)})).await.unwrap_err();
+    let second = run(&other, json!({"command": "answer_offer", "file": text(&offer)})).await.unwrap();
+    let refused = run(&bob, json!({"command": "open_offer", "file": text(&second)})).await.unwrap_err();
     assert_eq!(refused.code, Code::RequestMismatch, "a second payer's nonce opens nothing");
     let own: u32 = opened["code"].as_str().unwrap().replace(' ', "").parse().unwrap();
     let wrong = format!("{:06}", (own + 1) % 1_000_000);
@@ -165,8 +165,9 @@ async fn a_second_transfer_for_an_offer_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     run(&bob, json!({"command": "offer", "amount": "2", "out": file("c")})).await.unwrap();
-    run(&alice, json!({"command": "transfer_coin", "to": file("c"), "out": file("n")})).await.unwrap();
-    let opened = run(&bob, json!({"command": "accept", "file": file("n"), "out": file("o")})).await.unwrap();
+    run(&alice, json!({"command": "answer_offer", "file": file("c"), "out": file("n")})).await.unwrap();
+    let opened =
+        run(&bob, json!({"command": "open_offer", "file": file("n"), "out": file("o")})).await.unwrap();
     let pass = json!({"command": "transfer_coin", "to": file("o"), "code": opened["code"], "out": file("t")});
     let given = run(&alice, pass).await.unwrap();
     let Carried::Transfer(mut transfer) = carried(&given) else { panic!("no transfer") };
@@ -188,8 +189,8 @@ async fn pieces_of_exposed_coins_and_old_lists_are_refused() {
     let bob = Owner::new(&world, "bob", 0);
     run(&bob, json!({"command": "blanks", "count": 8})).await.unwrap();
     let offer = run(&bob, json!({"command": "offer", "amount": "2"})).await.unwrap();
-    let nonce = run(&alice, json!({"command": "transfer_coin", "to": text(&offer)})).await.unwrap();
-    let opened = run(&bob, json!({"command": "accept", "file": text(&nonce)})).await.unwrap();
+    let nonce = run(&alice, json!({"command": "answer_offer", "file": text(&offer)})).await.unwrap();
+    let opened = run(&bob, json!({"command": "open_offer", "file": text(&nonce)})).await.unwrap();
     let pass = json!({"command": "transfer_coin", "to": text(&opened), "code": opened["code"]});
     let given = run(&alice, pass).await.unwrap();
     let accept = json!({"command": "accept", "file": text(&given)});
@@ -214,8 +215,8 @@ async fn pieces_of_exposed_coins_and_old_lists_are_refused() {
     run(&carol, json!({"command": "blanks", "count": 8})).await.unwrap();
     world.advance(8 * DAY);
     let offer = run(&carol, json!({"command": "offer", "amount": "1"})).await.unwrap();
-    let nonce = run(&alice, json!({"command": "transfer_coin", "to": text(&offer)})).await.unwrap();
-    let opened = run(&carol, json!({"command": "accept", "file": text(&nonce)})).await.unwrap();
+    let nonce = run(&alice, json!({"command": "answer_offer", "file": text(&offer)})).await.unwrap();
+    let opened = run(&carol, json!({"command": "open_offer", "file": text(&nonce)})).await.unwrap();
     let pass = json!({"command": "transfer_coin", "to": text(&opened), "code": opened["code"]});
     let given = run(&alice, pass).await.unwrap();
     let refused = run(&carol, json!({"command": "accept", "file": text(&given)})).await.unwrap_err();

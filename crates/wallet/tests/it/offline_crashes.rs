@@ -71,7 +71,8 @@ async fn a_transfer_answers_once_and_is_taken_once() {
                 for step in ["offer", "nonce", "open", "pass", "accept"] {
                     let (owner, command) = match step {
                         "offer" => (&bob, json!({"command": "offer", "amount": "0.32", "blanks": 2})),
-                        "nonce" => (&alice, json!({"command": "transfer_coin", "to": message})),
+                        "nonce" => (&alice, json!({"command": "answer_offer", "file": message})),
+                        "open" => (&bob, json!({"command": "open_offer", "file": message})),
                         "pass" => (&alice, json!({"command": "transfer_coin", "to": message, "code": code})),
                         _ => (&bob, json!({"command": "accept", "file": message})),
                     };

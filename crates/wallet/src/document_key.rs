@@ -1,0 +1,21 @@
+//! The wallet's document-signing keys, all of them drawn from its words: number 0 at `init`, the next at each renewal.
+//!
+//! The certificate of a key ends; an offline identity, its withdrawals and its claims name the key that it was registered
+//! with for ever. So a wallet can make any of its keys again, also one that a renewal has overwritten or that was lost
+//! with the home.
+
+use feiqian_offline_cash::seed::Seed;
+use feiqian_pki::KeyPair;
+
+/// So many numbers are tried; a bank allows 12 renewals a day.
+const SEARCHED: u32 = 1024;
+
+/// The key of this number.
+pub(crate) fn key(seed: &Seed, account: &str, number: u32) -> KeyPair {
+    KeyPair::from_seed(&seed.document_key(account, number))
+}
+
+/// The number of a key of this account.
+pub(crate) fn number_of(seed: &Seed, account: &str, public: &[u8; 32]) -> Option<u32> {
+    (0..SEARCHED).find(|number| key(seed, account, *number).public_key() == *public)
+}
