@@ -46,8 +46,19 @@ fn the_whole_story_holds() {
     assert!(output.status.success(), "{text}");
     let story: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(story["held"], true);
-    assert!(story["steps"].as_array().unwrap().len() >= 12, "{story}");
-    assert!(story["steps"].as_array().unwrap().iter().all(|step| step["milliseconds"].is_u64()));
+    let steps = story["steps"].as_array().unwrap();
+    assert_eq!(steps.len(), 31, "{story}");
+    assert!(steps.iter().all(|step| step["milliseconds"].is_u64()));
+    for (number, step) in (1_u64..).zip(steps) {
+        assert_eq!(step["step"], number, "{step}");
+    }
+    // The offline chapter, told by processes that were dead meanwhile.
+    let facts = |number: usize| steps[number - 1]["facts"].to_string();
+    for name in ["center", "north", "south"] {
+        assert!(facts(14).contains(&format!("{name} is dead")), "{}", facts(14));
+    }
+    assert!(facts(15).contains("bytes") && facts(16).contains("code"), "{} {}", facts(15), facts(16));
+    assert!(facts(20).contains("left alice's account: 27.00"), "{}", facts(20));
     assert!(begun.elapsed() < Duration::from_secs(120));
     assert!(keep.join("alice").join("store.db").exists(), "the homes are kept");
     nothing_left(&keep);

@@ -21,7 +21,13 @@ mod demo;
 mod faults;
 mod https;
 mod offline;
+#[cfg(feature = "test-faults")]
+mod offline_faults;
+mod offline_lost;
+mod offline_refusals;
+mod offline_tools;
 mod payment_files;
+mod postgres;
 mod races;
 mod remittance;
 mod simulate;

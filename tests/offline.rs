@@ -1,57 +1,15 @@
-//! Offline cash between real processes: paid and accepted with every other node stopped, deposited later; a second
-//! spend is named, and the accusation checks without any node.
-
-use std::process::Command;
-use std::time::Duration;
+//! Offline cash between real processes: paid, passed on and accepted with every other node stopped, deposited later; a
+//! second spend is named, and the accusation checks without any node.
 
 use serde_json::Value;
 
-use crate::world::{World, wait_until};
+use crate::offline_tools::{
+    OTHERS, accepted, accused, copied, deposited, handed, holds, market, market_of_three, opened, paid,
+    passed, queue_until, settled, stall, tried, typed,
+};
 
 const ALL: [&str; 6] = ["center", "north", "south", "shop", "alice", "bob"];
-const OTHERS: [&str; 3] = ["center", "north", "south"];
-
-/// A shop at south and Alice at north with 20.00 in offline coins; everybody has seen the keys.
-fn market() -> World {
-    let mut world = World::shopping("10.00");
-    let withdrawn = wait_until(Duration::from_secs(30), || {
-        let answer = world.run(&["wallet", "withdraw-offline", "--home", "@alice", "20.00"]);
-        (answer.exit == Some(0)).then_some(())
-    });
-    assert!(withdrawn.is_some(), "{}", world.log("north"));
-    // The shop looks around when it starts.
-    world.stop("shop");
-    world.start("shop");
-    let seen = wait_until(Duration::from_secs(20), || {
-        let status = world.ok(&["merchant", "status", "--home", "@shop"]);
-        (status["offline_keysets"] == 2 && status["exposed_at"] != 0).then_some(())
-    });
-    assert!(seen.is_some(), "{}", world.log("shop"));
-    world
-}
-
-/// The shop asks, the wallet answers, as files; nothing is handed over yet.
-fn paid(world: &World, (payer, till): (&str, &str), amount: &str, order: &str) -> String {
-    let path = |end: &str| world.folder().join(format!("{order}.{end}")).to_str().unwrap().to_owned();
-    let (request, payment) = (path("request"), path("payment"));
-    let till = format!("@{till}");
-    let ask = ["merchant", "offline-request", "--home", &till, "--amount", amount, "--order", order];
-    let asked: Vec<&str> = ask.into_iter().chain(["--out", &request]).collect();
-    assert_eq!(world.ok(&asked)["order"], order);
-    let home = format!("@{payer}");
-    let given = world.ok(&["wallet", "pay-offline", "--home", &home, &request, "--out", &payment]);
-    assert_eq!(given["outcome"], "given", "{given}");
-    payment
-}
-
-fn queue_until(world: &World, till: &str, order: &str, state: &str) -> Value {
-    let line = wait_until(Duration::from_secs(30), || {
-        let queue = world.ok(&["merchant", "deposit-queue", "--home", &format!("@{till}")]);
-        let lines = queue["payments"].as_array().unwrap();
-        lines.iter().find(|line| line["order"] == order && line["state"] == state).cloned()
-    });
-    line.unwrap_or_else(|| panic!("{order} is not {state}: {}", world.log(till)))
-}
+const THREE: [&str; 7] = ["center", "north", "south", "shop", "alice", "bob", "carol"];
 
 #[test]
 fn a_shop_accepts_with_every_other_node_stopped_and_deposits_later() {
@@ -59,63 +17,163 @@ fn a_shop_accepts_with_every_other_node_stopped_and_deposits_later() {
     for node in OTHERS {
         world.stop(node);
     }
-    let payment = paid(&world, ("alice", "shop"), "12.50", "B-1");
-    let taken = world.ok(&["merchant", "accept", "--home", "@shop", &payment]);
-    assert_eq!((&taken["outcome"], &taken["state"]), (&"accepted".into(), &"queued".into()), "{taken}");
-    assert_eq!(world.ok(&["merchant", "accept", "--home", "@shop", &payment]), taken);
+    paid(&world, ("alice", "shop"), "12.50", "B-1");
+    let taken = accepted(&world, "shop", "B-1");
+    assert_eq!(taken["state"], "queued");
+    assert_eq!(accepted(&world, "shop", "B-1"), taken);
     // Killed and started again, it still holds it.
-    world.stop("shop");
+    world.kill("shop");
     world.start("shop");
     let held = queue_until(&world, "shop", "B-1", "queued");
     assert_eq!(held["payment"], taken["payment"]);
     for node in OTHERS {
         world.start(node);
     }
-    let line = queue_until(&world, "shop", "B-1", "settled");
-    assert_eq!((&line["paid"], &line["unpaid"]), (&"12.50".into(), &"0.00".into()), "{line}");
+    settled(&world, "shop", "B-1", "12.50");
     assert_eq!(world.account("south", "shop"), "12.50");
     world.books_hold(&ALL);
 }
 
 #[test]
+fn value_goes_through_three_hands_with_bank_and_center_stopped() {
+    let mut world = market_of_three();
+    for node in OTHERS {
+        world.kill(node);
+    }
+    handed(&world, ("alice", "bob"), "8.00", "first");
+    handed(&world, ("bob", "carol"), "3.00", "second");
+    paid(&world, ("carol", "shop"), "2.00", "B-1");
+    accepted(&world, "shop", "B-1");
+    for (name, amount) in [("alice", "12.00"), ("bob", "5.00"), ("carol", "1.00")] {
+        holds(&world, name, amount);
+    }
+    let received = world.balance("carol")["offline"]["received"].clone();
+    let hops = |line: &Value| line["hops"] == 2 && line["bank"] == "north";
+    assert!(received.as_array().unwrap().iter().all(hops), "alice's coin, passed on by bob: {received}");
+    for node in OTHERS {
+        world.start(node);
+    }
+    settled(&world, "shop", "B-1", "2.00");
+    for (name, amount) in [("bob", "5.00"), ("carol", "1.00")] {
+        deposited(&world, name, amount);
+        assert_eq!(world.account("north", name), amount);
+    }
+    holds(&world, "alice", "12.00");
+    assert!(accused(&world, "north").is_empty());
+    world.books_hold(&THREE);
+}
+
+#[test]
 fn a_second_spend_is_named_and_the_accusation_needs_no_node() {
     let mut world = market();
-    let (south, code) = (world.url("south"), world.enrol("south", "stall", "merchant"));
-    let stall = ["merchant", "init", "--home", "@stall", "--name", "stall"];
-    let stall: Vec<&str> = stall.into_iter().chain(["--bank", &south, "--code", &code]).collect();
-    world.ok(&stall);
-    world.start("stall");
+    stall(&mut world);
     // Alice keeps a copy of her wallet and spends twice.
-    let copied = Command::new("cp").arg("-a").args([world.home("alice"), world.home("alias")]).status();
-    assert!(copied.unwrap().success());
-    let (first, second) =
-        (paid(&world, ("alice", "shop"), "20.00", "B-1"), paid(&world, ("alias", "stall"), "20.00", "B-2"));
-    world.ok(&["merchant", "accept", "--home", "@shop", &first]);
-    world.ok(&["merchant", "accept", "--home", "@stall", &second]);
+    copied(&world, "alice", "alias");
+    paid(&world, ("alice", "shop"), "20.00", "B-1");
+    paid(&world, ("alias", "stall"), "20.00", "B-2");
+    accepted(&world, "shop", "B-1");
+    accepted(&world, "stall", "B-2");
     for (till, order) in [("shop", "B-1"), ("stall", "B-2")] {
-        let line = queue_until(&world, till, order, "settled");
-        assert_eq!((&line["paid"], &line["unpaid"]), (&"20.00".into(), &"0.00".into()), "{line}");
+        settled(&world, till, order, "20.00");
         assert_eq!(world.account("south", till), "20.00");
     }
     assert_eq!(world.account("north", "alice"), "50.00", "the second 20.00 are charged to her account");
-    let accused = world.ok(&["bank", "accusations", "--home", "@north"]);
-    let line = &accused["accusations"][0];
-    assert_eq!(line["customer"], "alice", "{accused}");
+    let lines = accused(&world, "north");
+    let line = &lines[0];
+    assert_eq!(line["customer"], "alice", "{lines:?}");
+    tried(&world, "wallet withdraw --offline --home @alice 1.00").refused("IDENTITY_CLOSED");
     let (id, root) = (line["id"].as_str().unwrap().to_owned(), world.root());
-    let file = world.folder().join("accusation.json").to_str().unwrap().to_owned();
-    world.ok(&["bank", "accusation", "--home", "@north", &id, "--out", &file]);
+    let written = typed(&world, &format!("bank accusations --home @north {id} --out @accusation.json"));
+    let file = world.home("accusation.json");
+    assert_eq!(written["bytes"].as_u64(), Some(std::fs::metadata(&file).unwrap().len()));
+    let shown = typed(&world, &format!("bank accusations --home @north {id}"));
+    assert_eq!(shown, serde_json::from_slice::<Value>(&std::fs::read(&file).unwrap()).unwrap());
     world.stop_all();
-    let found = world.ok(&["verify", &file, "--root", &root]);
+    let found = typed(&world, &format!("verify @accusation.json --root {root}"));
     let named = (&found["accused"], &found["bank"], &found["account"], &found["trusted"]);
     assert_eq!(named, (&"customer".into(), &"north".into(), &line["account"], &true.into()), "{found}");
-    assert_eq!(world.ok(&["verify", &file])["trusted"], false);
-    world.run(&["verify", &file, "--root", &"ab".repeat(32)]).refused("WRONG_ROOT");
+    assert_eq!(typed(&world, "verify @accusation.json")["trusted"], false);
+    tried(&world, &format!("verify @accusation.json --root {}", "ab".repeat(32))).refused("WRONG_ROOT");
     // Another index, and it accuses nobody.
-    let mut forged: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let mut forged = shown;
     let index = forged["customer"]["index"].as_u64().unwrap();
     forged["customer"]["index"] = Value::from(if index == 0 { 1 } else { index - 1 });
     std::fs::write(&file, forged.to_string()).unwrap();
-    world.run(&["verify", &file, "--root", &root]).refused("ACCUSATION_INVALID");
+    tried(&world, &format!("verify @accusation.json --root {root}")).refused("ACCUSATION_INVALID");
     let audit = world.audit(&["center", "north", "south", "shop", "stall", "alice", "bob"]).ok();
     assert_eq!(audit["held"], true, "{audit}");
+}
+
+#[test]
+fn whoever_forks_a_chain_in_the_middle_is_named_and_nobody_else() {
+    let mut world = market_of_three();
+    stall(&mut world);
+    world.fund("north", "bob", "10.00");
+    for node in OTHERS {
+        world.kill(node);
+    }
+    handed(&world, ("alice", "bob"), "8.00", "first");
+    copied(&world, "bob", "robert");
+    handed(&world, ("bob", "carol"), "3.00", "second");
+    paid(&world, ("carol", "shop"), "3.00", "B-1");
+    paid(&world, ("robert", "stall"), "8.00", "B-2");
+    accepted(&world, "shop", "B-1");
+    accepted(&world, "stall", "B-2");
+    for node in OTHERS {
+        world.start(node);
+    }
+    settled(&world, "shop", "B-1", "3.00");
+    settled(&world, "stall", "B-2", "8.00");
+    let lines = accused(&world, "north");
+    assert!(!lines.is_empty());
+    for line in &lines {
+        assert_eq!((&line["customer"], &line["unpaid"]), (&"bob".into(), &"0.00".into()), "{line}");
+    }
+    assert_eq!(world.account("north", "bob"), "7.00", "3.00 were paid twice, and he pays them");
+    assert_eq!(world.account("north", "alice"), "70.00", "she pays nothing");
+    // What is left of the others' value is still good.
+    deposited(&world, "alice", "12.00");
+    let audit = world.audit(&["center", "north", "south", "shop", "stall", "alice", "bob", "carol"]).ok();
+    assert_eq!(audit["held"], true, "{audit}");
+}
+
+#[test]
+fn a_blank_takes_one_piece() {
+    let world = market_of_three();
+    let code = opened(&world, ("alice", "bob"), "4.00", "offer");
+    copied(&world, "alice", "alias");
+    let given = passed(&world, "alice", &code, "offer");
+    std::fs::rename(world.home("offer.transfer"), world.home("first.transfer")).unwrap();
+    // The copy has paid something else meanwhile, and gives other pieces.
+    paid(&world, ("alias", "shop"), "16.00", "B-1");
+    passed(&world, "alias", &code, "offer");
+    let bytes = |name: &str| std::fs::read(world.home(name)).unwrap();
+    assert_ne!(bytes("first.transfer"), bytes("offer.transfer"), "{given}");
+    let taken = typed(&world, "wallet accept --home @bob @first.transfer");
+    tried(&world, "wallet accept --home @bob @offer.transfer").refused("BLANK_ANSWERED");
+    assert_eq!(typed(&world, "wallet accept --home @bob @first.transfer"), taken, "the first stands");
+    holds(&world, "bob", "4.00");
+    // The same opened offer again gives the same bytes, never another answer.
+    passed(&world, "alice", &code, "offer");
+    assert_eq!(bytes("first.transfer"), bytes("offer.transfer"));
+    deposited(&world, "bob", "4.00");
+    assert!(accused(&world, "north").is_empty());
+    world.books_hold(&THREE);
+}
+
+#[test]
+fn codes_that_differ_pass_nothing() {
+    let world = market_of_three();
+    let code = opened(&world, ("alice", "bob"), "4.00", "offer");
+    let wrong: String = code.chars().map(|digit| if digit == '9' { '0' } else { '9' }).collect();
+    let pass = format!("wallet transfer-coin --home @alice --to @offer.opened --code {wrong}");
+    tried(&world, &pass).refused("REQUEST_MISMATCH");
+    holds(&world, "alice", "20.00");
+    // The offer stands, was opened to Alice, and to nobody else.
+    typed(&world, "wallet offline answer --home @carol @offer.offer --out @other.answer");
+    tried(&world, "wallet offline accept --home @bob @other.answer").refused("REQUEST_MISMATCH");
+    passed(&world, "alice", &code, "offer");
+    typed(&world, "wallet accept --home @bob @offer.transfer");
+    holds(&world, "bob", "4.00");
+    world.books_hold(&THREE);
 }

@@ -71,6 +71,30 @@ fn bench_reports_every_measure() {
 }
 
 #[test]
+fn bench_measures_the_scheme_that_is_asked_for() {
+    let asked = ["--json", "bench", "--seconds", "1", "--scheme", "offline"];
+    let value: Value = serde_json::from_str(&text(&asked)).unwrap();
+    let measures = value["measures"].as_array().unwrap();
+    for (work, batch) in [
+        ("issuing_offline_coins", 1),
+        ("withdrawing_offline_coins", 1),
+        ("spending_leaves", 64),
+        ("verifying_leaves", 1),
+        ("verifying_leaves", 64),
+        ("naming_double_spenders", 1),
+    ] {
+        let found = measures.iter().find(|measure| measure["work"] == work && measure["batch"] == batch);
+        let measure = found.unwrap();
+        let times = ["batch_nanoseconds_p50", "batch_nanoseconds_p95", "batch_nanoseconds_p99"]
+            .map(|time| measure[time].as_u64().unwrap());
+        assert!(0 < times[0] && times.is_sorted(), "{measure}");
+        assert!(measure["operations"].as_u64().unwrap() >= batch, "{measure}");
+    }
+    assert!(measures.iter().all(|measure| measure["work"] != "blind_signing"));
+    assert_eq!(value["clearing"], serde_json::json!([]));
+}
+
+#[test]
 fn wrong_use_is_one_object_and_exit_code_two() {
     let world = World::empty();
     for arguments in [

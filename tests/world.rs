@@ -1,11 +1,13 @@
 //! Homes in a temporary folder and the processes that live in them. Everything ends with the world.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use feiqian_store::testing::{database, on_postgres};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -58,6 +60,8 @@ struct Node {
 pub(crate) struct World {
     folder: TempDir,
     nodes: BTreeMap<String, Node>,
+    /// The PostgreSQL database of each bank and center, by home, where they are not to keep their stores in files.
+    databases: Option<RefCell<BTreeMap<String, String>>>,
 }
 
 impl Drop for World {
@@ -85,9 +89,32 @@ pub(crate) fn words(command: &str) -> Vec<&str> {
 }
 
 impl World {
-    /// Nothing.
+    /// Nothing. Banks and center will be on PostgreSQL if the test run says so.
     pub(crate) fn empty() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), nodes: BTreeMap::new() }
+        if on_postgres() { Self::empty_on_postgres() } else { Self::empty_on_files() }
+    }
+
+    /// Nothing. Banks and center will be on PostgreSQL.
+    pub(crate) fn empty_on_postgres() -> Self {
+        Self::empty_of(Some(RefCell::default()))
+    }
+
+    /// Nothing. Banks and center will keep their stores in files.
+    pub(crate) fn empty_on_files() -> Self {
+        Self::empty_of(None)
+    }
+
+    fn empty_of(databases: Option<RefCell<BTreeMap<String, String>>>) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), nodes: BTreeMap::new(), databases }
+    }
+
+    /// `--store` and the database, for what makes a bank or a center; the same one when it is made again.
+    fn store_of(&self, arguments: &[&str]) -> Option<[String; 2]> {
+        let databases = self.databases.as_ref()?;
+        let ["bank" | "center", "init", rest @ ..] = arguments else { return None };
+        let home = rest.windows(2).find(|pair| pair[0] == "--home")?[1];
+        let url = databases.borrow_mut().entry(home.to_owned()).or_insert_with(database).clone();
+        Some(["--store".to_owned(), url])
     }
 
     /// Center and banks north and south, running.
@@ -97,7 +124,17 @@ impl World {
 
     /// Center and banks north and south, running; cheques are settled this way, each bank has this at the center.
     pub(crate) fn banks_under(settlement: &str, funds: &str) -> Self {
-        let mut world = Self::empty();
+        Self::banks_with(settlement, funds, |_| {})
+    }
+
+    /// The same; the banks' settings may be changed before they start.
+    pub(crate) fn banks_with(settlement: &str, funds: &str, change: impl Fn(&Self)) -> Self {
+        Self::empty().with_banks(settlement, funds, change)
+    }
+
+    /// Center and banks north and south, running, in a world that has nothing yet.
+    pub(crate) fn with_banks(self, settlement: &str, funds: &str, change: impl Fn(&Self)) -> Self {
+        let mut world = self;
         let init = ["center", "init", "--home", "@center", "--name", "center", "--settlement", settlement];
         world.ok(&[&init[..], &["--fund", funds]].concat());
         world.start("center");
@@ -105,6 +142,7 @@ impl World {
         for bank in ["north", "south"] {
             world.found(bank, "CNY");
         }
+        change(&world);
         for bank in ["north", "south"] {
             world.start(bank);
             world.pinned(bank);
@@ -207,6 +245,7 @@ impl World {
             Some(name) => self.home(name).into_os_string(),
             None => argument.into(),
         }));
+        command.args(self.store_of(arguments).into_iter().flatten());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         command
     }

@@ -13,7 +13,7 @@ use crate::cli::{
     Wallet,
 };
 use crate::roles::{self, Role};
-use crate::{certificates, cheques, offline, output, qr, run, statement};
+use crate::{certificates, cheques, messages, offline, output, run, statement};
 
 /// What is logged unless it is said otherwise: a node tells what it does, a command only what is wrong.
 pub(crate) fn log_level(command: &Command) -> &'static str {
@@ -173,9 +173,11 @@ pub(crate) async fn merchant(what: Merchant, as_json: bool) -> Result<(), Fault>
     match what {
         Merchant::Init(args) => output::result(&roles::init_merchant(&args).await?, as_json),
         Merchant::Run(args) => run::run(role, &args).await?,
-        Merchant::Request { at, amount, order, expires, qr } => {
-            let fields = json!({"amount": amount, "order": order, "expires_seconds": expires});
-            request(role, &at.home, command("request", fields), qr, as_json).await?;
+        Merchant::Request { at, amount, order, offline, expires, out, qr } => {
+            let out = out.as_deref().map(absolute).transpose()?;
+            let name = if offline { "offline_request" } else { "request" };
+            let fields = json!({"amount": amount, "order": order, "expires_seconds": expires, "out": out});
+            messages::asked(role, &at.home, command(name, fields), qr, as_json).await?;
         }
         Merchant::Orders(at) => asked(role, &at, command("orders", Value::Null), as_json).await?,
         Merchant::Refund { at, order, amount, id } => {
@@ -196,22 +198,30 @@ pub(crate) async fn wallet(what: Wallet, as_json: bool) -> Result<(), Fault> {
     match what {
         Wallet::Init(args) => output::result(&roles::init_wallet(&args).await?, as_json),
         Wallet::Run(args) => run::run(role, &args).await?,
-        Wallet::Withdraw { at, amount } => {
-            asked(role, &at, command("withdraw", json!({"amount": amount})), as_json).await?;
+        Wallet::Withdraw { at, offline, amount } => {
+            let name = if offline { "withdraw_offline" } else { "withdraw" };
+            asked(role, &at, command(name, json!({"amount": amount})), as_json).await?;
         }
-        Wallet::Deposit { at, amount } => {
-            asked(role, &at, command("deposit", json!({"amount": amount})), as_json).await?;
+        Wallet::Deposit { at, offline, amount } => {
+            let name = if offline { "deposit_offline" } else { "deposit" };
+            asked(role, &at, command(name, json!({"amount": amount})), as_json).await?;
         }
-        Wallet::Balance(at) => asked(role, &at, command("balance", Value::Null), as_json).await?,
+        Wallet::Balance(at) => {
+            let told = ask(role, &at.home, command("balance", Value::Null)).await?;
+            output::result(&if as_json { told } else { offline::side_by_side(told) }, as_json);
+        }
         Wallet::History(at) => asked(role, &at, command("history", Value::Null), as_json).await?,
         Wallet::Refresh(at) => asked(role, &at, command("refresh", Value::Null), as_json).await?,
-        Wallet::Pay { at, uri, out } => {
+        Wallet::Pay { at, offline: true, uri, out, qr } => {
+            offline::pay(&at, uri, (out.as_ref(), qr), as_json).await?;
+        }
+        Wallet::Pay { at, uri, out, .. } => {
             let out = out.as_deref().map(absolute).transpose()?;
             asked(role, &at, command("pay", json!({"uri": uri, "out": out})), as_json).await?;
         }
         Wallet::Request { at, amount, order, expires, qr } => {
             let fields = json!({"amount": amount, "order": order, "expires_seconds": expires});
-            request(role, &at.home, command("request", fields), qr, as_json).await?;
+            messages::asked(role, &at.home, command("request", fields), qr, as_json).await?;
         }
         Wallet::Receive { at, file } => {
             let file = file.as_deref().map(absolute).transpose()?;
@@ -223,25 +233,6 @@ pub(crate) async fn wallet(what: Wallet, as_json: bool) -> Result<(), Fault> {
         Wallet::Offline(what) => offline::wallet(what, as_json).await?,
         Wallet::Status(at) => asked(role, &at, command("status", Value::Null), as_json).await?,
     }
-    Ok(())
-}
-
-/// A request for payment, drawn as well where that is wanted.
-pub(crate) async fn request(
-    role: Role,
-    home: &Path,
-    command: Value,
-    draw: bool,
-    as_json: bool,
-) -> Result<(), Fault> {
-    let answer = ask(role, home, command).await?;
-    if draw && !as_json {
-        let frames = answer.get("frames").and_then(Value::as_array).into_iter().flatten();
-        for text in answer.get("uri").into_iter().chain(frames).filter_map(Value::as_str) {
-            output::line(&qr::draw(text)?);
-        }
-    }
-    output::result(&answer, as_json);
     Ok(())
 }
 

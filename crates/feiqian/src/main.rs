@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod completions;
 mod demo;
+mod messages;
 mod offline;
 mod output;
 mod payment;
@@ -18,6 +19,7 @@ mod run;
 mod show;
 mod simulate;
 mod statement;
+mod stores;
 mod verify;
 
 use std::process::ExitCode;
@@ -64,7 +66,9 @@ async fn dispatch(cli: Cli) -> Result<u8, Fault> {
         Command::Verify(args) => output::result(&verify::run(&args.file, &args.by).await?, as_json),
         Command::Audit(args) => return audit::run(&args.homes, as_json).await,
         Command::Demo(args) => demo::run(&args, as_json).await?,
-        Command::Bench(args) => output::result(&bench::run(args.seconds, as_json).await?, as_json),
+        Command::Bench(args) => {
+            output::result(&bench::run(args.seconds, &args.schemes, as_json).await?, as_json);
+        }
         Command::Simulate(args) => return simulate::run(*args, as_json).await,
         Command::Report(args) => return simulate::report(&args, as_json),
         Command::Compare(args) => simulate::compare(&args, as_json)?,

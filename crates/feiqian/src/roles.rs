@@ -4,18 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use feiqian_crypto::Digest;
-use feiqian_ledger::store::{Store, Table};
+use feiqian_ledger::store::Table;
 use feiqian_node::{
     Clock, Endpoint, Entropy, Home, HttpsNetwork, Identity, Seams, Service, SystemClock, SystemEntropy,
     Trust, bind,
 };
 use feiqian_pki::TrustedRoot;
-use feiqian_store::{OpenError, Options, SqliteStore};
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Name, Text};
 use serde_json::{Value, json};
 
 use crate::cli::{Admission, BankInit, CenterInit, MerchantInit, Settlement, WalletInit};
+use crate::stores;
 
 /// A role of the suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,28 +72,12 @@ pub(crate) struct Opened {
     pub(crate) root: Digest,
 }
 
-/// Marks a home whose store was made: from then on a missing store is a loss, not a home that was never used.
-pub(crate) const OPENED: &str = "opened";
-
 fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
 fn entropy() -> Arc<dyn Entropy> {
     Arc::new(SystemEntropy)
-}
-
-fn store(role: Role, home: &Home) -> Result<Arc<dyn Store>, Fault> {
-    let opened = SqliteStore::open(home.path("store.db"), &role.tables(), Options::new(role.name()));
-    if opened.is_ok() && !home.path(OPENED).exists() {
-        home.write(OPENED, b"")?;
-    }
-    opened.map(|store| Arc::new(store) as Arc<dyn Store>).map_err(|error| match &error {
-        OpenError::WrongRole { .. } => Fault::new(Code::WrongHome, error.to_string()),
-        OpenError::Newer { .. } => Fault::new(Code::UnsupportedVersion, error.to_string()),
-        _ => Fault::new(Code::Internal, error.to_string())
-            .hint("look at it with `feiqian audit`, and restore it from a backup if it is damaged"),
-    })
 }
 
 /// What production plugs into a role, and whom it believes.
@@ -105,7 +89,7 @@ fn seams(
 ) -> Result<(Seams, Arc<Trust>), Fault> {
     let trust = Arc::new(Trust::new(root.clone(), clock()));
     let network = Arc::new(HttpsNetwork::new(Arc::clone(&trust), identity));
-    let store = store(role, home)?;
+    let store = stores::open(role, home)?;
     Ok((Seams { store, network, clock: clock(), entropy: entropy() }, trust))
 }
 
@@ -240,6 +224,7 @@ pub(crate) async fn init_center(args: &CenterInit) -> Result<Value, Fault> {
         Settlement::Net => feiqian_center::Settlement::Net,
     };
     let home = Home::create(&args.home, Role::Center.name())?;
+    stores::choose(Role::Center, &home, args.store.as_deref())?;
     let options = feiqian_center::InitOptions {
         name: args.name.clone(),
         listen: args.listen.clone(),
@@ -266,6 +251,7 @@ pub(crate) async fn init_bank(args: &BankInit) -> Result<Value, Fault> {
     let name = Name::new(args.name.as_str()).map_err(|error| usage("--name", error))?;
     let currency = args.currency.parse().map_err(|error| usage("--currency", error))?;
     let home = Home::create(&args.home, Role::Bank.name())?;
+    stores::choose(Role::Bank, &home, args.store.as_deref())?;
     let listen = free(&args.listen).await?;
     let unpinned = center.pin.fingerprint.is_none();
     let code = args.code.clone();

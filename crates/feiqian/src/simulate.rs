@@ -56,7 +56,7 @@ pub(crate) async fn run(args: Simulate, as_json: bool) -> Result<u8, Fault> {
         return Ok(0);
     }
     if args.verify {
-        return verify(source, as_json).await;
+        return verify(Plan::new(&source, &args.out)?.shard(args.shard), as_json).await;
     }
     if args.shrink {
         return shrink(source, &args.out, as_json).await;
@@ -116,6 +116,7 @@ async fn replay(manifest: std::path::PathBuf, until_event: Option<u64>, as_json:
     let outcome = &replayed.outcome;
     let result = json!({
         "same_events": replayed.same,
+        "made_by_version": replayed.other_version,
         "digest": outcome.digest,
         "events": outcome.summary.get("events"),
         "verdict": outcome.summary.get("verdict"),
@@ -125,13 +126,20 @@ async fn replay(manifest: std::path::PathBuf, until_event: Option<u64>, as_json:
     Ok(if outcome.held && replayed.same != Some(false) { 0 } else { BROKEN })
 }
 
-async fn verify(source: Source, as_json: bool) -> Result<u8, Fault> {
-    let digests =
-        aside(move |interrupt| again::verify(&source, &Options { interrupt, ..Options::default() }));
-    let (first, second) = digests.await?;
-    let same = first == second;
-    output::result(&json!({"same_events": same, "first": first, "second": second}), as_json);
-    Ok(if same { 0 } else { BROKEN })
+async fn verify(plan: Plan, as_json: bool) -> Result<u8, Fault> {
+    let twice =
+        aside(move |interrupt| again::verify(&plan, &Options { interrupt, ..Options::default() })).await?;
+    let same = |one: &again::Twice| {
+        let [first, second] = &one.digests;
+        first == second
+    };
+    let all = twice.iter().all(same);
+    let cells = twice.iter().map(|one| {
+        let [first, second] = &one.digests;
+        json!({"values": one.values, "seed": one.seed, "same_events": same(one), "first": first, "second": second})
+    });
+    output::result(&json!({"same_events": all, "cells": cells.collect::<Vec<_>>()}), as_json);
+    Ok(if all { 0 } else { BROKEN })
 }
 
 async fn shrink(source: Source, out: &Path, as_json: bool) -> Result<u8, Fault> {

@@ -3,6 +3,7 @@
 //! A coin may give less than it has left; its rest is then refreshed into new coins. Every selection leaves at
 //! most one coin partly spent, the last contribution of the list.
 
+use rand::RngExt as _;
 use rand::seq::SliceRandom;
 use rand_core::CryptoRng;
 
@@ -38,6 +39,10 @@ pub enum Strategy {
     Exact,
     /// Coins in random order until the amount is reached: sizes say nothing about the policy of the wallet.
     Random,
+    /// Coins in random order, those of about the amount's size first: each is drawn with a weight that halves with every
+    /// power of two between its rest and the amount (Boltzmann's distribution over that distance). Between `FewestCoins`,
+    /// whose choice is certain, and `Random`, which asks for no size at all.
+    Boltzmann,
 }
 
 /// Why no coins were selected.
@@ -62,7 +67,8 @@ const SEARCH_STEPS: u32 = 20_000;
 
 /// Coins whose contributions sum exactly to `amount`; none for a zero amount.
 ///
-/// `FewestCoins` and `Exact` are functions of the coins alone, whatever their order; `Random` draws from `rng`.
+/// `FewestCoins` and `Exact` are functions of the coins alone, whatever their order; `Random` and `Boltzmann` draw from
+/// `rng`.
 ///
 /// # Errors
 /// [`SelectionError::Insufficient`] when the coins do not reach; [`SelectionError::RepeatedId`].
@@ -87,6 +93,7 @@ pub fn select(
             usable.shuffle(rng);
             prefix(&usable, amount)
         }
+        Strategy::Boltzmann => prefix(&near_first(usable, amount, rng), amount),
     };
     Ok(contributions(&chosen, amount))
 }
@@ -111,6 +118,32 @@ fn prefix(coins: &[Candidate], amount: Minor) -> Vec<Candidate> {
         needed
     };
     coins.iter().take_while(reached).copied().collect()
+}
+
+/// The weight of a coin that is as large as the amount.
+const NEAREST: u32 = 40;
+
+/// The coins in random order, each draw weighted by how near the rest is to the amount.
+fn near_first(mut coins: Vec<Candidate>, amount: Minor, rng: &mut impl CryptoRng) -> Vec<Candidate> {
+    let size = |minor: Minor| minor.value().checked_ilog2().unwrap_or(0);
+    let weight = |coin: &Candidate| {
+        let distance = size(coin.rest).abs_diff(size(amount)).min(NEAREST);
+        1_u128.checked_shl(NEAREST.saturating_sub(distance)).unwrap_or(1)
+    };
+    let mut order = Vec::with_capacity(coins.len());
+    while !coins.is_empty() {
+        let whole = coins.iter().fold(0_u128, |sum, coin| sum.saturating_add(weight(coin)));
+        let mut left = rng.random_range(0..whole.max(1));
+        let drawn = coins.iter().position(|coin| match left.checked_sub(weight(coin)) {
+            Some(rest) => {
+                left = rest;
+                false
+            }
+            None => true,
+        });
+        order.push(coins.remove(drawn.unwrap_or(0)));
+    }
+    order
 }
 
 /// No set of fewer coins can reach more than the largest ones do; the last of them is then exchanged for the

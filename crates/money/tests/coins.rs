@@ -16,7 +16,7 @@ use feiqian_money::{
 use proptest::prelude::*;
 use rand::{SeedableRng, rngs::ChaCha12Rng};
 
-const POLICIES: [Policy; 3] = [Policy::FewestCoins, Policy::Exact, Policy::Random];
+const POLICIES: [Policy; 4] = [Policy::FewestCoins, Policy::Exact, Policy::Random, Policy::Boltzmann];
 
 fn minor(value: u64) -> Minor {
     Minor::new(value).unwrap()

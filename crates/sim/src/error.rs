@@ -15,6 +15,9 @@ pub enum SimError {
     /// The file system refused.
     #[error("{0}")]
     Files(String),
+    /// Something in the world panicked, even if a node caught it: what is said is no result.
+    #[error("it panicked: {0}")]
+    Panicked(String),
     /// The run was told to stop.
     #[error("interrupted")]
     Interrupted,
@@ -39,6 +42,7 @@ impl From<SimError> for Fault {
             SimError::Usage(message) => Self::new(Code::Usage, message),
             SimError::World(fault) => fault,
             SimError::Files(message) => Self::new(Code::Internal, message),
+            panicked @ SimError::Panicked(_) => Self::new(Code::Internal, panicked.to_string()),
             SimError::Interrupted => {
                 Self::new(Code::Unavailable, "interrupted").hint("go on with the same command and --resume")
             }

@@ -10,12 +10,12 @@ use std::time::Duration;
 use feiqian_ledger::audit::{Finding, Report, check_book, check_rows};
 use feiqian_ledger::store::{StoreError, StoreExt as _, Tx};
 use feiqian_node::{Entropy as _, Home, SystemEntropy};
-use feiqian_store::SqliteStore;
 use feiqian_wire::error::{Code, Fault};
 use serde_json::{Value, json};
 
 use crate::output::{self, at, set};
-use crate::roles::{self, Role};
+use crate::roles::Role;
+use crate::stores::{self, Reader};
 use feiqian_sim::audit::INVARIANTS;
 use feiqian_sim::audit::books::{BankBooks, CenterBooks, MerchantBooks, WalletBooks};
 use feiqian_sim::audit::conserve::{Compared, World};
@@ -98,9 +98,8 @@ impl Place {
     async fn read(&self, look: &mut Look) -> Result<(), Fault> {
         let damaged = |error: &dyn std::fmt::Display| Fault::new(Code::Internal, error.to_string());
         let home = Home::open(&self.dir, self.role.name())?;
-        let path = home.path("store.db");
-        if !path.exists() {
-            if [roles::OPENED, "store.db-wal"].iter().any(|name| home.path(name).exists()) {
+        let Some(store) = Reader::open(self.role, &home)? else {
+            if stores::was_used(&home) {
                 let finding = Finding::new(7, "store.db", "it is missing, and the home has been used");
                 look.findings.push((self.label.clone(), finding));
             }
@@ -109,16 +108,13 @@ impl Place {
                 look.world.wallets.push(WalletBooks::unused(&config));
             }
             return Ok(());
-        }
-        let store = SqliteStore::open_read_only(&path).map_err(|error| damaged(&error))?;
-        if store.role() != self.role.name() {
-            return Err(damaged(&format!("it is the store of a {}", store.role())));
-        }
+        };
         for text in store.check_integrity().await.map_err(|error| damaged(&error))? {
             look.findings.push((self.label.clone(), Finding::new(7, "store.db", text)));
         }
         let read = Reading::new(self.role, &home)?;
-        let seen = store.read(move |tx: &mut dyn Tx| read.run(tx)).await.map_err(|error| damaged(&error))?;
+        let seen =
+            store.store().read(move |tx: &mut dyn Tx| read.run(tx)).await.map_err(|error| damaged(&error))?;
         look.findings.extend(seen.findings.into_iter().map(|finding| (self.label.clone(), finding)));
         look.accounts = look.accounts.saturating_add(seen.accounts);
         look.transfers = look.transfers.saturating_add(seen.transfers);

@@ -18,7 +18,7 @@ pub(crate) use nodes::{
 };
 pub(crate) use simulate::{Compare, Report, Simulate};
 
-pub(crate) use offline::{BankOffline, MerchantOffline, WalletOffline};
+pub(crate) use offline::{BankOffline, HandOut, HandToHand, MerchantOffline, WalletOffline};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -92,11 +92,13 @@ the answer then says \"trusted\": false.")]
 Exits with 4 when an invariant is broken, and names it. Nodes may go on running meanwhile.")]
     Audit(Audit),
     /// Play the whole story with real processes on this machine: withdraw, pay, clear, refund, a thief, a crash,
-    /// cheques, a cycle of net settlement.
+    /// offline cash with the banks dead, cheques, a cycle of net settlement.
     #[command(after_help = "Examples:\n  feiqian demo\n  feiqian demo --keep /tmp/feiqian --json")]
     Demo(Demo),
-    /// Measure this machine: blind signing, verifying coins and cheques, clearing cheques between nodes.
-    #[command(after_help = "Example:\n  feiqian bench --seconds 2 --json")]
+    /// Measure this machine: signing and verifying coins, online and offline, verifying cheques, clearing between nodes.
+    #[command(
+        after_help = "Examples:\n  feiqian bench --seconds 2 --json\n  feiqian bench --scheme online,offline"
+    )]
     Bench(Bench),
     /// Run a world in virtual time: banks, shops, wallets, faults and attacks, the same again from its seed.
     #[command(after_help = "Examples:
@@ -153,4 +155,20 @@ pub(crate) struct Bench {
     /// How long each measure runs, in seconds, after a warm-up of a quarter of it.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) seconds: u64,
+    /// Only these; several with commas. Without it, all.
+    #[arg(long = "scheme", value_name = "SCHEME", value_delimiter = ',')]
+    pub(crate) schemes: Vec<Scheme>,
+}
+
+/// What `bench` measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Scheme {
+    /// Online coins: blind signing, verifying.
+    Online,
+    /// Offline coins: issuing, withdrawing, spending, verifying, naming the double-spender.
+    Offline,
+    /// Cheques: verifying.
+    Cheque,
+    /// Clearing: cheques between nodes of their own on this machine.
+    Clearing,
 }

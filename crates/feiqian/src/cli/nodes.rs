@@ -130,6 +130,10 @@ pub(crate) struct CenterInit {
     /// Declared base money put on each admitted bank's settlement account.
     #[arg(long, default_value = "1000000.00", value_name = "AMOUNT")]
     pub(crate) fund: String,
+    /// Keep everything in this empty PostgreSQL database (postgres://USER:PASSWORD@HOST:PORT/DATABASE) instead of in a
+    /// file of the home.
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -206,6 +210,10 @@ pub(crate) struct BankInit {
     /// Where it will listen; port 0 takes a free one and keeps it.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
     pub(crate) listen: String,
+    /// Keep everything in this empty PostgreSQL database (postgres://USER:PASSWORD@HOST:PORT/DATABASE) instead of in a
+    /// file of the home.
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -295,7 +303,7 @@ pub(crate) enum Merchant {
     Run(RunArgs),
     /// Ask for a payment: prints a feiqian: URI to hand to the payer.
     #[command(
-        after_help = "Examples:\n  feiqian merchant request --home shop --amount 12.50 --order A-1\n  feiqian merchant request --home shop --amount 12.50 --order A-2 --qr"
+        after_help = "Examples:\n  feiqian merchant request --home shop --amount 12.50 --order A-1\n  feiqian merchant request --home shop --amount 12.50 --order A-2 --qr\n  feiqian merchant request --home shop --offline --amount 12.50 --order B-1 --out request.fq"
     )]
     Request {
         #[command(flatten)]
@@ -306,10 +314,16 @@ pub(crate) enum Merchant {
         /// The order's reference, unique.
         #[arg(long)]
         order: String,
+        /// To be paid with offline coins; neither side needs a connection.
+        #[arg(long)]
+        offline: bool,
         /// Seconds until the request expires.
         #[arg(long, value_name = "SECONDS")]
         expires: Option<u64>,
-        /// Draw the request as a QR code too.
+        /// Write an offline request to this file as well.
+        #[arg(long, value_name = "FILE", requires = "offline")]
+        out: Option<PathBuf>,
+        /// Draw the request as a QR code too, or as a sequence of them where it is too long for one.
         #[arg(long)]
         qr: bool,
     },
@@ -371,18 +385,28 @@ pub(crate) enum Wallet {
     #[command(after_help = "Example:\n  feiqian wallet run --home alice")]
     Run(RunArgs),
     /// Turn money on the account into coins.
-    #[command(after_help = "Example:\n  feiqian wallet withdraw --home alice 50.00")]
+    #[command(
+        after_help = "Examples:\n  feiqian wallet withdraw --home alice 50.00\n  feiqian wallet withdraw --home alice --offline 40.00"
+    )]
     Withdraw {
         #[command(flatten)]
         at: HomeOnly,
+        /// Into coins that pay where nobody has a connection.
+        #[arg(long)]
+        offline: bool,
         /// How much, as in 50.00.
         amount: String,
     },
     /// Turn coins into money on the account.
-    #[command(after_help = "Example:\n  feiqian wallet deposit --home alice 10.00")]
+    #[command(
+        after_help = "Examples:\n  feiqian wallet deposit --home alice 10.00\n  feiqian wallet deposit --home bob --offline 5.00"
+    )]
     Deposit {
         #[command(flatten)]
         at: HomeOnly,
+        /// Offline coins, and what others passed on.
+        #[arg(long)]
+        offline: bool,
         /// How much, as in 10.00.
         amount: String,
     },
@@ -397,16 +421,22 @@ pub(crate) enum Wallet {
     Refresh(HomeOnly),
     /// Pay a request.
     #[command(
-        after_help = "Examples:\n  feiqian wallet pay --home alice feiqian:RlEB…\n  feiqian wallet pay --home alice feiqian:RlEB… --out payment.fq"
+        after_help = "Examples:\n  feiqian wallet pay --home alice feiqian:RlEB…\n  feiqian wallet pay --home alice feiqian:RlEB… --out payment.fq\n  feiqian wallet pay --home alice --offline request.fq --out payment.fq\n  feiqian wallet pay --home alice --offline feiqian:offline:RlEB… --qr"
     )]
     Pay {
         #[command(flatten)]
         at: HomeOnly,
-        /// The request, a feiqian: URI.
+        /// With offline coins and no connection to anybody; the same request again gives the same payment.
+        #[arg(long)]
+        offline: bool,
+        /// The request, a feiqian: URI; an offline request may also be a file.
         uri: String,
-        /// Write the payment to this file, to be handed over by other means, instead of sending it.
+        /// Write the payment to this file, to be handed over by other means, instead of sending or showing it.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// Draw an offline payment as a QR code, or as a sequence of them where it is too long for one.
+        #[arg(long, requires = "offline")]
+        qr: bool,
     },
     /// Ask somebody for money: prints a feiqian: URI to hand over.
     #[command(after_help = "Example:\n  feiqian wallet request --home bob 5.00")]

@@ -2,59 +2,52 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::nodes::HomeOnly;
 
+/// Where a message goes that is carried by hand.
+#[derive(Debug, Args)]
+pub(crate) struct HandOut {
+    /// Write it to this file [default: show it as text, or as numbered texts where it is too long for one].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Draw it as a QR code, or as a sequence of them where it is too long for one.
+    #[arg(long)]
+    pub(crate) qr: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum BankOffline {
-    /// List customers who answered twice for an offline coin, and what is still owed for it.
-    #[command(after_help = "Example:\n  feiqian bank accusations --home north --json")]
-    Accusations(HomeOnly),
-    /// Show one accusation as a document that anybody can check with `feiqian verify`.
-    #[command(after_help = "Example:\n  feiqian bank accusation --home north ID --out accusation.json")]
-    Accusation {
+    /// List customers who answered twice for an offline coin, and what is still owed for it; or show one accusation as
+    /// a document that anybody can check with `feiqian verify`.
+    #[command(after_help = "Examples:
+  feiqian bank accusations --home north --json
+  feiqian bank accusations --home north ID --out accusation.json")]
+    Accusations {
         #[command(flatten)]
         at: HomeOnly,
-        /// As `feiqian bank accusations` lists it.
-        id: String,
-        /// Write the document here instead of printing it.
-        #[arg(long, value_name = "FILE")]
+        /// Show this one, by its id in the list.
+        id: Option<String>,
+        /// Write its document here instead of printing it.
+        #[arg(long, value_name = "FILE", requires = "id")]
         out: Option<PathBuf>,
     },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MerchantOffline {
-    /// Ask for an offline payment, with no connection to anybody.
-    #[command(after_help = "Examples:
-  feiqian merchant offline-request --home shop --amount 12.50 --order B-1 --out request.fq
-  feiqian merchant offline-request --home shop --amount 12.50 --order B-2 --qr")]
-    OfflineRequest {
-        #[command(flatten)]
-        at: HomeOnly,
-        /// How much, as in 12.50.
-        #[arg(long)]
-        amount: String,
-        /// The order's reference, unique among offline requests.
-        #[arg(long)]
-        order: String,
-        /// Seconds until the request expires.
-        #[arg(long, value_name = "SECONDS")]
-        expires: Option<u64>,
-        /// Write the request to this file as well.
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-        /// Draw the request as a QR code too, where it fits one.
-        #[arg(long)]
-        qr: bool,
-    },
     /// Take an offline payment, with no connection to anybody; it is deposited later.
-    #[command(after_help = "Example:\n  feiqian merchant accept --home shop payment.fq")]
+    #[command(after_help = "Examples:
+  feiqian merchant accept --home shop payment.fq
+  feiqian merchant accept --home shop scanned.txt
+
+A file is what `wallet pay --offline --out` wrote, or the texts that were read from QR codes, one a line, in any order.")]
     Accept {
         #[command(flatten)]
         at: HomeOnly,
-        /// A file as the payer's wallet wrote it, or feiqian:… text.
+        /// A file, or feiqian:… text.
+        #[arg(value_name = "FILE")]
         payment: String,
     },
     /// Deposit what was accepted offline, and show what became of it.
@@ -64,14 +57,6 @@ pub(crate) enum MerchantOffline {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WalletOffline {
-    /// Turn money on the account into offline coins.
-    #[command(after_help = "Example:\n  feiqian wallet withdraw-offline --home alice 20.00")]
-    WithdrawOffline {
-        #[command(flatten)]
-        at: HomeOnly,
-        /// How much, as in 20.00.
-        amount: String,
-    },
     /// Get blanks: each takes one piece from hand to hand.
     #[command(after_help = "Example:\n  feiqian wallet blanks --home bob 8")]
     Blanks {
@@ -81,19 +66,54 @@ pub(crate) enum WalletOffline {
         #[arg(value_parser = clap::value_parser!(u16).range(1..=64))]
         count: u16,
     },
-    /// Pay an offline request, with no connection to anybody; the same request again gives the same payment.
-    #[command(after_help = "Example:\n  feiqian wallet pay-offline --home alice request.fq --out payment.fq")]
-    PayOffline {
+    /// Pass offline value to somebody's opened offer, with no connection to anybody; the same again gives the same transfer.
+    #[command(after_help = "Example, compare the codes on both screens, then pass the value:
+  feiqian wallet transfer-coin --home alice --to opened.fq
+  feiqian wallet transfer-coin --home alice --to opened.fq --code CODE --out transfer.fq
+
+`feiqian wallet offline --help` shows the whole exchange.")]
+    TransferCoin {
         #[command(flatten)]
         at: HomeOnly,
-        /// The request: a file, or feiqian:… text.
-        request: String,
-        /// Write the payment to this file [default: as text or frames].
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
+        /// The opened offer: a file, or feiqian:… text.
+        #[arg(long, value_name = "REQUEST")]
+        to: String,
+        /// What the payee's screen shows; without it the code of this side is shown and nothing is passed.
+        #[arg(long)]
+        code: Option<String>,
+        #[command(flatten)]
+        hand_out: HandOut,
     },
-    /// Begin to take value from hand to hand.
-    #[command(after_help = "Example:\n  feiqian wallet offer --home bob 5.00 --out offer.fq")]
+    /// Take a transfer from hand to hand, with no connection to anybody.
+    #[command(after_help = "Example:\n  feiqian wallet accept --home bob transfer.fq")]
+    Accept {
+        #[command(flatten)]
+        at: HomeOnly,
+        /// What `wallet transfer-coin` gave: a file, or feiqian:… text.
+        #[arg(value_name = "FILE")]
+        transfer: String,
+    },
+    /// From hand to hand with no connection: the messages before a transfer; and what can be got back of lost value.
+    #[command(
+        name = "offline",
+        subcommand,
+        after_help = "Example, Alice gives Bob 5.00, each message carried by hand:
+  feiqian wallet offline offer  --home bob 5.00 --out offer.fq
+  feiqian wallet offline answer --home alice offer.fq --out answer.fq
+  feiqian wallet offline accept --home bob answer.fq --out opened.fq       # shows a code
+  feiqian wallet transfer-coin  --home alice --to opened.fq                # shows the same code
+  feiqian wallet transfer-coin  --home alice --to opened.fq --code CODE --out transfer.fq
+  feiqian wallet accept         --home bob transfer.fq"
+    )]
+    Hand(HandToHand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HandToHand {
+    /// The payee begins: asks for an amount.
+    #[command(after_help = "Examples:
+  feiqian wallet offline offer --home bob 5.00 --out offer.fq
+  feiqian wallet offline offer --home bob 5.00 --qr")]
     Offer {
         #[command(flatten)]
         at: HomeOnly,
@@ -105,50 +125,31 @@ pub(crate) enum WalletOffline {
         /// Seconds until the offer expires.
         #[arg(long, value_name = "SECONDS")]
         expires: Option<u64>,
-        /// Write the message to this file as well.
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
+        #[command(flatten)]
+        hand_out: HandOut,
     },
-    /// Pass value on, one step for each message of the payee.
-    #[command(
-        after_help = "Example, answer the offer, then compare the codes on both screens and pass the value:
-  feiqian wallet transfer-coin --home alice --to offer.fq --out answer.fq
-  feiqian wallet transfer-coin --home alice --to opened.fq --code CODE --out transfer.fq"
-    )]
-    TransferCoin {
+    /// The payer answers an offer.
+    #[command(after_help = "Example:\n  feiqian wallet offline answer --home alice offer.fq --out answer.fq")]
+    Answer {
         #[command(flatten)]
         at: HomeOnly,
-        /// The payee's message: a file, or feiqian:… text.
-        #[arg(long, value_name = "MESSAGE")]
-        to: String,
-        /// What the payee's screen shows.
-        #[arg(long)]
-        code: Option<String>,
-        /// Write the answer to this file.
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
+        /// The offer: a file, or feiqian:… text.
+        offer: String,
+        #[command(flatten)]
+        hand_out: HandOut,
     },
-    /// Take a payer's message: its answer to an offer, or the transfer.
-    #[command(after_help = "Example:\n  feiqian wallet accept --home bob transfer.fq")]
+    /// The payee takes the payer's answer, opens the offer to this payer, and shows the code to compare.
+    #[command(after_help = "Example:\n  feiqian wallet offline accept --home bob answer.fq --out opened.fq")]
     Accept {
         #[command(flatten)]
         at: HomeOnly,
-        /// A file, or feiqian:… text.
-        message: String,
-        /// Write the answer to this file, where there is one.
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-    },
-    /// Turn offline value into money on the account.
-    #[command(after_help = "Example:\n  feiqian wallet deposit-offline --home bob 5.00")]
-    DepositOffline {
+        /// The payer's answer: a file, or feiqian:… text.
+        answer: String,
         #[command(flatten)]
-        at: HomeOnly,
-        /// How much, as in 5.00.
-        amount: String,
+        hand_out: HandOut,
     },
     /// Claim offline value that was never deposited, when its time has come; gives up the anonymity of those coins.
-    #[command(after_help = "Example:\n  feiqian wallet reclaim --home alice --json")]
+    #[command(after_help = "Example:\n  feiqian wallet offline reclaim --home alice --json")]
     Reclaim {
         #[command(flatten)]
         at: HomeOnly,
@@ -157,6 +158,6 @@ pub(crate) enum WalletOffline {
         everything: bool,
     },
     /// Look at the bank for offline coins that this wallet knows nothing of; they can only be reclaimed.
-    #[command(after_help = "Example:\n  feiqian wallet restore-offline --home alice")]
-    RestoreOffline(HomeOnly),
+    #[command(after_help = "Example:\n  feiqian wallet offline restore --home alice")]
+    Restore(HomeOnly),
 }

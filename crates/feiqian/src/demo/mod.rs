@@ -2,6 +2,7 @@
 
 mod cheques;
 mod net;
+mod offline;
 mod story;
 pub(crate) mod world;
 

@@ -11,7 +11,7 @@ use super::world::{Answer, World, broken, text_of};
 use crate::output::{self, at};
 
 /// How long work that goes on in the background may take to show.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// Pause between two looks.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
@@ -74,6 +74,7 @@ impl Story {
         self.crash().await?;
         self.deposit().await?;
         self.audit().await?;
+        self.tell_of_offline_cash().await?;
         self.tell_of_cheques().await
     }
 
@@ -85,6 +86,11 @@ impl Story {
     /// Starts the node in the home `name`.
     pub(super) async fn start(&mut self, role: &str, name: &str) -> Told {
         self.world.start(role, name).await
+    }
+
+    /// Ends the node in the home `name` as a power cut would.
+    pub(super) async fn kill(&mut self, name: &str) -> Told {
+        self.world.kill(name).await
     }
 
     /// The folder of a home.
@@ -366,7 +372,7 @@ impl Story {
         answer.map_err(|(code, message)| broken(format!("`{what}` was refused: {code}: {message}")))
     }
 
-    async fn refused(&mut self, arguments: &[&str], expected: &str) -> Told {
+    pub(super) async fn refused(&mut self, arguments: &[&str], expected: &str) -> Told {
         match self.command(arguments).await? {
             Ok(value) => Err(broken(format!("expected was {expected}, but it succeeded: {value}"))),
             Err((code, _)) => self.same("refusal", &code, expected),
@@ -448,7 +454,7 @@ impl Story {
         }
     }
 
-    fn root(&self) -> Result<String, Fault> {
+    pub(super) fn root(&self) -> Result<String, Fault> {
         let url = self.world.url("center")?;
         let pin = url.split_once("#sha256=").map(|(_, fingerprint)| fingerprint.to_owned());
         pin.ok_or_else(|| broken(format!("{url} names no root")))

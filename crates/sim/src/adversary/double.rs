@@ -1,4 +1,5 @@
-//! Double spending online: one coin, two shops.
+//! Double spending: one coin, two shops; online, where the bank refuses the second payment, and `offline`, where it
+//! names who made it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::crook::{self, Fate};
-use super::{Adversary, moments};
+use super::{Adversary, moments, offline};
 use crate::error::SimError;
 use crate::measure::stats::share;
 use crate::scenario::specs::AdversarySpec;
@@ -52,16 +53,18 @@ pub struct DoubleSpender {
     crooks: std::ops::Range<usize>,
     control: bool,
     tally: Arc<Mutex<Tally>>,
+    offline: Arc<Mutex<offline::Tally>>,
     work: JoinSet<()>,
 }
 
 impl DoubleSpender {
-    /// `spec.count` crooks with the wallets from `first` on.
+    /// `spec.count` crooks with the wallets from `first` on, and after them somebody honest whom they know.
     #[must_use]
     pub fn new(spec: &AdversarySpec, first: usize) -> Self {
         let count = usize::try_from(spec.count).unwrap_or(usize::MAX).min(1000);
         let crooks = first..first.saturating_add(count);
-        Self { crooks, control: spec.control, tally: Arc::default(), work: JoinSet::new() }
+        let (tally, offline, work) = (Arc::default(), Arc::default(), JoinSet::new());
+        Self { crooks, control: spec.control, tally, offline, work }
     }
 }
 
@@ -70,15 +73,22 @@ impl Adversary for DoubleSpender {
     async fn enlist(&mut self, world: &World) -> Result<(), SimError> {
         if self.control {
             for bank in world.banks() {
-                world.break_store(*bank, &["coin"]).await?;
+                world.break_store(*bank, &["coin", "offline_chain", "offline_total"]).await?;
             }
         }
         Ok(())
     }
 
     fn begin(&mut self, world: &Arc<World>) {
-        for number in self.crooks.clone() {
+        let Some(friend) = world.wallets().get(self.crooks.end).copied() else { return };
+        for (place, number) in self.crooks.clone().enumerate() {
             let Some(wallet) = world.wallets().get(number).copied() else { continue };
+            let (there, tally) = (Arc::clone(world), Arc::clone(&self.offline));
+            self.work.spawn(async move {
+                let times = moments(&there, &format!("double-spender/{number}/offline"), 1);
+                tokio::time::sleep(times.first().copied().unwrap_or_default()).await;
+                let _ = offline::attempt(&there, (number, wallet, friend), place, &tally).await;
+            });
             let (world, tally) = (Arc::clone(world), Arc::clone(&self.tally));
             self.work.spawn(async move {
                 let began = world.fabric().elapsed();
@@ -100,15 +110,32 @@ impl Adversary for DoubleSpender {
 
     async fn report(&mut self, world: &Arc<World>) -> Value {
         let tally = *self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let offline = self.offline.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let detected = tally.caught.saturating_add(tally.refused);
+        let accused = offline::accused(world).await;
+        let cheats: Vec<String> = offline.cheats.iter().map(|number| format!("customer-{number}")).collect();
+        let named = cheats.iter().filter(|cheat| accused.contains(cheat)).count() as u64;
+        let falsely = accused.iter().filter(|name| !cheats.contains(name)).count() as u64;
+        let unnamed = offline.taken_twice.saturating_sub(named);
+        let won = tally.won.saturating_add(unnamed);
+        let attempts = tally.attempts.saturating_add(offline.attempts);
         json!({
-            "attempts": tally.attempts,
-            "successes": tally.won,
-            "success": share(tally.won, tally.attempts),
-            "won": tally.won > 0,
+            "attempts": attempts,
+            "successes": won,
+            "success": share(won, attempts),
+            "won": won > 0 || offline.unpaid > 0,
             "refused_with_evidence": tally.caught,
             "refused_otherwise": tally.refused,
-            "falsely_named": 0,
+            "falsely_named": falsely,
+            "offline": {
+                "attempts": offline.attempts,
+                "taken_twice": offline.taken_twice,
+                "named": named,
+                "not_named": unnamed,
+                "spent_beyond_minor": offline.beyond,
+                "shops_unpaid_minor": offline.unpaid,
+                "mean_detection_ms": offline.detection_ms.checked_div(offline.taken_twice).unwrap_or(0),
+            },
             "loss_minor": tally.loss,
             "mean_detection_ms": tally.detection_ms.checked_div(detected).unwrap_or(0),
             "loss": crook::amount_text(world, tally.loss),

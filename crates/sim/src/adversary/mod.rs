@@ -3,11 +3,13 @@
 //!
 //! | kind | does | control |
 //! |---|---|---|
-//! | [`double`] | pays two shops with one coin | the banks' stores forget what was spent |
+//! | [`double`] | pays two shops with one coin, online and offline | the banks' stores forget what was spent |
 //! | [`replay`] | sends what others sent once more | the banks' stores forget payments and transfers |
 //! | [`tamper`] | changes requests on the wire | it may also change answers, which TLS prevents |
 //! | [`thief`] | presents stolen payments as its own | it has also stolen the wallet's store |
 //! | [`crash`] | kills nodes at their durable writes | nodes answer before the write is durable |
+//! | [`kite`] | draws cheques on uncollected funds in a circle, presents them twice | a bank's store forgets balances |
+//! | [`frame`] | a bank accuses an honest customer with all it has | it has also stolen the customer's wallet |
 //! | [`colluders`] | issuing banks and shops pool what they saw | nobody waits, amounts are unlike |
 //! | `ros` | 253 withdrawals at once, one coin more | against textbook blind Schnorr |
 //!
@@ -17,6 +19,9 @@ pub mod colluders;
 pub mod crash;
 mod crook;
 pub mod double;
+pub mod frame;
+pub mod kite;
+mod offline;
 pub mod replay;
 #[cfg(feature = "hazmat")]
 pub mod ros;
@@ -59,7 +64,11 @@ pub trait Adversary: Send {
 #[must_use]
 pub fn crooks(scenario: &Scenario) -> usize {
     let needs = scenario.adversary.iter().map(|one| match one.kind {
-        Attack::DoubleSpender => usize::try_from(one.count).unwrap_or(usize::MAX).min(1000),
+        // Somebody honest is among them, whom crooks pass value to.
+        Attack::DoubleSpender => usize::try_from(one.count).unwrap_or(usize::MAX).min(1000).saturating_add(1),
+        Attack::Kiter => kite::CIRCLE,
+        // The customer who is to be framed.
+        Attack::Framer => 1,
         Attack::Thief | Attack::ForgerRos => 1,
         _ => 0,
     });
@@ -94,6 +103,8 @@ impl Force {
                 Attack::Thief => Box::new(thief::Thief::new(spec, wallet)),
                 Attack::Crasher => Box::new(crash::Crasher::new(spec)),
                 Attack::Colluders => Box::new(colluders::Colluders::new()),
+                Attack::Framer => Box::new(frame::Framer::new(spec, wallet)),
+                Attack::Kiter => Box::new(kite::Kiter::new(spec, wallet)),
                 #[cfg(feature = "hazmat")]
                 Attack::ForgerRos => Box::new(ros::Forger::new(spec, wallet)),
                 #[cfg(not(feature = "hazmat"))]

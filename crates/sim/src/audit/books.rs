@@ -15,6 +15,7 @@ use feiqian_wire::{Bounded, Limit, codec};
 use serde::de::DeserializeOwned;
 
 use super::offline::{self, OfflineBank, OfflineItem, OfflineTill};
+use super::purses::Purse;
 
 /// A coin's name: denomination and key.
 pub type CoinName = (Digest, [u8; 32]);
@@ -215,6 +216,8 @@ pub struct WalletBooks {
     pub(super) deposits: Vec<Deposit>,
     /// Transfers ordered.
     pub(super) transfers: Vec<OrderedTransfer>,
+    /// Offline coins and holdings.
+    pub(super) offline: Purse,
 }
 
 /// A cheque that was deposited at the own bank.
@@ -240,6 +243,8 @@ pub struct MerchantBooks {
     pub(super) deposits: Vec<Deposit>,
     /// Offline payments that were acknowledged as settled.
     pub offline: OfflineTill,
+    /// Offline payments that wait.
+    pub(super) purse: Purse,
 }
 
 pub(super) fn decoded<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
@@ -503,7 +508,8 @@ impl WalletBooks {
             paid: it.paid,
         });
         let (drawn, transfers) = (instruments.drawn, instruments.transfers);
-        Ok(Self { bank, account, coins, sessions, paid, drawn, deposits: deposits.collect(), transfers })
+        let (deposits, offline) = (deposits.collect(), Purse::of_wallet(tx)?);
+        Ok(Self { bank, account, coins, sessions, paid, drawn, deposits, transfers, offline })
     }
 }
 
@@ -532,7 +538,7 @@ impl MerchantBooks {
             amount: Some(it.amount.value()),
             paid: it.paid,
         });
-        let offline = OfflineTill::read(tx)?;
-        Ok(Self { paid: paid.collect(), bank, account, deposits: deposits.collect(), offline })
+        let (offline, purse) = (OfflineTill::read(tx)?, Purse::of_merchant(tx)?);
+        Ok(Self { paid: paid.collect(), bank, account, deposits: deposits.collect(), offline, purse })
     }
 }

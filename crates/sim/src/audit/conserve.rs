@@ -2,7 +2,8 @@
 //!
 //! * Per bank and denomination: circulation is what wallets hold (each distinct coin once, its value less what the
 //!   bank has taken) plus answered sessions whose coins a wallet has yet to store. With all wallets of the world
-//!   given it is exactly so; otherwise a remainder of at least zero belongs to others.
+//!   given it is exactly so; otherwise a remainder of at least zero belongs to others. Of offline coins likewise
+//!   (`purses`).
 //! * The center's settlement accounts are the banks' mirrors, up to items that one side has booked and the other has
 //!   yet to. Only an item that is really open may be on its way: whatever is refused for good on one side and booked
 //!   on the other is a finding.
@@ -127,7 +128,9 @@ impl World {
             let detail = format!("{} booked, the denominations make {circulating}", bank.circulation);
             compared.findings.push(Finding::new(3, place, detail));
         }
-        compared.circulation.push(json!({
+        let offline =
+            self.offline_circulation(&bank.name, &bank.offline.issuer, bank.offline.circulation, compared);
+        let mut sums = json!({
             "bank": bank.name,
             "currency": bank.currency,
             "circulation": text(circulating),
@@ -140,7 +143,11 @@ impl World {
             "collateral": text(bank.offline.collateral),
             "claims_received": text(bank.offline.claims_received),
             "exact": compared.closed,
-        }));
+        });
+        if let Value::Object(sums) = &mut sums {
+            sums.extend(offline);
+        }
+        compared.circulation.push(sums);
     }
 
     /// What is left of every distinct coin of the bank in any wallet, by denomination.

@@ -6,6 +6,7 @@
 //! | [`conserve`] | what must agree: circulation, settlement |
 //! | `items` | each item of clearing at both its banks and the center |
 //! | [`offline`] | the same for offline cash, where what is paid at once and what follows are items of their own |
+//! | `purses` | where offline coins are: circulation, wallets, merchants |
 //! | `promises` | what wallets and merchants were told, against their banks' rows |
 //! | [`liveness`] | after the last fault everything that was begun has ended |
 //!
@@ -17,6 +18,7 @@ mod items;
 pub mod liveness;
 pub mod offline;
 mod promises;
+mod purses;
 
 use feiqian_ledger::audit::{Finding, check_book, check_rows};
 use feiqian_ledger::store::{StoreError, Table, Tx};

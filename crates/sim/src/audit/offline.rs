@@ -4,11 +4,12 @@
 //! | item | who pays | counts at the center with |
 //! |---|---|---|
 //! | holding | the answering bank, which issued the coins | what it paid at once |
-//! | claim | the answering bank, whose customer answered twice | what it paid at once, or all for want of an answer |
+//! | claim | the answering bank, whose customer answered twice | what it paid at once; all, for want of an answer |
 //! | part | the presenting bank | its amount |
 //!
 //! The answering bank books first, then the center, then the presenting bank. What stays unpaid follows as parts, so no
-//! sum of a holding is compared but what was paid at once.
+//! sum of a holding is compared but what was paid at once. A claim that was not answered in time the center books first,
+//! with all of it: the answering bank, which may have booked an answer that nobody heard, books the rest when it is told.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +18,10 @@ use feiqian_crypto::Digest;
 use feiqian_ledger::audit::Finding;
 use feiqian_ledger::store::{Row, StoreError, Tx};
 use feiqian_offline_cash::deposit::Outcome;
+use feiqian_offline_cash::messages::ClaimOutcome;
 
 use super::books::{all, balance, decoded};
+use super::purses::Issuer;
 
 /// The first kind of item that is about offline cash, as banks and center number them.
 pub(super) const FIRST_KIND: i64 = 4;
@@ -84,6 +87,10 @@ pub struct OfflineBank {
     presented: BTreeMap<Digest, (Kind, Stage)>,
     /// Payments that it took as issuing bank: presentment and amount.
     payments: BTreeMap<Digest, (Digest, u64)>,
+    /// What claims of other banks were about.
+    claimed: BTreeMap<Digest, u64>,
+    /// Its coins.
+    pub(super) issuer: Issuer,
 }
 
 /// An item at the center.
@@ -93,8 +100,12 @@ pub(super) struct OfflineItem {
     collecting: String,
     issuing: String,
     state: Stage,
+    /// What was presented.
+    amount: u64,
     /// What one bank owes the other for it.
     settled: u64,
+    /// Of a claim that was not answered in time: whether its bank has confirmed that it knows.
+    told: Option<bool>,
 }
 
 /// What a merchant was told is settled, by payment.
@@ -117,15 +128,14 @@ impl OfflineBank {
         };
         let own = [name.into()];
         let holdings = "SELECT presentment, amount - unpaid FROM offline_payment WHERE bank <> ?1";
-        let claims = "SELECT c.presentment, coalesce(p.amount, 0) FROM offline_claim AS c \
-                      LEFT JOIN offline_claim_part AS p ON p.claim = c.claim AND p.number = 0 \
-                      WHERE c.issuer <> ?1";
         let parts = "SELECT presentment, amount FROM offline_part WHERE ?1 <> ''";
-        for (kind, sql) in [(Kind::Holding, holdings), (Kind::Claim, claims), (Kind::Part, parts)] {
+        for (kind, sql) in [(Kind::Holding, holdings), (Kind::Part, parts)] {
             for row in tx.select(sql, &own)? {
                 books.answered.insert(row.digest(0)?, (kind, row.unsigned(1)?));
             }
         }
+        books.read_claims(tx, name)?;
+        books.issuer = Issuer::read(tx)?;
         let presented = format!("SELECT id, kind, state FROM presentment WHERE kind >= {FIRST_KIND}");
         books.presented = all(tx, &presented, |row| {
             let state = match row.integer(2)? {
@@ -140,6 +150,26 @@ impl OfflineBank {
         })?;
         Ok(books)
     }
+
+    /// What it paid at once of the claims of others, or all, where the center says that it did not answer.
+    fn read_claims(&mut self, tx: &mut dyn Tx, name: &str) -> Result<(), StoreError> {
+        let sql = "SELECT c.presentment, c.amount, c.outcome, coalesce(p.amount, 0) FROM offline_claim AS c \
+                   LEFT JOIN offline_claim_part AS p ON p.claim = c.claim AND p.number = 0 \
+                   WHERE c.issuer <> ?1";
+        for row in tx.select(sql, &[name.into()])? {
+            let (id, amount) = (row.digest(0)?, row.unsigned(1)?);
+            let outcome = row.optional_blob(2)?.map(decoded::<ClaimOutcome>).transpose()?;
+            let overdue = matches!(outcome, Some(ClaimOutcome::Unanswered(_)));
+            let booked = if overdue { amount } else { row.unsigned(3)? };
+            self.answered.insert(id, (Kind::Claim, booked));
+            self.claimed.insert(id, amount);
+        }
+        Ok(())
+    }
+
+    pub(super) fn has_taken(&self, payment: &Digest) -> bool {
+        self.payments.contains_key(payment)
+    }
 }
 
 /// Reads the items of a center's store.
@@ -148,8 +178,9 @@ impl OfflineBank {
 /// [`StoreError`] when a table cannot be read or understood.
 pub(super) fn read_items(tx: &mut dyn Tx) -> Result<BTreeMap<Digest, OfflineItem>, StoreError> {
     let sql = format!(
-        "SELECT p.id, p.kind, p.collecting, p.issuing, p.state, coalesce(o.amount, 0) \
+        "SELECT p.id, p.kind, p.collecting, p.issuing, p.state, coalesce(o.amount, 0), p.amount, n.told \
          FROM center_presentment AS p LEFT JOIN center_obligation AS o ON o.presentment = p.id \
+         LEFT JOIN center_notice AS n ON n.presentment = p.id AND n.bank = p.issuing \
          WHERE p.kind >= {FIRST_KIND}"
     );
     all(tx, &sql, |row: &Row| {
@@ -163,6 +194,8 @@ pub(super) fn read_items(tx: &mut dyn Tx) -> Result<BTreeMap<Digest, OfflineItem
                 _ => Stage::Refused,
             },
             settled: row.unsigned(5)?,
+            amount: row.unsigned(6)?,
+            told: row.optional(7, Row::boolean)?,
         };
         Ok((row.digest(0)?, item))
     })
@@ -218,7 +251,21 @@ impl OfflineItem {
             (_, Some((kind, _))) if *kind != self.kind => {
                 Err((8, format!("a {} at bank {name}", kind.as_str())))
             }
+            _ if self.kind == Kind::Claim && bank.claimed.get(id).is_some_and(|it| *it != self.amount) => {
+                Err((8, format!("of {}, at bank {name} of another amount", self.amount)))
+            }
             (Open, Some((_, amount))) => Ok(self.kind.answering(*amount)),
+            // All was taken from a bank that has yet to hear of it.
+            (Booked, answer) if self.told == Some(false) => {
+                let booked = answer.map_or(0, |(_, amount)| *amount);
+                if booked > self.settled {
+                    return Err((
+                        8,
+                        format!("settled with {}, bank {name} has booked {booked}", self.settled),
+                    ));
+                }
+                Ok(self.kind.answering(booked).saturating_sub(self.kind.answering(self.settled)))
+            }
             (Open | Refused, None) => Ok(0),
             (Booked, Some((_, amount))) if *amount == self.settled => Ok(0),
             (Booked, Some((_, amount))) => {
@@ -282,7 +329,8 @@ mod tests {
 
     fn item(kind: Kind, state: Stage) -> OfflineItem {
         let settled = if state == Stage::Booked { 700 } else { 0 };
-        OfflineItem { kind, collecting: "south".into(), issuing: "north".into(), state, settled }
+        let (collecting, issuing) = ("south".into(), "north".into());
+        OfflineItem { kind, collecting, issuing, state, amount: 700, settled, told: None }
     }
 
     fn answering(kind: Kind, amount: Option<u64>) -> OfflineBank {
@@ -310,6 +358,22 @@ mod tests {
             assert_eq!(ahead(Booked, None), Err(8));
             assert_eq!(ahead(Refused, Some(700)), Err(5));
         }
+    }
+
+    #[test]
+    fn a_bank_that_did_not_answer_is_behind_until_it_is_told() {
+        let unanswered = |told| OfflineItem { told: Some(told), ..item(Kind::Claim, Stage::Booked) };
+        let ahead = |told, booked| {
+            let bank = answering(Kind::Claim, booked);
+            unanswered(told).ahead(&ID, "north", &bank).map_err(|broken| broken.0)
+        };
+        // It knows nothing, or it had answered with 300 too late, or it has heard and its word was lost.
+        assert_eq!([ahead(false, None), ahead(false, Some(300))], [Ok(700), Ok(400)]);
+        assert_eq!([ahead(false, Some(700)), ahead(true, Some(700))], [Ok(0), Ok(0)]);
+        assert_eq!([ahead(true, None), ahead(true, Some(300)), ahead(false, Some(701))], [Err(8); 3]);
+        let mut other = answering(Kind::Claim, Some(700));
+        other.claimed.insert(ID, 701);
+        assert_eq!(unanswered(true).ahead(&ID, "north", &other).map_err(|broken| broken.0), Err(8));
     }
 
     #[test]

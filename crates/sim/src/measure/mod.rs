@@ -1,6 +1,7 @@
 //! What is counted while a world runs, in memory that does not grow with the number of payments.
 #![allow(clippy::float_arithmetic, reason = "statistics")]
 
+pub mod clearing;
 pub mod stats;
 
 use std::collections::BTreeMap;
@@ -331,14 +332,14 @@ impl Measures {
         let state = self.state();
         let width = state.length.as_secs_f64() / BUCKETS as f64;
         let mut text =
-            "seconds,arrived,paid,failed,value_minor,messages,bytes,latency_p50_ms,latency_p95_ms,\
+            "seconds,arrived,paid,failed,value_minor,messages,bytes,latency_p50_ms,latency_p95_ms,latency_p99_ms,\
                         circulation_minor,coins_per_wallet\n"
                 .to_owned();
         for (index, bucket) in state.buckets.iter().enumerate() {
             let optional = |value: Option<String>| value.unwrap_or_default();
             let _ = writeln!(
                 text,
-                "{:.3},{},{},{},{},{},{},{},{},{},{}",
+                "{:.3},{},{},{},{},{},{},{},{},{},{},{}",
                 (index as f64) * width,
                 bucket.arrived,
                 bucket.paid,
@@ -348,6 +349,7 @@ impl Measures {
                 bucket.bytes,
                 bucket.latency.at(0.5),
                 bucket.latency.at(0.95),
+                bucket.latency.at(0.99),
                 optional(bucket.circulation.map(|value| value.to_string())),
                 optional(bucket.coins.map(|value| format!("{value:.3}"))),
             );

@@ -59,6 +59,43 @@ pub fn quantile(sorted: &[f64], share: f64) -> f64 {
     index.and_then(|index| sorted.get(index)).copied().unwrap_or(0.0)
 }
 
+/// Values in twelve equal bins from zero, or fewer where all are alike.
+#[must_use]
+pub fn histogram(values: &[f64]) -> Value {
+    let most = values.iter().copied().fold(0.0, f64::max);
+    let (width, count) = if most > 0.0 { (most / 12.0, 12_u32) } else { (1.0, 1) };
+    let within = |bin: u32, value: f64| {
+        let last = bin.saturating_add(1) == count;
+        value >= f64::from(bin) * width && (last || value < f64::from(bin.saturating_add(1)) * width)
+    };
+    let bins = (0..count).map(|bin| {
+        let count = values.iter().filter(|value| within(bin, **value)).count();
+        json!({"from": f64::from(bin) * width, "to": f64::from(bin.saturating_add(1)) * width, "count": count})
+    });
+    Value::Array(bins.collect())
+}
+
+/// Counts as a distribution: mean, quantiles, and at most twelve equal bins.
+#[must_use]
+pub fn distribution(counts: &[u64]) -> Value {
+    let mut sorted: Vec<f64> = counts.iter().map(|count| *count as f64).collect();
+    sorted.sort_by(f64::total_cmp);
+    let most = counts.iter().copied().max().unwrap_or(0);
+    let width = most.saturating_add(1).div_ceil(12).max(1);
+    let bins =
+        (0..12_u64).map(|bin| (bin.saturating_mul(width), bin.saturating_add(1).saturating_mul(width)));
+    let bins = bins.take_while(|(from, _)| *from <= most).map(|(from, to)| {
+        json!({"from": from, "to": to, "count": counts.iter().filter(|count| (from..to).contains(*count)).count()})
+    });
+    json!({
+        "mean": sorted.iter().sum::<f64>() / sorted.len().max(1) as f64,
+        "p5": quantile(&sorted, 0.05),
+        "p50": quantile(&sorted, 0.5),
+        "p95": quantile(&sorted, 0.95),
+        "bins": bins.collect::<Vec<_>>(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +117,27 @@ mod tests {
                 && (mean - low - (high - mean)).abs() < 1e-12
         );
         assert_eq!(mean_ci(&[7.0]), (7.0, 7.0, 7.0));
+    }
+
+    #[test]
+    fn every_count_is_in_one_bin() {
+        for counts in [vec![], vec![0], vec![0, 1, 1, 2], (0..100).collect::<Vec<u64>>(), vec![11, 12, 13]] {
+            let told = distribution(&counts);
+            let bins = told.get("bins").and_then(Value::as_array).cloned().unwrap_or_default();
+            let sum: u64 = bins.iter().filter_map(|bin| bin.get("count")?.as_u64()).sum();
+            assert_eq!(sum, counts.len() as u64, "{told}");
+            assert!(bins.len() <= 12, "{told}");
+        }
+        assert_eq!(distribution(&[2, 4]).get("mean"), Some(&json!(3.0)));
+    }
+
+    #[test]
+    fn a_histogram_holds_every_value() {
+        for values in [vec![], vec![0.0, 0.0], vec![0.1, 3.5, 3.5, 7.0]] {
+            let bins = histogram(&values);
+            let counts = bins.as_array().into_iter().flatten().filter_map(|bin| bin.get("count")?.as_u64());
+            assert_eq!(counts.sum::<u64>(), values.len() as u64, "{bins}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::plot::{Chart, Line, short};
-use super::{big, figure, number, text};
+use super::{Money, big, diagram, figure, number, tables, text};
 use crate::run::expression::at;
 use crate::run::study::Study;
 
@@ -23,60 +23,145 @@ impl Series {
         Self { names, rows }
     }
 
+    fn value(&self, row: &[Option<f64>], column: &str) -> Option<f64> {
+        row.get(self.names.iter().position(|known| known == column)?).copied().flatten()
+    }
+
     /// A column over hours.
     fn line(&self, column: &str, name: &str, scale: f64) -> Line {
-        let index = self.names.iter().position(|known| known == column);
+        self.line_where(column, name, scale, None)
+    }
+
+    /// A column over hours, where another one is not zero.
+    fn line_where(&self, column: &str, name: &str, scale: f64, present: Option<&str>) -> Line {
         let points = self.rows.iter().filter_map(|row| {
             let seconds = row.first().copied().flatten()?;
-            Some((seconds / 3600.0, row.get(index?).copied().flatten()? * scale))
+            let there = present.is_none_or(|other| self.value(row, other).unwrap_or(0.0) > 0.0);
+            there.then_some((seconds / 3600.0, self.value(row, column)? * scale))
         });
         Line { name: name.to_owned(), points: points.collect(), intervals: Vec::new() }
+    }
+
+    /// Parts of an hour that one row stands for.
+    fn per_hour(&self) -> f64 {
+        let second = self.rows.get(1).and_then(|row| row.first().copied().flatten()).unwrap_or(0.0);
+        if second > 0.0 { 3600.0 / second } else { 1.0 }
     }
 }
 
 pub(super) fn section(study: &Study) -> Markup {
     let (Some(group), Some(run)) = (study.groups.first(), study.finished.first()) else { return html! {} };
     let summary = &group.summary;
-    let series = Series::read(&run.series);
-    let shaded = at(&run.summary, "faults").and_then(Value::as_array).into_iter().flatten();
-    let shaded: Vec<(f64, f64)> = shaded
+    html! {
+        (figures(summary))
+        (instruments(summary))
+        (over_time(&Series::read(&run.series), &run.summary, &Money::of(study)))
+        (diagram::faults(&run.summary))
+        (linkage(summary))
+        @let attacks = tables::attacks(summary);
+        @if !attacks.rows.is_empty() { h2 { "Attacks" } (attacks.html()) }
+        (clearing(summary, &Money::of(study)))
+        (diagram::flows(summary, &Money::of(study)))
+        (tables::flows(summary).html())
+        h2 { "Invariants" }
+        (tables::invariants(&run.summary).html())
+        h2 { "What customers did" }
+        (tables::operations(summary).html())
+        h2 { "Calls" }
+        (tables::routes(summary).html())
+        h2 { "Stores and processor" }
+        (tables::stores(summary).html())
+        (processor(&run.manifest.machine))
+        p.csv { a download="series.csv" href=(tables::link(&run.series)) { "series.csv" } " has every curve of this page" }
+    }
+}
+
+fn figures(summary: &Value) -> Markup {
+    let of = |path: &str| number(summary, path).unwrap_or(0.0);
+    html! {
+        div.figures {
+            (big(&short(of("payments.paid")), "payments made"))
+            (big(&format!("{} %", short(100.0 * of("payments.success_rate"))), "of those attempted"))
+            (big(&format!("{} ms", short(of("payments.latency_ms.p50"))), "median from request to receipt"))
+            (big(&format!("{} ms", short(of("payments.latency_ms.p95"))), "95th percentile"))
+            (big(&short(of("payments.coins_each")), "coins a payment"))
+            (big(&short(of("payments.change_rate")), "exchanges for new coins a payment"))
+            (big(&short(of("payments.messages_each")), "messages a payment"))
+            (big(&format!("{} KB", short(of("payments.bytes_each") / 1000.0)), "on the wire a payment"))
+        }
+    }
+}
+
+fn instruments(summary: &Value) -> Markup {
+    let table = tables::instruments(summary);
+    let lines = [("latency_ms.p50", "median"), ("latency_ms.p95", "95th percentile")];
+    let known = at(summary, "operations").and_then(Value::as_object).into_iter().flatten();
+    let known: Vec<(String, &Value)> =
+        known.filter_map(|(name, one)| Some((name.strip_prefix("pay_")?.replace('_', " "), one))).collect();
+    let line = |(path, name): &(&str, &str)| {
+        let points = (0_u32..)
+            .zip(&known)
+            .filter_map(|(index, (_, one))| Some((f64::from(index), number(one, path)?)));
+        Line { name: (*name).to_owned(), points: points.collect(), intervals: Vec::new() }
+    };
+    let chart = Chart {
+        y: "ms".into(),
+        lines: lines.iter().map(line).collect(),
+        names: known.iter().map(|(name, _)| name.clone()).collect(),
+        apart: true,
+        ..Chart::default()
+    };
+    html! {
+        @if !table.rows.is_empty() {
+            h2 { "Each instrument" }
+            @if known.len() > 1 { div.plots { (figure("How long a payment takes, by instrument (ms)", &chart)) } }
+            (table.html())
+        }
+    }
+}
+
+fn over_time(series: &Series, summary: &Value, money: &Money) -> Markup {
+    let faults = at(summary, "faults").and_then(Value::as_array).into_iter().flatten();
+    let shaded: Vec<(f64, f64)> = faults
         .filter_map(|fault| Some((number(fault, "from")? / 3600.0, number(fault, "until")? / 3600.0)))
         .collect();
     let chart = |y: &str, lines: Vec<Line>| {
         let (x, y, shaded) = ("hours".to_owned(), y.to_owned(), shaded.clone());
         Chart { x, y, lines, shaded, ..Chart::default() }
     };
-    let figure_of = |path: &str| short(number(summary, path).unwrap_or(0.0));
+    let latency = |column: &str, name: &str| series.line_where(column, name, 1.0, Some("paid"));
+    let (hourly, major) = (series.per_hour(), money.major);
     html! {
-        div.figures {
-            (big(&figure_of("payments.paid"), "payments made"))
-            (big(&format!("{} %", short(100.0 * number(summary, "payments.success_rate").unwrap_or(0.0))), "of those attempted"))
-            (big(&format!("{} ms", figure_of("payments.latency_ms.p50")), "median from request to receipt"))
-            (big(&format!("{} ms", figure_of("payments.latency_ms.p95")), "95th percentile"))
-            (big(&figure_of("payments.coins_each"), "coins a payment"))
-            (big(&format!("{} KB", short(number(summary, "payments.bytes_each").unwrap_or(0.0) / 1000.0)), "on the wire a payment"))
-        }
         h2 { "Over time" }
         div.plots {
             (figure("How long a payment takes (ms)", &chart("ms", vec![
-                series.line("latency_p50_ms", "median", 1.0), series.line("latency_p95_ms", "95th percentile", 1.0)])))
-            (figure("Payments in each part of the time", &chart("payments", vec![
-                series.line("arrived", "wanted", 1.0), series.line("failed", "failed", 1.0), series.line("paid", "made", 1.0)])))
-            (figure("Coins in circulation", &chart("major units", vec![series.line("circulation_minor", "circulation", 0.01)])))
+                latency("latency_p50_ms", "median"), latency("latency_p95_ms", "95th percentile"), latency("latency_p99_ms", "99th")])))
+            (figure("Throughput: payments an hour", &chart("payments an hour", vec![
+                series.line("arrived", "wanted", hourly), series.line("failed", "failed", hourly), series.line("paid", "made", hourly)])))
+            (figure(&format!("Value paid, {} an hour", money.code), &chart(&money.code, vec![series.line("value_minor", "value", hourly * major)])))
+            (figure(&format!("Coins in circulation, {}", money.code), &chart(&money.code, vec![series.line("circulation_minor", "circulation", major)])))
             (figure("Coins in a wallet, mean", &chart("coins", vec![series.line("coins_per_wallet", "coins", 1.0)])))
+            (figure("Coins in wallets at the end: how many hold how many", &coins(summary)))
+            (figure("Bytes on the wire an hour", &chart("bytes", vec![series.line("bytes", "bytes", hourly)])))
         }
-        (linkage(summary))
-        (attacks(summary))
-        (flows(summary))
-        (invariants(&run.summary))
-        (routes(summary))
     }
+}
+
+fn coins(summary: &Value) -> Chart {
+    let bars = bins(summary, "wallet_coins.bins");
+    Chart { x: "coins".into(), y: "wallets".into(), bars, ..Chart::default() }
+}
+
+/// A histogram as a summary has it.
+fn bins(summary: &Value, path: &str) -> Vec<(f64, f64, f64)> {
+    let bins = at(summary, path).and_then(Value::as_array).into_iter().flatten();
+    bins.filter_map(|bin| Some((number(bin, "from")?, number(bin, "to")?, number(bin, "count")?))).collect()
 }
 
 fn linkage(summary: &Value) -> Markup {
     let Some(linkage) = at(summary, "linkage") else { return html! {} };
     let names = [
-        ("baseline", "times and amounts"),
+        ("baseline", "baseline"),
         ("best_match", "best match"),
         ("top1", "Bayesian"),
         ("account", "account"),
@@ -90,143 +175,68 @@ fn linkage(summary: &Value) -> Markup {
         line.intervals.push((end("low"), end("high")));
         labels.push(label.to_owned());
     }
-    let chart = Chart {
-        y: "right guesses".into(),
-        lines: vec![line],
-        names: labels,
-        apart: true,
-        ..Chart::default()
-    };
-    let bins = at(linkage, "calibration").and_then(Value::as_array).into_iter().flatten();
-    let bins = bins.filter(|bin| number(bin, "right.trials").unwrap_or(0.0) > 0.0);
-    let points: Vec<(f64, f64)> =
-        bins.filter_map(|bin| Some((number(bin, "claimed")?, number(bin, "right.rate")?))).collect();
+    let (y, lines) = ("right guesses".into(), vec![line]);
+    let chart = Chart { y, lines, names: labels, apart: true, ..Chart::default() };
+    let right = at(linkage, "calibration").and_then(Value::as_array).into_iter().flatten();
+    let right = right.filter(|bin| number(bin, "right.trials").unwrap_or(0.0) > 0.0);
+    let points = right.filter_map(|bin| Some((number(bin, "claimed")?, number(bin, "right.rate")?)));
+    let own = Line { name: "claimed".into(), points: points.collect(), intervals: Vec::new() };
     let honest = Line { name: "perfect".into(), points: vec![(0.0, 0.0), (1.0, 1.0)], intervals: Vec::new() };
-    let own = Line { name: "claimed".into(), points, intervals: Vec::new() };
     let calibration =
         Chart { x: "claimed".into(), y: "right".into(), lines: vec![own, honest], ..Chart::default() };
+    let bars = bins(linkage, "entropy_bins");
+    let entropy = Chart { x: "bits".into(), y: "payments".into(), bars, ..Chart::default() };
     html! {
         h2 { "Anonymity" }
         p { "Bank and shops pool what they saw and guess, for each of " (text(linkage, "judged"))
-            " payments, which of the withdrawals before it its coins come from." }
+            " payments, which of the withdrawals before it its coins come from. The baseline sees times and amounts alone." }
         div.plots {
             (figure("First guess right, with 95 % intervals", &chart))
+            (figure("Entropy left to the attacker, by payment", &entropy))
             (figure("What the attacker claims against what is so", &calibration))
         }
-        div.scroll { table {
-            @for (path, what) in [("entropy_bits.mean", "entropy left, mean (bits)"), ("entropy_bits.p5", "entropy, worst 5 % (bits)"),
-                ("min_entropy_bits", "min-entropy (bits)"), ("degree", "degree of anonymity"), ("rank", "rank of the truth"),
-                ("candidates", "set size")] {
-                tr { td { (what) } td.n { (short(number(linkage, path).unwrap_or(0.0))) } }
-            }
-        } }
+        (tables::anonymity(summary).html())
     }
 }
 
-fn attacks(summary: &Value) -> Markup {
-    let Some(Value::Object(attacks)) = at(summary, "attacks") else { return html! {} };
-    html! {
-        h2 { "Attacks" }
-        div.scroll { table {
-            tr { th { "attack" } th { "attempts" } th { "successes" } th { "success, 95 %" } th { "outcome" } }
-            @for (kind, attack) in attacks {
-                @let won = at(attack, "won") == Some(&Value::Bool(true));
-                tr {
-                    td { (kind) @if at(attack, "control") == Some(&Value::Bool(true)) { " (control)" } }
-                    td.n { (text(attack, "attempts")) } td.n { (text(attack, "successes")) }
-                    td { (short(number(attack, "success.ci95.low").unwrap_or(0.0))) " to " (short(number(attack, "success.ci95.high").unwrap_or(0.0))) }
-                    td class=(if won { "bad" } else { "good" }) { (if won { "won" } else { "lost" }) }
-                }
-            }
-        } }
+fn clearing(summary: &Value, money: &Money) -> Markup {
+    let Some(clearing) = at(summary, "clearing") else { return html! {} };
+    let mut names = vec!["gross".to_owned()];
+    let mut needed = vec![(0.0, number(clearing, "gross.liquidity_minor").unwrap_or(0.0) * money.major)];
+    let mut moved = vec![(0.0, number(clearing, "gross.moved_minor").unwrap_or(0.0) * money.major)];
+    let net = at(clearing, "net").and_then(Value::as_array).into_iter().flatten();
+    for (index, net) in (1_u32..).zip(net) {
+        names.push(tables::span(number(net, "window_seconds").unwrap_or(0.0)));
+        needed.push((f64::from(index), number(net, "liquidity_minor").unwrap_or(0.0) * money.major));
+        moved.push((f64::from(index), number(net, "moved_minor").unwrap_or(0.0) * money.major));
     }
-}
-
-/// Who gave how much to whom, as a diagram of boxes and arrows.
-fn flows(summary: &Value) -> Markup {
-    let flows: Vec<(String, String, f64)> = at(summary, "flows")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|flow| Some((text(flow, "from"), text(flow, "to"), number(flow, "value_minor")? / 100.0)))
-        .collect();
-    let most = flows.iter().map(|flow| flow.2).fold(1.0, f64::max);
-    let place = |who: &str| match who {
-        "account" => 70,
-        "wallet" => 260,
-        _ => 450,
-    };
-    let shown =
-        |from: &str, to: &str| flows.iter().find(|flow| flow.0 == from && flow.1 == to).map(|flow| flow.2);
-    // From, to, height of the arrow, and place of its label.
-    let arrows = [
-        ("account", "wallet", 60, (165, 44)),
-        ("wallet", "shop", 60, (355, 44)),
-        ("shop", "wallet", 92, (355, 114)),
-    ];
+    let line = |name: &str, points| vec![Line { name: name.into(), points, intervals: Vec::new() }];
+    let chart = |lines, names| Chart { y: money.code.clone(), lines, names, ..Chart::default() };
+    let of = |path: &str| short(number(clearing, path).unwrap_or(0.0));
+    let turnover = short(number(clearing, "turnover_minor").unwrap_or(0.0) * money.major);
     html! {
-        @if !flows.is_empty() {
-            h2 { "Where value went" }
-            figure {
-                figcaption { "Major units, over the whole run" }
-                svg role="img" viewBox="0 0 520 170" {
-                    @for (from, to, y, (label_x, label_y)) in arrows {
-                        @if let Some(value) = shown(from, to) {
-                            @let (x1, x2) = (place(from), place(to));
-                            @let width = 2.0 + 12.0 * value / most;
-                            line x1=(x1) x2=(x2) y1=(y) y2=(y) stroke="var(--c1)" stroke-opacity="0.45" stroke-width=(format!("{width:.1}")) {}
-                            text x=(label_x) y=(label_y) text-anchor="middle" font-size="14" fill="currentColor" {
-                                (short(value)) (if x1 < x2 { " →" } else { " ←" })
-                            }
-                        }
-                    }
-                    @for (x, label) in [("70", "accounts"), ("260", "wallets"), ("450", "shops")] {
-                        g transform=(format!("translate({x} 60)")) {
-                            rect x="-48" y="-20" width="96" height="44" rx="8" fill="var(--page)" stroke="var(--c1)" {}
-                            text y="7" text-anchor="middle" font-size="15" fill="currentColor" { (label) }
-                        }
-                    }
-                    @if let Some(value) = shown("wallet", "wallet") {
-                        path d="M 235 84 C 225 150, 295 150, 285 84" fill="none" stroke="var(--c1)" stroke-opacity="0.45"
-                            stroke-width=(format!("{:.1}", 2.0 + 12.0 * value / most)) {}
-                        text x="260" y="158" text-anchor="middle" font-size="14" fill="currentColor" { (short(value)) " between wallets" }
-                    }
-                }
-            }
+        h2 { "Clearing" }
+        p { "Banks owed one another " (turnover) " " (money.code) " in " (of("obligations")) " items, of which "
+            (of("settled")) " were settled (median wait " (of("finality_seconds.p50")) " s, 95 % within " (of("finality_seconds.p95"))
+            " s), " (of("open")) " stand open and " (of("unwound")) " were unwound. What other ways of settling would have needed is computed from the same items." }
+        div.plots {
+            (figure("Liquidity that banks need: gross, and netted every so often", &chart(line("needed", needed), names.clone())))
+            (figure("Money that changes hands", &chart(line("moved", moved), names)))
         }
+        (tables::clearing(summary).html())
     }
 }
 
-fn invariants(summary: &Value) -> Markup {
-    let invariants = at(summary, "verdict.books.invariants").and_then(Value::as_array);
-    let live = at(summary, "verdict.liveness.held") == Some(&Value::Bool(true));
+/// Where this machine's time went.
+fn processor(machine: &Value) -> Markup {
+    let spent = at(machine, "seconds_by_account").and_then(Value::as_object);
+    let spent: Vec<(&String, f64)> =
+        spent.into_iter().flatten().filter_map(|(who, time)| Some((who, time.as_f64()?))).collect();
+    let whole = spent.iter().map(|one| one.1).sum::<f64>().max(1e-9);
     html! {
-        h2 { "Invariants" }
-        div.scroll { table {
-            @for one in invariants.into_iter().flatten() {
-                @let held = at(one, "held") == Some(&Value::Bool(true));
-                tr { td { (text(one, "name")) } td class=(if held { "good" } else { "bad" }) { (if held { "held" } else { "broken" }) } }
-            }
-            tr { td { "after the last payment and fault everything ends" }
-                td class=(if live { "good" } else { "bad" }) { (if live { "held" } else { "broken" }) } }
-        } }
-    }
-}
-
-fn routes(summary: &Value) -> Markup {
-    let routes = at(summary, "routes").and_then(Value::as_array);
-    html! {
-        h2 { "Calls" }
-        div.scroll { table {
-            tr { th { "at" } th { "path" } th { "answered" } th { "refused" } th { "lost" } th { "median (ms)" } th { "95 % (ms)" } th { "KB in" } th { "KB out" } }
-            @for route in routes.into_iter().flatten() {
-                tr {
-                    td { (text(route, "role")) } td { code { (text(route, "path")) } }
-                    @for outcome in ["ok", "refused", "lost"] { td.n { (short(number(route, &format!("outcomes.{outcome}")).unwrap_or(0.0))) } }
-                    td.n { (short(number(route, "latency_ms.p50").unwrap_or(0.0))) } td.n { (short(number(route, "latency_ms.p95").unwrap_or(0.0))) }
-                    td.n { (short(number(route, "bytes_out").unwrap_or(0.0) / 1000.0)) } td.n { (short(number(route, "bytes_in").unwrap_or(0.0) / 1000.0)) }
-                }
-            }
-        } }
+        @if !spent.is_empty() { div.scroll { table {
+            tr { th { "processor time of" } th.n { "seconds" } th.n { "%" } }
+            @for (who, seconds) in &spent { tr { td { (who) } td.n { (short(*seconds)) } td.n { (short(100.0 * seconds / whole)) } } }
+        } } }
     }
 }

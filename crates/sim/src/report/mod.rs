@@ -1,8 +1,10 @@
 //! One page about a study: verdict first, then plots, then tables. It loads nothing from elsewhere.
 
 mod cell;
+mod diagram;
 pub mod plot;
 mod sweep;
+pub mod tables;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
@@ -12,6 +14,26 @@ use crate::run::study::Study;
 use plot::{Chart, short};
 
 const STYLE: &str = include_str!("style.css");
+
+/// How amounts are told.
+struct Money {
+    /// Major units in a minor one.
+    major: f64,
+    /// The currency.
+    code: String,
+}
+
+impl Money {
+    /// Of the first run.
+    #[allow(clippy::float_arithmetic, reason = "figures for eyes")]
+    fn of(study: &Study) -> Self {
+        let tree = study.finished.first().and_then(|one| one.manifest.scenario.parse::<toml::Table>().ok());
+        let code = tree.as_ref().and_then(|tree| Some(tree.get("currency")?.as_str()?.to_owned()));
+        let currency = code.as_deref().and_then(|code| code.parse::<feiqian_money::Currency>().ok());
+        let minor = currency.map_or(1, |currency| 10_u32.saturating_pow(currency.exponent()));
+        Self { major: 1.0 / f64::from(minor), code: code.unwrap_or_default() }
+    }
+}
 
 /// The page.
 #[must_use]
@@ -47,12 +69,13 @@ fn verdict(study: &Study) -> Markup {
         div.verdict.bad[!study.held()] {
             @if study.held() {
                 strong { "Held." } " Every invariant of the books, and everything that was begun has ended, in "
-                (runs) " run" @if runs != 1 { "s" } "."
+                (runs) " run" @if runs != 1 { "s" } "." @if !study.checked.is_empty() { " Every assertion holds." }
             } @else {
                 strong { "Broken." } " " (broken.len()) " of " (runs) " runs broke an invariant or left something unfinished; "
                 (study.checked.iter().filter(|one| !one.held).count()) " assertions do not hold; "
                 (study.failed.len()) " runs failed."
             }
+            @if study.missing > 0 { p { (study.missing) " of the planned runs are not there." } }
             @for one in &broken {
                 p { "Seed " (at(one, "seed").unwrap_or(&Value::Null)) ", event " (at(one, "event").unwrap_or(&Value::Null)) ": "
                     (first_finding(one)) }
@@ -85,6 +108,7 @@ fn number(value: &Value, path: &str) -> Option<f64> {
 }
 
 fn asserts(study: &Study) -> Markup {
+    let csv = assertions_csv(study);
     html! {
         @if !study.checked.is_empty() {
             h2 { "Assertions" }
@@ -97,8 +121,17 @@ fn asserts(study: &Study) -> Markup {
                     }
                 }
             } }
+            p.csv { a download="assertions.csv" href=(tables::link(&csv)) { "assertions.csv" } }
         }
     }
+}
+
+fn assertions_csv(study: &Study) -> String {
+    let rows = study.checked.iter().map(|one| {
+        let fields = [&one.expr, &values(&one.values), &one.detail].map(|text| tables::quoted(text));
+        format!("{},{}\n", fields.join(","), one.held)
+    });
+    format!("asserted,where,compared,held\n{}", rows.collect::<String>())
 }
 
 /// The values of a cell as people read them.
@@ -119,12 +152,18 @@ fn reproduce(study: &Study) -> Markup {
         }
         @if study.finished.len() > 20 { p { "and " (study.finished.len().saturating_sub(20)) " more: every cell's folder has its manifest.json" } }
         @if let Some(first) = study.finished.first() {
-            details { summary { "The scenario" } pre { (first.manifest.scenario) } }
+            details { summary { "The scenario" } pre { (first.manifest.scenario) } p.csv { (scenario_link(&first.manifest.scenario)) } }
             p { "Speed on " (text(&first.manifest.machine, "machine")) ": "
                 (short(number(&first.manifest.machine, "payments_per_second").unwrap_or(0.0))) " simulated payments per second of real time; "
                 (short(number(&first.manifest.machine, "kib_per_wallet").unwrap_or(0.0))) " KiB a wallet." }
         }
     }
+}
+
+/// The scenario as a file of its own, so that a page alone is enough to run it again.
+fn scenario_link(scenario: &str) -> Markup {
+    let link = tables::link(scenario).replace("text/csv", "application/toml");
+    html! { a download="scenario.toml" href=(link) { "scenario.toml" } }
 }
 
 /// A chart with its caption and the names of its lines.

@@ -47,13 +47,17 @@ pub struct Chart {
     pub names: Vec<String>,
     /// Times in which something was wrong.
     pub shaded: Vec<(f64, f64)>,
+    /// Bars of a histogram: from, to, height.
+    pub bars: Vec<(f64, f64, f64)>,
+    /// What stands beside each point of the first line.
+    pub labels: Vec<String>,
 }
 
 impl Chart {
     /// Whether there is anything to see.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.lines.iter().all(|line| line.points.is_empty())
+        self.bars.is_empty() && self.lines.iter().all(|line| line.points.is_empty())
     }
 
     /// Draws it; empty when it cannot be drawn.
@@ -78,10 +82,19 @@ impl Chart {
                 (low.min(value), high.max(value))
             })
         };
-        let (left, right) = fold(&mut points().map(|point| point.0));
-        let (low, high) = fold(&mut points().map(|point| point.1).chain(ends()));
-        let widen = if self.names.is_empty() { 0.0 } else { 0.5 };
-        let right = if right > left { right } else { left + 1.0 };
+        let sides = self.bars.iter().flat_map(|bar| [bar.0, bar.1]);
+        let (left, right) = fold(&mut points().map(|point| point.0).chain(sides));
+        let tops = self.bars.iter().map(|bar| bar.2);
+        let (low, high) = fold(&mut points().map(|point| point.1).chain(ends()).chain(tops));
+        let right = if right > left || !self.names.is_empty() { right } else { left + 1.0 };
+        let widen = if !self.names.is_empty() {
+            0.5
+        } else if self.labels.is_empty() {
+            0.0
+        } else {
+            (right - left) * 0.12
+        };
+        // An axis that leaves out zero makes small differences look large; one below zero is only of rounding.
         let low = low.min(0.0);
         let high = if high > low { high } else { low + 1.0 };
         ((left - widen, right + widen), (low, high + (high - low) * 0.06))
@@ -121,11 +134,15 @@ impl Chart {
             Rectangle::new([(from.max(left), low), (until.min(right), high)], SHADE.mix(0.18).filled())
         });
         chart.draw_series(shaded)?;
+        let bars = self.bars.iter().filter(|bar| bar.2 > 0.0);
+        chart.draw_series(bars.map(|(from, to, height)| {
+            Rectangle::new([(*from, 0.0), (*to, *height)], SERIES[0].mix(0.75).filled())
+        }))?;
         for (line, colour) in self.lines.iter().zip(SERIES) {
             if !self.apart {
                 chart.draw_series(LineSeries::new(line.points.iter().copied(), colour.stroke_width(2)))?;
             }
-            if !self.names.is_empty() {
+            if !self.names.is_empty() || !self.labels.is_empty() {
                 chart.draw_series(line.points.iter().map(|point| Circle::new(*point, 4, colour.filled())))?;
             }
             let bars = line.points.iter().zip(&line.intervals).map(|((x, _), (from, until))| {
@@ -133,6 +150,11 @@ impl Chart {
             });
             chart.draw_series(bars)?;
         }
+        let labelled = self.lines.first().into_iter().flat_map(|line| &line.points).zip(&self.labels);
+        let style = ("sans-serif", 13).into_font().color(&INK);
+        chart.draw_series(labelled.map(|(point, label)| {
+            EmptyElement::at(*point) + Text::new(label.clone(), (8, -14), style.clone())
+        }))?;
         drop(chart);
         area.present()?;
         Ok(())

@@ -1,14 +1,15 @@
 //! The part of the page about a sweep: each measure over the values, with intervals.
+#![allow(clippy::float_arithmetic, reason = "figures for eyes")]
 
 use maud::{Markup, html};
 use serde_json::Value;
 
 use super::plot::{Chart, Line, short};
-use super::{figure, number, values};
+use super::{figure, number, tables, values};
 use crate::run::expression::at;
 use crate::run::study::Study;
 
-/// What is plotted: caption, and lines by path and name.
+/// What is plotted: caption, and lines by path and name. None of it can be negative, so no interval is drawn below zero.
 const PLOTS: &[(&str, &[(&str, &str)])] = &[
     (
         "First guess right: Bayesian attacker beside times and amounts alone",
@@ -29,7 +30,44 @@ const PLOTS: &[(&str, &[(&str, &str)])] = &[
     ),
     ("Coins a payment", &[("payments.coins_each", "coins")]),
     ("Bytes on the wire a payment", &[("payments.bytes_each", "bytes")]),
+    ("Messages a payment", &[("payments.messages_each", "messages")]),
+    ("Coins in a wallet at the end", &[("wallet_coins.mean", "mean")]),
+    ("Liquidity that banks need, item by item (minor units)", &[("clearing.gross.liquidity_minor", "gross")]),
+    (
+        "How long an obligation waits for settlement (s)",
+        &[("clearing.finality_seconds.p50", "median"), ("clearing.finality_seconds.p95", "95th percentile")],
+    ),
 ];
+
+/// What anonymity may cost: caption, path, and unit.
+const COSTS: &[(&str, &str, &str)] = &[
+    ("Linkage against waiting", "payments.policy_wait_ms.p50", "held up by the policy, median (ms)"),
+    ("Linkage against coins", "payments.coins_each", "coins a payment"),
+    ("Linkage against bytes", "payments.bytes_each", "bytes on the wire a payment"),
+    ("Linkage against messages", "payments.messages_each", "messages a payment"),
+];
+
+/// Cells by cost and linkage, where the cost differs at all.
+fn against(study: &Study, path: &str, unit: &str) -> Chart {
+    let mut line = Line { name: "Bayesian".to_owned(), ..Line::default() };
+    let mut labels = Vec::new();
+    for group in &study.groups {
+        let cost = number(&group.summary, path);
+        if let (Some(cost), Some((rate, interval))) = (cost, point(&group.summary, "linkage.top1")) {
+            line.points.push((cost, rate));
+            line.intervals.push(interval);
+            labels.push(label(&group.values));
+        }
+    }
+    let costs = line.points.iter().map(|point| point.0);
+    let (low, high) =
+        costs.fold((f64::INFINITY, 0.0_f64), |(low, high), cost| (low.min(cost), high.max(cost)));
+    if high - low <= 0.01 * high {
+        return Chart::default();
+    }
+    let (x, y) = (unit.to_owned(), "right guesses".to_owned());
+    Chart { x, y, lines: vec![line], apart: true, labels, ..Chart::default() }
+}
 
 /// The columns of the table.
 const COLUMNS: &[(&str, &str)] = &[
@@ -61,7 +99,7 @@ fn chart(study: &Study, lines: &[(&str, &str)]) -> Chart {
         for (index, group) in (0_u32..).zip(&study.groups) {
             if let Some((value, interval)) = point(&group.summary, path) {
                 line.points.push((f64::from(index), value));
-                line.intervals.push(interval);
+                line.intervals.push((interval.0.max(0.0), interval.1));
             }
         }
         line
@@ -84,6 +122,10 @@ pub(super) fn section(study: &Study) -> Markup {
     html! {
         h2 { "Over " code { (keys) } }
         div.plots { @for (caption, lines) in PLOTS { (figure(caption, &chart(study, lines))) } }
+        @if study.groups.iter().any(|group| at(&group.summary, "linkage").is_some()) {
+            h2 { "What anonymity costs" }
+            div.plots { @for (caption, path, unit) in COSTS { (figure(caption, &against(study, path, unit))) } }
+        }
         h2 { "In numbers" }
         p { "Means over the runs of each cell; all numbers with their intervals are in " code { "summary.json" } " and " code { "groups.csv" } "." }
         div.scroll { table {
@@ -96,5 +138,6 @@ pub(super) fn section(study: &Study) -> Markup {
                 }
             }
         } }
+        p.csv { a download="groups.csv" href=(tables::link(&crate::run::study::table(&study.groups))) { "groups.csv" } }
     }
 }

@@ -2,8 +2,12 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
+use super::VERSION;
 use super::cell::{self, Options, Outcome};
 use super::files::Manifest;
+use super::plan::Plan;
 use crate::error::SimError;
 use crate::scenario::Source;
 
@@ -14,6 +18,19 @@ pub struct Replayed {
     pub outcome: Outcome,
     /// Whether all events were the same; none when the replay was stopped at an event.
     pub same: Option<bool>,
+    /// The version that wrote the manifest, where it is not this one: then events may differ.
+    pub other_version: Option<String>,
+}
+
+/// A cell that was run twice.
+#[derive(Clone, Debug)]
+pub struct Twice {
+    /// What the sweeps set.
+    pub values: Value,
+    /// Its seed.
+    pub seed: u64,
+    /// The digest of all events of each run.
+    pub digests: [String; 2],
 }
 
 /// Runs what a manifest describes once more, perhaps only to an event.
@@ -22,19 +39,25 @@ pub struct Replayed {
 /// [`SimError`]: as [`Manifest::load`] and [`cell::run`].
 pub fn replay(manifest: &Path, options: &Options) -> Result<Replayed, SimError> {
     let manifest = Manifest::load(manifest)?;
+    manifest.check_trace()?;
     let outcome = cell::run(&manifest.source()?.scenario()?, options)?;
     let same = options.until_event.is_none().then(|| outcome.digest == manifest.events_digest);
-    Ok(Replayed { outcome, same })
+    let other_version = (manifest.version != VERSION).then_some(manifest.version);
+    Ok(Replayed { outcome, same, other_version })
 }
 
-/// Runs a scenario twice; answers both digests.
+/// Runs every cell of a plan twice.
 ///
 /// # Errors
 /// As [`cell::run`].
-pub fn verify(source: &Source, options: &Options) -> Result<(String, String), SimError> {
-    let scenario = source.scenario()?;
-    let first = cell::run(&scenario, options)?.digest;
-    Ok((first, cell::run(&scenario, options)?.digest))
+pub fn verify(plan: &Plan, options: &Options) -> Result<Vec<Twice>, SimError> {
+    let twice = plan.cells.iter().map(|cell| {
+        let scenario = cell.source.scenario()?;
+        let digests = [cell::run(&scenario, options)?.digest, cell::run(&scenario, options)?.digest];
+        let values = serde_json::to_value(&cell.values).unwrap_or_default();
+        Ok(Twice { values, seed: cell.seed, digests })
+    });
+    twice.collect()
 }
 
 /// Makes a scenario that breaks an invariant smaller while it still breaks one: without faults, adversaries and

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
-use crate::audit::{Depth, Verdict, liveness, look};
+use super::look;
+use crate::adversary::Adversary;
+use crate::audit::{Depth, Verdict, liveness};
 use crate::error::SimError;
 use crate::machine::{self, Stopwatch};
 use crate::measure::BUCKETS;
@@ -31,6 +34,57 @@ pub struct Options {
     pub interrupt: Arc<AtomicBool>,
     /// Is told how far the run is.
     pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
+    /// Adversaries beside the scenario's.
+    pub own: Vec<Own>,
+}
+
+/// An adversary that no scenario names: a researcher's own. What it comes to stands under its name in `attacks`.
+#[derive(Clone)]
+pub struct Own {
+    name: String,
+    make: Arc<dyn Fn() -> Box<dyn Adversary> + Send + Sync>,
+}
+
+impl Own {
+    /// One that is made anew for each world.
+    pub fn new(
+        name: impl Into<String>,
+        make: impl Fn() -> Box<dyn Adversary> + Send + Sync + 'static,
+    ) -> Self {
+        Self { name: name.into(), make: Arc::new(make) }
+    }
+}
+
+impl std::fmt::Debug for Own {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Own").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Those of one world.
+struct Guests(Vec<(String, Box<dyn Adversary>)>);
+
+impl Guests {
+    async fn enlist(options: &Options, world: &World) -> Result<Self, SimError> {
+        let mut guests = Vec::new();
+        for own in &options.own {
+            let mut guest = (own.make)();
+            guest.enlist(world).await?;
+            guests.push((own.name.clone(), guest));
+        }
+        Ok(Self(guests))
+    }
+
+    /// What they came to, beside what the scenario's adversaries did.
+    async fn report(&mut self, world: &Arc<World>, summary: &mut Map<String, Value>) {
+        for (name, guest) in &mut self.0 {
+            let report = guest.report(world).await;
+            let attacks = summary.entry("attacks").or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(attacks) = attacks {
+                attacks.insert(name.clone(), report);
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for Options {
@@ -88,16 +142,34 @@ pub fn run(scenario: &Scenario, options: &Options) -> Result<Outcome, SimError> 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|error| SimError::Files(format!("no runtime: {error}")))?;
     let _ = machine::take_accounts();
+    super::panics::watch();
     let watch = Stopwatch::start();
-    let mut outcome = machine::on_account("simulator", || runtime.block_on(live(&scenario, options, watch)))?;
+    let outcome = machine::on_account("simulator", || runtime.block_on(live(&scenario, options, watch)));
     // Tasks that are left hold the world; ending the runtime lets go of it.
     drop(runtime);
+    if let Some(panic) = super::panics::take() {
+        return Err(SimError::Panicked(panic));
+    }
+    let mut outcome = outcome?;
     if let Value::Object(machine) = &mut outcome.machine {
         let spent = machine::take_accounts();
         let spent = spent.iter().map(|(who, time)| ((*who).to_owned(), json!(time.as_secs_f64())));
         machine.insert("seconds_by_account".to_owned(), Value::Object(spent.collect()));
     }
     Ok(outcome)
+}
+
+/// Does `work` unless asked to stop, which is seen whenever anything in it moves on. No timer is set for it: one more
+/// would change the order of the others.
+async fn unless<T>(interrupt: &AtomicBool, work: impl Future<Output = T>) -> Result<T, SimError> {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|context| {
+        if interrupt.load(Ordering::Relaxed) {
+            return Poll::Ready(Err(SimError::Interrupted));
+        }
+        work.as_mut().poll(context).map(Ok)
+    })
+    .await
 }
 
 /// A world that runs, and what is found out about it.
@@ -120,13 +192,16 @@ async fn live(scenario: &Scenario, options: &Options, watch: Stopwatch) -> Resul
         Some(path) => EventLog::to_file(path)?,
         None => EventLog::new(),
     };
-    let mut world = World::build(scenario, Watch { log, until_event: options.until_event }).await?;
+    let watched = Watch { log, until_event: options.until_event };
+    let mut world = unless(&options.interrupt, World::build(scenario, watched)).await??;
     let (built, built_kib) = (watch.elapsed(), machine::resident_kib());
     let mut force = crate::adversary::Force::enlist(&world).await?;
+    let mut guests = Guests::enlist(options, &world).await?;
     let faults = world.go_live().await;
     let world = Arc::new(world);
     let customers = Arc::new(Customers::new(&world)?);
     let live = world.fabric().elapsed();
+    let stores = look::store_bytes(&world).await;
     let payments = JoinSet::new();
     let (audited, audits, sampled, broken) = (0, 0, 0, None);
     let mut run = Run {
@@ -142,20 +217,24 @@ async fn live(scenario: &Scenario, options: &Options, watch: Stopwatch) -> Resul
         broken,
     };
     force.begin(&world);
+    guests.0.iter_mut().for_each(|(_, guest)| guest.begin(&world));
     let stopped = tokio::select! {
         biased;
         () = world.fabric().stop_reached() => true,
         ended = run.carry_on(scenario, faults, &mut force) => { ended?; false }
     };
+    for (_, guest) in &mut guests.0 {
+        guest.finish(&world).await;
+    }
     let running_kib = machine::resident_kib();
     let (left, waited) = if stopped || run.broken.is_some() {
         (liveness::Unfinished::default(), Duration::ZERO)
     } else {
-        liveness::settle(&world, scenario.auditor.settle.0).await
+        unless(&options.interrupt, liveness::settle(&world, scenario.auditor.settle.0)).await?
     };
     let last = match run.broken.take() {
         Some(broken) => broken,
-        None => look(&world, if stopped { Depth::Books } else { Depth::Rows }).await,
+        None => crate::audit::look(&world, if stopped { Depth::Books } else { Depth::Rows }).await,
     };
     run.audits = run.audits.saturating_add(1);
     // A world that was broken on purpose shall break.
@@ -163,6 +242,8 @@ async fn live(scenario: &Scenario, options: &Options, watch: Stopwatch) -> Resul
     let mut summary = world.measures().summary();
     let attacks = force.report(&world).await;
     summary.extend(attacks);
+    guests.report(&world, &mut summary).await;
+    summary.extend(look::at_the_end(&world, &stores).await);
     let seconds = world.fabric().elapsed().saturating_sub(live).as_secs_f64();
     let verdict = json!({
         "held": held,
@@ -284,12 +365,9 @@ impl Run<'_> {
     }
 
     async fn sample(&mut self) {
-        let circulation = sample::circulation(&self.world).await;
-        let coins = sample::coins(&self.world).await;
+        let circulation = look::circulation(&self.world).await;
+        let coins = look::coins(&self.world).await;
         self.world.measures().sampled(circulation, coins);
-        for wallet in self.world.wallets() {
-            self.world.doze(*wallet);
-        }
         if let Some(progress) = &self.options.progress {
             let (paid, failed) = self.world.measures().payments();
             progress(Progress {
@@ -309,51 +387,9 @@ impl Run<'_> {
         }
         self.audited = payments;
         self.audits = self.audits.saturating_add(1);
-        let verdict = look(&self.world, Depth::Books).await;
+        let verdict = crate::audit::look(&self.world, Depth::Books).await;
         if !verdict.held() {
             self.broken = Some(verdict);
         }
-    }
-}
-
-mod sample {
-    //! What stands at one moment.
-
-    use feiqian_bank::chart::{Post, id};
-    use feiqian_ledger::book;
-    use feiqian_ledger::store::{StoreError, Tx};
-
-    use crate::world::World;
-
-    /// Wallets looked into.
-    const SAMPLE: usize = 50;
-
-    /// All banks' coins in circulation, minor units.
-    pub(super) async fn circulation(world: &World) -> i128 {
-        let mut sum = 0_i128;
-        for bank in world.banks() {
-            let read = world.read(*bank, |tx: &mut dyn Tx| {
-                let account = book::account(tx, id(Post::Circulation));
-                let account = account.map_err(|error| StoreError::Corrupt(error.to_string()))?;
-                Ok(account.map_or(0, |account| account.balance()))
-            });
-            sum = sum.saturating_add(read.await.unwrap_or(0));
-        }
-        sum
-    }
-
-    /// Coins with anything left, mean over the first wallets.
-    #[allow(clippy::float_arithmetic, reason = "a mean")]
-    pub(super) async fn coins(world: &World) -> Option<f64> {
-        let (mut sum, mut count) = (0_u64, 0_u64);
-        for wallet in world.wallets().iter().take(SAMPLE) {
-            let read = world.read(*wallet, |tx: &mut dyn Tx| {
-                let rows = tx.select("SELECT count(*) FROM coin WHERE rest > 0", &[])?;
-                rows.first().map_or(Ok(0), |row| row.unsigned(0))
-            });
-            sum = sum.saturating_add(read.await.ok()?);
-            count = count.saturating_add(1);
-        }
-        (count > 0).then(|| sum as f64 / count as f64)
     }
 }

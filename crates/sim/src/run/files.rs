@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use super::VERSION;
 use super::cell::Outcome;
@@ -27,6 +28,9 @@ pub struct Manifest {
     pub folder: PathBuf,
     /// Digest of the normalised scenario.
     pub scenario_digest: String,
+    /// Digest of the trace that was paid, where one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_digest: Option<String>,
     /// What the sweeps set.
     pub values: Value,
     /// Digest of all events of the run.
@@ -53,6 +57,7 @@ impl Manifest {
             scenario,
             folder: cell.source.folder().to_path_buf(),
             scenario_digest: cell.source.digest(),
+            trace_digest: trace_digest(&cell.source)?,
             values: serde_json::to_value(&cell.values).unwrap_or_default(),
             events_digest: outcome.digest.clone(),
             reproduce: format!("feiqian simulate --replay {}", manifest.display()),
@@ -69,6 +74,17 @@ impl Manifest {
         serde_json::from_str(&text).map_err(|error| SimError::Usage(format!("{}: {error}", path.display())))
     }
 
+    /// Whether the trace, where there is one, is still the one that was paid.
+    ///
+    /// # Errors
+    /// [`SimError::Usage`] when it is another, [`SimError::Files`] when it cannot be read.
+    pub fn check_trace(&self) -> Result<(), SimError> {
+        if trace_digest(&self.source()?)? == self.trace_digest {
+            return Ok(());
+        }
+        Err(SimError::usage("the trace is not the one that was paid: its digest differs from the manifest's"))
+    }
+
     /// The scenario it was a run of.
     ///
     /// # Errors
@@ -78,14 +94,29 @@ impl Manifest {
     }
 }
 
-/// Writes a file so that a reader sees it whole or not at all.
+/// SHA-256 of the trace of a scenario, in hexadecimal; none without a trace.
+fn trace_digest(source: &Source) -> Result<Option<String>, SimError> {
+    let trace = source.scenario()?.workload.trace;
+    if trace.is_empty() {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(&trace).map_err(|error| files("read", Path::new(&trace), &error))?;
+    Ok(Some(hex::encode(Sha256::digest(&bytes))))
+}
+
+/// Writes a file so that a reader sees it whole or not at all. Of two processes that write the same file at once, the
+/// later one wins.
 ///
 /// # Errors
 /// [`SimError::Files`] when the disk refuses.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), SimError> {
-    let fresh = path.with_extension("new");
+    let fresh = path.with_extension(format!("{}-new", std::process::id()));
     let written = std::fs::write(&fresh, bytes).and_then(|()| std::fs::rename(&fresh, path));
-    written.map_err(|error| files("write", path, &error))
+    written.map_err(|error| {
+        // On a full disk the half of a file is in the way of the rest.
+        let _ = std::fs::remove_file(&fresh);
+        files("write", path, &error)
+    })
 }
 
 /// Makes a folder with all above it.
@@ -144,13 +175,15 @@ pub fn read_cell(folder: &Path) -> Result<Finished, SimError> {
     Ok(Finished { manifest, summary, series: read("series.csv")?, folder: folder.to_path_buf() })
 }
 
-/// The complete run of this very cell, if its folder holds it: same scenario, seed and version.
+/// The complete run of this very cell, if its folder holds it: same scenario, trace, seed and
+/// version.
 #[must_use]
 pub fn reusable(cell: &Cell) -> Option<Finished> {
     let result = read_cell(&cell.folder).ok()?;
     let same = result.manifest.version == VERSION
         && result.manifest.seed == cell.seed
-        && result.manifest.scenario_digest == cell.source.digest();
+        && result.manifest.scenario_digest == cell.source.digest()
+        && result.manifest.check_trace().is_ok();
     same.then_some(result)
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cell::{self, Options, Progress};
 use super::files::{self, Finished};
+use super::panics;
 use super::plan::{Cell, Plan};
 use crate::error::SimError;
 
@@ -117,6 +118,7 @@ fn run_one(number: usize, cell: &Cell, work: &Work) -> Option<Came> {
             until_event: work.until_event,
             interrupt: Arc::clone(&work.interrupt),
             progress: told,
+            own: Vec::new(),
         };
         let outcome = cell::run(&scenario, &options)?;
         files::write_cell(cell, &outcome)?;
@@ -126,10 +128,6 @@ fn run_one(number: usize, cell: &Cell, work: &Work) -> Option<Came> {
         Ok(Ok(finished)) => Some(Came::Finished(Box::new(finished))),
         Ok(Err(SimError::Interrupted)) => None,
         Ok(Err(error)) => Some(Came::Failed(error.to_string())),
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            Some(Came::Failed(format!("it panicked: {}", text.unwrap_or_default())))
-        }
+        Err(_) => Some(Came::Failed(SimError::Panicked(panics::take().unwrap_or_default()).to_string())),
     }
 }

@@ -37,19 +37,19 @@ pub struct Checked {
     pub detail: String,
 }
 
-/// Puts runs with the same values together, in order of appearance.
+/// Puts the replicates of each cell together, in order of appearance.
 #[must_use]
 pub fn groups(finished: &[Finished]) -> Vec<Group> {
     let mut order: Vec<String> = Vec::new();
-    let mut by_values: BTreeMap<String, Vec<&Finished>> = BTreeMap::new();
+    let mut by_kind: BTreeMap<String, Vec<&Finished>> = BTreeMap::new();
     for one in finished {
-        let key = one.manifest.values.to_string();
-        if !by_values.contains_key(&key) {
+        let key = format!("{}\n{}", one.manifest.values, super::gather::kind(&one.manifest));
+        if !by_kind.contains_key(&key) {
             order.push(key.clone());
         }
-        by_values.entry(key).or_default().push(one);
+        by_kind.entry(key).or_default().push(one);
     }
-    order.iter().filter_map(|key| by_values.get(key)).map(|runs| group(runs)).collect()
+    order.iter().filter_map(|key| by_kind.get(key)).map(|runs| group(runs)).collect()
 }
 
 fn group(runs: &[&Finished]) -> Group {
@@ -152,15 +152,23 @@ fn is_about(wanted: &Value, values: &Value) -> bool {
 
 /// Everything about a set of runs as one JSON object: what `report DIR…` and a sweep write as `summary.json`.
 #[must_use]
-pub fn json(groups: &[Group], checked: &[Checked]) -> Value {
+pub fn json(groups: &[Group], checked: &[Checked], failed: &[(String, String)]) -> Value {
     let cells = groups.iter().map(|group| {
         json!({"values": group.values, "seeds": group.seeds, "held": group.held, "summary": group.summary})
     });
     let asserts = checked
         .iter()
         .map(|one| json!({"expr": one.expr, "values": one.values, "held": one.held, "compared": one.detail}));
-    let held = groups.iter().all(|group| group.held) && checked.iter().all(|one| one.held);
-    json!({"held": held, "groups": cells.collect::<Vec<_>>(), "asserts": asserts.collect::<Vec<_>>()})
+    let failed: Vec<Value> =
+        failed.iter().map(|(cell, reason)| json!({"cell": cell, "reason": reason})).collect();
+    let held =
+        failed.is_empty() && groups.iter().all(|group| group.held) && checked.iter().all(|one| one.held);
+    json!({
+        "held": held,
+        "groups": cells.collect::<Vec<_>>(),
+        "asserts": asserts.collect::<Vec<_>>(),
+        "failed_cells": failed,
+    })
 }
 
 #[cfg(test)]

@@ -4,9 +4,12 @@
 //! |---|---|
 //! | [`plan`] | the cells of a scenario: every value of every sweep with every seed |
 //! | [`cell`] | one cell, from its first node to its verdict |
+//! | `look` | what stands in the stores of a world at one moment |
 //! | [`files`] | what a run leaves on disk, and what of it can be used again |
+//! | `panics` | a run in which anything panicked is no result |
 //! | [`matrix`] | all cells of a plan, several at a time |
 //! | [`study`] | from a file to results on disk |
+//! | [`gather`] | runs from several folders: which of them are replicates of one cell, in which order |
 //! | [`merge`] | means and intervals over replicates; assertions |
 //! | [`again`] | replay, verify, shrink |
 //! | [`compare`] | two results beside each other |
@@ -17,8 +20,11 @@ pub mod cell;
 pub mod compare;
 pub mod expression;
 pub mod files;
+pub mod gather;
+mod look;
 pub mod matrix;
 pub mod merge;
+mod panics;
 pub mod plan;
 pub mod study;
 

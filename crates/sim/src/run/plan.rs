@@ -55,6 +55,10 @@ impl std::str::FromStr for Shard {
     }
 }
 
+fn too_many() -> SimError {
+    SimError::usage(format!("sweeps and replicates make more than {MAX_CELLS} cells"))
+}
+
 impl Plan {
     /// Plans all cells, with results under `out`.
     ///
@@ -80,8 +84,12 @@ impl Plan {
             }
             combinations = more;
             if combinations.len() > MAX_CELLS {
-                return Err(SimError::usage(format!("the sweeps make more than {MAX_CELLS} cells")));
+                return Err(too_many());
             }
+        }
+        let replicates = usize::try_from(scenario.replicates.count).unwrap_or(usize::MAX);
+        if combinations.len().saturating_mul(replicates) > MAX_CELLS {
+            return Err(too_many());
         }
         let alone = combinations.len() == 1 && scenario.replicates.count == 1;
         let mut cells = Vec::new();
@@ -167,6 +175,13 @@ mod tests {
             plan.cells.iter().map(|cell| cell.folder.clone()).collect();
         assert_eq!(folders.len(), 12);
         assert!(plan.cells.iter().all(|cell| cell.source.scenario().unwrap().seed == cell.seed));
+    }
+
+    #[test]
+    fn more_cells_than_anybody_runs_are_refused_whether_swept_or_replicated() {
+        let swept = SWEPT.replace("count = 2", "count = 20000");
+        let refused = Plan::new(&Source::parse(&swept, "").unwrap(), Path::new("out")).unwrap_err();
+        assert!(refused.to_string().contains("100000 cells"), "{refused}");
     }
 
     #[test]

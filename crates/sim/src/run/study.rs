@@ -9,7 +9,7 @@ use super::matrix::{self, Results, Work};
 use super::merge::{self, Checked, Group};
 use super::plan::{Plan, Shard};
 use crate::error::SimError;
-use crate::scenario::Source;
+use crate::scenario::{Scenario, Source};
 
 /// What came of a study.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub struct Study {
     pub groups: Vec<Group>,
     /// The assertions.
     pub checked: Vec<Checked>,
+    /// How many cells of the plan are not there; known where all runs are of one plan.
+    pub missing: usize,
 }
 
 impl Study {
@@ -69,6 +71,7 @@ impl Study {
             "held": self.held(),
             "folder": self.folder.display().to_string(),
             "reused": self.reused,
+            "missing": self.missing,
             "cells": digests.collect::<Vec<_>>(),
             "groups": groups.collect::<Vec<_>>(),
             "asserts": asserts.collect::<Vec<_>>(),
@@ -98,13 +101,15 @@ impl Study {
     }
 }
 
-/// Runs a scenario's cells, merges them, checks its assertions, and writes everything down.
+/// Runs a scenario's cells, merges them, checks its assertions, and writes everything down. What a part of a plan comes
+/// to is written beside the others' under its own name.
 ///
 /// # Errors
 /// [`SimError::Usage`] for a scenario that makes no sense, [`SimError::Files`] when the disk refuses,
 /// [`SimError::Interrupted`] when asked to stop.
 pub fn run(source: &Source, out: &Path, shard: Option<Shard>, work: &Work) -> Result<Study, SimError> {
     let whole = Plan::new(source, out)?;
+    let many = whole.cells.len() > 1;
     let plan = whole.shard(shard);
     files::make_folder(&plan.folder)?;
     let Results { finished, reused, failed } = matrix::run(&plan, work)?;
@@ -112,40 +117,58 @@ pub fn run(source: &Source, out: &Path, shard: Option<Shard>, work: &Work) -> Re
     let asserts = if shard.is_some() { Vec::new() } else { plan.scenario.assert.clone() };
     let groups = merge::groups(&finished);
     let checked = merge::check(&groups, &asserts)?;
-    let study = Study { folder: plan.folder.clone(), reused, failed, finished, groups, checked };
-    write(&study, &plan.scenario.name, &plan.scenario.question, &plan.folder, plan.cells.len() > 1)?;
+    let study = Study { folder: plan.folder.clone(), reused, failed, finished, groups, checked, missing: 0 };
+    let part = shard.map(|Shard { number, count }| format!("-{number}-of-{count}")).unwrap_or_default();
+    write(&study, &plan.scenario.name, &plan.scenario.question, many, &part)?;
     Ok(study)
 }
 
-/// Puts complete runs from several folders together, and writes the merged result into `out`.
+/// Puts complete runs from several folders together, and writes the merged result into `out`: of the cells of one plan
+/// the same, byte for byte, as if one run had made them all.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run`]; [`SimError::Usage`] also for two runs of the same cell with different events.
 pub fn report(folders: &[PathBuf], out: &Path) -> Result<Study, SimError> {
-    let finished = files::find(folders)?;
+    let finished = super::gather::gather(files::find(folders)?)?;
     let source = finished.first().map(|one| one.manifest.source()).transpose()?;
     let scenario = source.map(|source| source.scenario()).transpose()?;
     let groups = merge::groups(&finished);
     let asserts = scenario.as_ref().map(|scenario| scenario.assert.clone()).unwrap_or_default();
     let checked = merge::check(&groups, &asserts)?;
-    let study = Study { folder: out.to_path_buf(), reused: 0, failed: Vec::new(), finished, groups, checked };
+    let planned = scenario.as_ref().map_or(0, planned);
+    let missing = if finished.len() > 1 { planned.saturating_sub(finished.len()) } else { 0 };
+    let (folder, failed) = (out.to_path_buf(), Vec::new());
+    let study = Study { folder, reused: 0, failed, finished, groups, checked, missing };
     files::make_folder(out)?;
     let (name, question) = scenario.map(|scenario| (scenario.name, scenario.question)).unwrap_or_default();
     let alone = study.finished.len() == 1 && study.finished.iter().all(|one| one.folder == out);
-    write(&study, &name, &question, out, !alone)?;
+    write(&study, &name, &question, !alone, "")?;
     Ok(study)
 }
 
-fn write(study: &Study, name: &str, question: &str, folder: &Path, many: bool) -> Result<(), SimError> {
+/// How many cells the plan of a scenario has.
+fn planned(scenario: &Scenario) -> usize {
+    let replicates = usize::try_from(scenario.replicates.count).unwrap_or(usize::MAX);
+    scenario.sweep.iter().fold(replicates, |cells, sweep| cells.saturating_mul(sweep.values.len()))
+}
+
+/// Writes the merged result into the study's folder; `part` ends the names of its files.
+fn write(study: &Study, name: &str, question: &str, many: bool, part: &str) -> Result<(), SimError> {
+    let into = |file: String| study.folder.join(file);
     if many {
-        files::write(
-            &folder.join("summary.json"),
-            &files::pretty(&merge::json(&study.groups, &study.checked)),
-        )?;
-        files::write(&folder.join("groups.csv"), table(&study.groups).as_bytes())?;
+        let merged = merge::json(&study.groups, &study.checked, &study.failed);
+        files::write(&into(format!("summary{part}.json")), &files::pretty(&merged))?;
+        files::write(&into(format!("groups{part}.csv")), table(&study.groups).as_bytes())?;
+    }
+    if let [group] = study.groups.as_slice() {
+        let tables = into(format!("tables{part}"));
+        files::make_folder(&tables)?;
+        for table in crate::report::tables::all(&group.summary) {
+            files::write(&tables.join(format!("{}.csv", table.name)), table.csv().as_bytes())?;
+        }
     }
     let page = crate::report::page(study, name, question);
-    files::write(&folder.join("report.html"), page.as_bytes())
+    files::write(&into(format!("report{part}.html")), page.as_bytes())
 }
 
 /// The numbers of every group as CSV: one line a group, one column a path, with the ends of the intervals.

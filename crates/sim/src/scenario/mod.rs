@@ -95,6 +95,8 @@ pub struct Merchants {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WalletPolicy {
+    /// Which coins pay.
+    pub selection: feiqian_wallet::Selection,
     /// When change is made.
     pub refresh: feiqian_wallet::RefreshPolicy,
     /// When and how much is withdrawn.
@@ -141,6 +143,25 @@ pub struct Workload {
 pub struct Instruments {
     /// Coins that the issuing bank sees at every payment.
     pub online_cash: f64,
+    /// Coins that no bank sees until they are deposited.
+    pub offline_cash: f64,
+    /// Cheques, which the payee deposits.
+    pub cheque: f64,
+    /// Transfers from account to account.
+    pub transfer: f64,
+}
+
+impl Instruments {
+    /// Each share with its key.
+    #[must_use]
+    pub const fn shares(&self) -> [(&'static str, f64); 4] {
+        [
+            ("online_cash", self.online_cash),
+            ("offline_cash", self.offline_cash),
+            ("cheque", self.cheque),
+            ("transfer", self.transfer),
+        ]
+    }
 }
 
 /// How messages travel.
@@ -169,12 +190,24 @@ pub struct KeySpec {
     pub grace: Span,
 }
 
+/// Whether banks settle item by item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Each item at once.
+    Gross,
+    /// Cheques by multilateral net positions, in cycles; everything else at once.
+    Net,
+}
+
 /// How the center settles.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SettlementSpec {
-    /// `gross` is the one that the center serves.
-    pub mode: String,
+    /// Each item at once, or cheques by net positions.
+    pub mode: Mode,
+    /// How often the center's operator closes the open cycles and settles them, in a world that nets.
+    pub cycle: Span,
     /// Base money on each member's settlement account, major units.
     pub funding: String,
 }
@@ -339,7 +372,11 @@ mod tests {
             ("[[sweep]]\npath = \"wallet.nothing\"\nvalues = [1]", "wallet.nothing"),
             ("[[sweep]]\npath = \"seed\"\nvalues = []", "values"),
             ("[[bank]]\nname = \"a\"\ncustomers = 0.5\n[[bank]]\nname = \"b\"\ncustomers = 0.6", "customers"),
-            ("[settlement]\nmode = \"net\"", "gross"),
+            ("[settlement]\nmode = \"nett\"", "net"),
+            ("[settlement]\nmode = \"net\"\ncycle = \"0s\"", "cycle"),
+            ("[workload.instruments]\nonline_cash = 0.0\noffline_cash = -1.0\ncheque = 2.0", "offline_cash"),
+            ("[workload.instruments]\nonline_cash = 0.5\noffline = 0.5", "offline_cash"),
+            ("[[adversary]]\nkind = \"kiter\"", "two banks"),
             ("[[fault]]\nkind = \"crash\"\nnode = \"bank:other\"\nat = \"1h\"\nfor = \"1m\"", "bank:other"),
             (
                 "[[fault]]\nkind = \"slow\"\nnode = \"center\"\nat = \"1h\"\nfor = \"1h\"\nfactor = -2.0",

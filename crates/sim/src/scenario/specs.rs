@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::Scenario;
 use super::units::Span;
+use super::{Mode, Scenario};
 use crate::error::SimError;
 
 /// A bank.
@@ -135,7 +135,7 @@ pub fn offset_seconds(text: &str) -> Result<i64, String> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Attack {
-    /// Spends one coin at two payees.
+    /// Spends one coin at two payees, online and offline.
     DoubleSpender,
     /// Sends what others sent once more.
     Replayer,
@@ -149,6 +149,10 @@ pub enum Attack {
     Colluders,
     /// Opens 253 withdrawals at once and forges one coin more.
     ForgerRos,
+    /// A bank that accuses honest customers of double spending.
+    Framer,
+    /// Draws cheques on uncollected funds in a circle, and presents cheques twice.
+    Kiter,
 }
 
 impl Attack {
@@ -163,6 +167,8 @@ impl Attack {
             Self::Crasher => "crasher",
             Self::Colluders => "colluders",
             Self::ForgerRos => "forger-ros",
+            Self::Framer => "framer",
+            Self::Kiter => "kiter",
         }
     }
 }
@@ -248,22 +254,23 @@ impl Scenario {
             ("network.reorder", self.network.reorder),
             ("workload.between_wallets", self.workload.between_wallets),
             ("workload.refunds", self.workload.refunds),
-            ("workload.instruments.online_cash", self.workload.instruments.online_cash),
         ] {
             probability(name, value)?;
         }
-        if (self.workload.instruments.online_cash - 1.0).abs() > 1e-9 {
-            return wrong("workload.instruments: the shares do not sum to 1");
+        let shares = self.workload.instruments.shares();
+        for (name, share) in shares {
+            probability(&format!("workload.instruments.{name}"), share)?;
+        }
+        let sum: f64 = shares.iter().map(|(_, share)| *share).sum();
+        if (sum - 1.0).abs() > 1e-9 {
+            return wrong(format!("workload.instruments: the shares sum to {sum}, not to 1"));
         }
         let rate = self.workload.payments_per_wallet_per_day;
         if !(0.0..=1e6).contains(&rate) {
             return wrong(format!("workload.payments_per_wallet_per_day = {rate}: between 0 and 1000000"));
         }
-        if self.settlement.mode != "gross" {
-            return wrong(format!(
-                "settlement.mode = \"{}\": this center serves \"gross\"",
-                self.settlement.mode
-            ));
+        if self.settlement.mode == Mode::Net && self.settlement.cycle.seconds() == 0 {
+            return wrong("settlement.cycle: more than zero seconds, or no cheque is ever settled");
         }
         for (name, amount) in [
             ("population.funds", &self.population.funds),
@@ -276,6 +283,9 @@ impl Scenario {
             return wrong("replicates.count and duration are more than zero");
         }
         self.fault.iter().try_for_each(|fault| self.check_fault(fault))?;
+        if self.banks().len() < 2 && self.adversary.iter().any(|one| one.kind == Attack::Kiter) {
+            return wrong("adversary: a kiter needs two banks to draw on");
+        }
         self.assert.iter().try_for_each(|assert| crate::run::expression::parse(&assert.expr).map(drop))
     }
 

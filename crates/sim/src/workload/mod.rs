@@ -1,7 +1,10 @@
 //! What is paid when, by whom, to whom: drawn from the seed or read from a trace. Arrivals are open-loop: they come
 //! when they come, however long the ones before still take.
 
+mod account;
 pub mod customer;
+pub(crate) mod files;
+pub(crate) mod hand;
 pub mod trace;
 
 use std::time::Duration;
@@ -20,6 +23,45 @@ use trace::Row;
 pub enum Instrument {
     /// Coins that the issuing bank sees at every payment.
     OnlineCash,
+    /// Coins that pass from hand to hand, with no bank at all.
+    OfflineCash,
+    /// A cheque, which the payee deposits.
+    Cheque,
+    /// A transfer from account to account.
+    Transfer,
+}
+
+impl Instrument {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::OnlineCash, Self::OfflineCash, Self::Cheque, Self::Transfer];
+
+    /// Its name in scenarios and traces.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OnlineCash => "online_cash",
+            Self::OfflineCash => "offline_cash",
+            Self::Cheque => "cheque",
+            Self::Transfer => "transfer",
+        }
+    }
+
+    /// A payment with it, as measures name it beside `pay`, which counts all payments.
+    #[must_use]
+    pub const fn operation(self) -> &'static str {
+        match self {
+            Self::OnlineCash => "pay_online_cash",
+            Self::OfflineCash => "pay_offline_cash",
+            Self::Cheque => "pay_cheque",
+            Self::Transfer => "pay_transfer",
+        }
+    }
+
+    /// Whether it is withdrawn before it is spent.
+    #[must_use]
+    pub const fn is_cash(self) -> bool {
+        matches!(self, Self::OnlineCash | Self::OfflineCash)
+    }
 }
 
 /// Who is paid, by number.
@@ -65,6 +107,7 @@ pub struct Drawn {
     wallets: usize,
     between: f64,
     merchants: Weights,
+    instruments: Weights,
     amount: crate::scenario::distribution::Distribution<crate::scenario::units::Major>,
     minor_per_major: f64,
 }
@@ -90,6 +133,7 @@ impl Arrivals {
             wallets: people.wallets,
             between: work.between_wallets,
             merchants: Weights::new(people.merchants.popularity, people.merchants.count),
+            instruments: Weights::of(work.instruments.shares().map(|(_, share)| share)),
             amount: work.amount.clone(),
             minor_per_major: minor_per_major(scenario.currency),
         })))
@@ -144,7 +188,9 @@ impl Drawn {
         };
         let amount = whole(self.amount.draw(&mut self.rng) * self.minor_per_major);
         let at = Duration::try_from_secs_f64(self.at).ok()?;
-        Some(Arrival { at, payer, payee, amount, instrument: Instrument::OnlineCash })
+        let drawn = self.instruments.draw(&mut self.rng);
+        let instrument = Instrument::ALL.get(drawn).copied().unwrap_or(Instrument::OnlineCash);
+        Some(Arrival { at, payer, payee, amount, instrument })
     }
 }
 
@@ -164,7 +210,8 @@ mod tests {
 
     #[test]
     fn arrivals_come_in_order_at_their_rate_and_repeat() {
-        let text = "duration = \"10d\"\n[workload]\nbetween_wallets = 0.5\n";
+        let text = "duration = \"10d\"\n[workload]\nbetween_wallets = 0.5\n\
+            instruments = { online_cash = 0.4, offline_cash = 0.3, cheque = 0.2, transfer = 0.1 }\n";
         let drawn = arrivals(text);
         assert!(drawn.len().abs_diff(1200) < 120, "{}", drawn.len());
         assert!(drawn.is_sorted_by_key(|arrival| arrival.at));
@@ -172,6 +219,10 @@ mod tests {
         let between = drawn.iter().filter(|arrival| matches!(arrival.payee, Payee::Wallet(_))).count();
         assert!(between.abs_diff(600) < 100, "{between}");
         assert!(drawn.iter().all(|arrival| (1..=500_000).contains(&arrival.amount)));
+        for (instrument, expected) in Instrument::ALL.into_iter().zip([480, 360, 240, 120_usize]) {
+            let count = drawn.iter().filter(|arrival| arrival.instrument == instrument).count();
+            assert!(count.abs_diff(expected) < 70, "{}: {count}", instrument.as_str());
+        }
         assert_eq!(drawn, arrivals(text));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! `time,payer,payee,amount,currency,instrument`. Times are seconds since any beginning (`12.5`), durations (`1h30m`)
 //! or dates (`2026-01-15T08:00:00Z`, `2026-01-15 08:00:00`); the first row is the beginning. Payers and payees are any
-//! names; whoever pays is a customer, who only is paid is a shop. Currency and instrument may be empty.
+//! names; whoever pays is a customer, who only is paid is a shop. Currency and instrument may be empty: without
+//! an instrument it is online cash.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -21,6 +22,7 @@ pub struct Row {
     payer: u32,
     payee: u32,
     to_wallet: bool,
+    instrument: Instrument,
     amount: u64,
 }
 
@@ -34,7 +36,7 @@ impl Row {
             payer: self.payer as usize,
             payee: if self.to_wallet { Payee::Wallet(payee) } else { Payee::Merchant(payee) },
             amount: self.amount,
-            instrument: Instrument::OnlineCash,
+            instrument: self.instrument,
         }
     }
 }
@@ -56,6 +58,7 @@ struct Named<'a> {
     payer: &'a str,
     payee: &'a str,
     amount: u64,
+    instrument: Instrument,
 }
 
 impl Trace {
@@ -101,7 +104,7 @@ impl Trace {
             let payee = of(if to_wallet { &mut wallets } else { &mut merchants }, row.payee);
             let nanos = u64::try_from(row.nanos.saturating_sub(beginning))
                 .map_err(|_| "it spans more than 500 years".to_owned())?;
-            rows.push(Row { nanos, payer, payee, to_wallet, amount: row.amount });
+            rows.push(Row { nanos, payer, payee, to_wallet, instrument: row.instrument, amount: row.amount });
         }
         Ok(Self { rows, wallets: wallets.len(), merchants: merchants.len() })
     }
@@ -138,15 +141,21 @@ fn row(content: &str, currency: Currency) -> Result<Named<'_>, String> {
         Some(text) if *text == currency.code() => {}
         Some(text) => return Err(format!("currency {text}: this world's is {currency}")),
     }
-    match rest.get(1) {
-        None | Some(&"" | &"online_cash" | &"online-cash") => {}
-        Some(text) => return Err(format!("instrument {text}: this version pays with online_cash")),
-    }
+    let instrument = match rest.get(1) {
+        None | Some(&"") => Instrument::OnlineCash,
+        Some(text) => instrument(text)?,
+    };
     let parsed = Amount::parse(amount, currency).map_err(|error| format!("amount {amount}: {error}"))?;
     if parsed.minor.is_zero() {
         return Err("the amount is zero".to_owned());
     }
-    Ok(Named { nanos: nanos(time)?, payer, payee, amount: parsed.minor.value() })
+    Ok(Named { nanos: nanos(time)?, payer, payee, amount: parsed.minor.value(), instrument })
+}
+
+fn instrument(text: &str) -> Result<Instrument, String> {
+    let name = text.replace('-', "_");
+    let known = Instrument::ALL.into_iter().find(|known| known.as_str() == name);
+    known.ok_or_else(|| format!("instrument {text}: online_cash, offline_cash, cheque or transfer"))
 }
 
 /// Nanoseconds since whatever the time counts from.
@@ -194,6 +203,16 @@ mod tests {
         let trace = parse("0,a,b,1\n1,b,shop,1\n").unwrap();
         assert_eq!(trace.rows[0].arrival().payee, Payee::Wallet(1));
         assert_eq!(trace.rows[1].arrival().payee, Payee::Merchant(0));
+    }
+
+    #[test]
+    fn a_row_names_its_instrument() {
+        let text =
+            "0,a,s,1,CNY,online_cash\n1,a,s,1,,offline-cash\n2,a,s,1,,cheque\n3,a,s,1,,transfer\n4,a,s,1,,\n";
+        let rows = parse(text).unwrap().rows;
+        let named: Vec<Instrument> = rows.iter().map(|row| row.arrival().instrument).collect();
+        assert_eq!(named[..4], Instrument::ALL);
+        assert_eq!(named[4], Instrument::OnlineCash);
     }
 
     #[test]

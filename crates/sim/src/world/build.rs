@@ -22,7 +22,7 @@ use super::node::{BankRecipe, MerchantRecipe, Node, Recipe, Running, WalletRecip
 use super::{Watch, World};
 use crate::error::SimError;
 use crate::measure::Measures;
-use crate::scenario::Scenario;
+use crate::scenario::{Mode, Scenario};
 
 const CENTER_URL: &str = "https://center.sim:443";
 /// How often a bank asks the center for news by itself, seconds.
@@ -60,7 +60,9 @@ pub(super) async fn build(scenario: &Scenario, watch: Watch) -> Result<World, Si
         merchants.push(builder.merchant(number, *banks.get(*bank).ok_or_else(no_bank)?).await?);
     }
     let mut bank_of_wallet = spread(scenario, scenario.population.wallets);
-    bank_of_wallet.extend(spread(scenario, crate::adversary::crooks(scenario)));
+    // Crooks are at all banks by turns: some attacks need two.
+    let crooks = 0..crate::adversary::crooks(scenario);
+    bank_of_wallet.extend(crooks.map(|number| number.checked_rem(banks.len()).unwrap_or(0)));
     let mut wallets = Vec::new();
     for (number, bank) in bank_of_wallet.iter().enumerate() {
         wallets.push(builder.wallet(number, *banks.get(*bank).ok_or_else(no_bank)?).await?);
@@ -85,7 +87,7 @@ pub(super) async fn build(scenario: &Scenario, watch: Watch) -> Result<World, Si
     let databases = nodes.iter().map(|(id, node)| (*id, Arc::clone(&node.database))).collect();
     let nodes = nodes.into_iter().map(|(id, node)| (id, Arc::new(Mutex::new(node)))).collect();
     let scenario = Arc::new(scenario.clone());
-    let supervisor = None;
+    let (supervisor, operator) = (None, None);
     let mut world = World {
         scenario,
         fabric,
@@ -101,9 +103,11 @@ pub(super) async fn build(scenario: &Scenario, watch: Watch) -> Result<World, Si
         wallet_configs,
         merchant_configs,
         hiding: std::sync::Mutex::default(),
+        warm: std::sync::Mutex::default(),
         bank_of_wallet,
         bank_of_merchant,
         supervisor,
+        operator,
         fallen: Some(fallen),
     };
     world.prepare_faults();
@@ -144,6 +148,10 @@ impl<'a> Builder<'a> {
     async fn found(scenario: &'a Scenario, fabric: Arc<Fabric>) -> Result<Self, Fault> {
         let mut config = feiqian_center::Config::new("center", "center.sim:443", CENTER_URL);
         config.funding = scenario.settlement.funding.clone();
+        config.settlement = match scenario.settlement.mode {
+            Mode::Gross => feiqian_center::config::Settlement::Gross,
+            Mode::Net => feiqian_center::config::Settlement::Net,
+        };
         let recipe = Recipe::Center(config);
         let mut node = Node::new(&fabric, scenario.seed, "center".to_owned(), Some(CENTER_URL), recipe)?;
         let Running::Center(center) = node.start(&fabric).await? else { return Err(internal("no center")) };
@@ -294,6 +302,7 @@ impl<'a> Builder<'a> {
             scenario.currency,
         );
         config.refresh = scenario.wallet.refresh;
+        config.selection = scenario.wallet.selection;
         config.poll_seconds = scenario.wallet.poll.seconds().max(1);
         let chains = [enrolled.signing.to_chain()?, enrolled.transport.to_chain()?];
         let mut seed = [0; 64];

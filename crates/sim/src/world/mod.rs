@@ -7,6 +7,8 @@
 //! | `build` | from a scenario to nodes that are enrolled and funded |
 //! | `node`, `store`, [`clock`] | one node: its parts, its durable writes, its clock |
 //! | `faults` | what goes wrong when |
+//! | `twin` | a wallet that was copied, as dishonest owners copy theirs |
+//! | `operator` | who closes and settles the center's cycles |
 //! | [`events`] | the digest over all that happens |
 
 mod build;
@@ -15,8 +17,10 @@ pub mod events;
 pub mod fabric;
 mod faults;
 pub(crate) mod node;
+mod operator;
 pub(crate) mod seats;
 mod store;
+pub(crate) mod twin;
 pub mod wire;
 
 use std::collections::BTreeMap;
@@ -40,6 +44,9 @@ use events::EventLog;
 use fabric::{Fabric, Fell, NodeId};
 use node::Node;
 pub use node::Running;
+
+/// How many idle nodes keep what makes them fast: enough for the busiest, and little beside a large population.
+const WARM: usize = 64;
 
 type Nodes = BTreeMap<NodeId, Arc<Mutex<Node>>>;
 
@@ -72,10 +79,13 @@ pub struct World {
     merchant_configs: Vec<feiqian_merchant::Config>,
     /// Wallets whose holders keep coins elsewhere too.
     hiding: std::sync::Mutex<std::collections::BTreeSet<usize>>,
+    /// Nodes that were busy, the latest last.
+    warm: std::sync::Mutex<std::collections::VecDeque<NodeId>>,
     /// For each wallet and merchant, the index of its bank.
     bank_of_wallet: Vec<usize>,
     bank_of_merchant: Vec<usize>,
     supervisor: Option<JoinHandle<()>>,
+    operator: Option<JoinHandle<()>>,
     fallen: Option<mpsc::UnboundedReceiver<Fell>>,
 }
 
@@ -196,8 +206,7 @@ impl World {
     /// # Errors
     /// `NODE_UNREACHABLE` while it is down.
     pub async fn running(&self, node: NodeId) -> Result<Running, Fault> {
-        let held = self.nodes.get(&node).filter(|_| self.fabric.is_up(node)).ok_or_else(down)?;
-        held.lock().await.running.clone().ok_or_else(down)
+        running(&self.nodes, &self.fabric, node).await
     }
 
     /// Has a node carry out a command of its operator or owner.
@@ -205,13 +214,7 @@ impl World {
     /// # Errors
     /// The node's fault; `NODE_UNREACHABLE` when it is down or dies over it.
     pub async fn command(&self, node: NodeId, command: Value) -> Result<Value, Fault> {
-        let service = self.running(node).await?.service();
-        let work = Metered::new(self.fabric.role(node), service.command(command));
-        tokio::select! {
-            biased;
-            () = self.fabric.end_of(node) => Err(down()),
-            answer = work => answer,
-        }
+        self::command(&self.nodes, &self.fabric, node, command).await
     }
 
     /// Reads a node's store beside the node, whether it is up or not: for audits and for measures.
@@ -229,9 +232,31 @@ impl World {
         }
     }
 
-    /// Has an idle node give back what memory it keeps only to be faster next time.
+    /// The true time.
+    #[must_use]
+    pub fn now(&self) -> feiqian_wire::Timestamp {
+        clock::BEGINNING.saturating_add(self.fabric.elapsed().as_secs())
+    }
+
+    /// The authority with which a bank certifies its customers: what a bank has that does as it likes.
+    pub(crate) async fn authority_of(&self, bank: NodeId) -> Result<feiqian_pki::Authority, Fault> {
+        let held = self.nodes.get(&bank).ok_or_else(down)?.lock().await;
+        let node::Recipe::Bank(recipe) = &held.recipe else { return Err(down()) };
+        let [key, ..] = recipe.seeds.each_ref().map(feiqian_pki::KeyPair::from_seed);
+        let [chain, ..] = &recipe.chains;
+        feiqian_pki::Authority::from_parts(key, chain.clone()).map_err(node::internal)
+    }
+
+    /// A node was busy and is idle now. The last few keep what memory they have only to be faster next time; whoever was
+    /// busy longest ago gives it back.
     pub fn doze(&self, node: NodeId) {
-        if let Some(database) = self.databases.get(&node) {
+        let mut warm = self.warm.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(known) = warm.iter().position(|one| *one == node) {
+            warm.remove(known);
+        }
+        warm.push_back(node);
+        let coldest = if warm.len() > WARM { warm.pop_front() } else { None };
+        if let Some(database) = coldest.and_then(|coldest| self.databases.get(&coldest)) {
             database.release_memory();
         }
     }
@@ -270,6 +295,7 @@ impl World {
             let (nodes, fabric) = (self.nodes.clone(), Arc::clone(&self.fabric));
             self.supervisor = Some(tokio::spawn(supervise(nodes, fabric, fallen)));
         }
+        self.operator = operator::begin(&self.scenario, &self.nodes, &self.fabric, self.center);
         self.begin_faults()
     }
 
@@ -288,8 +314,8 @@ impl World {
 
     /// Ends the world. Its parts point at one another: without this they would stay in memory.
     pub async fn end(mut self) {
-        if let Some(supervisor) = self.supervisor.take() {
-            supervisor.abort();
+        for task in [self.supervisor.take(), self.operator.take()].into_iter().flatten() {
+            task.abort();
         }
         self.fabric.dissolve();
         for held in self.nodes.values() {
@@ -300,6 +326,22 @@ impl World {
 
 fn down() -> Fault {
     Fault::new(Code::NodeUnreachable, "the node is down")
+}
+
+/// The node as it runs now.
+async fn running(nodes: &Nodes, fabric: &Fabric, node: NodeId) -> Result<Running, Fault> {
+    let held = nodes.get(&node).filter(|_| fabric.is_up(node)).ok_or_else(down)?;
+    held.lock().await.running.clone().ok_or_else(down)
+}
+
+async fn command(nodes: &Nodes, fabric: &Fabric, node: NodeId, command: Value) -> Result<Value, Fault> {
+    let service = running(nodes, fabric, node).await?.service();
+    let work = Metered::new(fabric.role(node), service.command(command));
+    tokio::select! {
+        biased;
+        () = fabric.end_of(node) => Err(down()),
+        answer = work => answer,
+    }
 }
 
 /// Starts fallen nodes again after their time.

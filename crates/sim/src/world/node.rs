@@ -43,6 +43,7 @@ pub(crate) struct MerchantRecipe {
     pub(crate) chains: [Chain; 2],
 }
 
+#[derive(Clone)]
 pub(crate) struct WalletRecipe {
     pub(crate) config: feiqian_wallet::Config,
     pub(crate) root: TrustedRoot,
@@ -94,7 +95,7 @@ pub(crate) struct Node {
     pub(crate) forgets: &'static [&'static str],
 }
 
-fn tables(recipe: &Recipe) -> &'static [&'static Table] {
+pub(super) fn tables(recipe: &Recipe) -> &'static [&'static Table] {
     match recipe {
         Recipe::Center(_) => feiqian_center::TABLES,
         Recipe::Bank(_) => feiqian_bank::tables::TABLES,
@@ -122,7 +123,8 @@ impl Node {
             Recipe::Merchant(_) => "merchant",
             Recipe::Wallet(_) => "wallet",
         };
-        let clock = Arc::new(NodeClock::new(RuntimeClock::starting_at(BEGINNING)));
+        let now = BEGINNING.saturating_add(fabric.elapsed().as_secs());
+        let clock = Arc::new(NodeClock::new(RuntimeClock::starting_at(now)));
         let id = fabric.seat(&name, role, url, Arc::clone(&clock));
         let database = Arc::new(SqliteStore::open_in_memory(tables(&recipe)).map_err(internal)?);
         let entropy = Arc::new(StreamEntropy::new(seed, &name));

@@ -17,18 +17,40 @@ fn attacked(kind: &str, count: u32, control: bool) -> (Outcome, Value) {
 }
 
 /// The defence holds and the control is won; both were really tried.
-fn both(kind: &str, count: u32, control_count: u32) {
+fn both(kind: &str, count: u32, control_count: u32) -> (Value, Value) {
     let (outcome, lost) = attacked(kind, count, false);
     assert!(lost["attempts"].as_u64().unwrap() > 0, "{kind} tried nothing: {lost}");
     assert_eq!(lost["won"], false, "{kind} won: {lost}");
     assert!(outcome.held, "{kind}: {:#}", outcome.summary["verdict"]);
     let (_, won) = attacked(kind, control_count, true);
     assert_eq!(won["won"], true, "{kind} lost even its control: {won}");
+    (lost, won)
 }
 
 #[test]
 fn a_double_spender_wins_only_where_the_register_forgets() {
-    both("double-spender", 2, 2);
+    let (lost, won) = both("double-spender", 4, 4);
+    let offline = &lost["offline"];
+    // Each in another way: the whole twice, a part after the whole and before it, and after a part was passed on.
+    for (what, count) in [("taken_twice", 4), ("named", 4), ("not_named", 0), ("shops_unpaid_minor", 0)] {
+        assert_eq!(offline[what], count, "{what}: {lost:#}");
+    }
+    assert_eq!(lost["falsely_named"], 0, "who passed value on in good faith is not named: {lost:#}");
+    assert!(won["offline"]["not_named"].as_u64().unwrap() > 0, "{won:#}");
+}
+
+#[test]
+fn a_kiter_wins_only_where_a_bank_forgets_balances() {
+    let (lost, won) = both("kiter", 2, 2);
+    assert_eq!((&lost["gained_minor"], &lost["paid_twice"]), (&0.into(), &0.into()), "{lost:#}");
+    assert!(lost["presented_twice"].as_u64().unwrap() > 0, "{lost:#}");
+    assert!(won["gained_minor"].as_u64().unwrap() > 0, "{won:#}");
+}
+
+#[test]
+fn a_bank_frames_nobody_whose_wallet_it_has_not_stolen() {
+    let (lost, _) = both("framer", 3, 1);
+    assert!(lost["attempts"].as_u64().unwrap() > 20, "{lost:#}");
 }
 
 #[test]

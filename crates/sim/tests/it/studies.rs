@@ -1,12 +1,14 @@
 //! Sweeps, shards, and what they leave on disk.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use feiqian_sim::Source;
-use feiqian_sim::run::cell::Options;
+use feiqian_sim::adversary::Adversary;
+use feiqian_sim::run::cell::{self, Options, Own, Progress};
 use feiqian_sim::run::files::{Manifest, find};
 use feiqian_sim::run::matrix::Work;
 use feiqian_sim::run::{again, compare, study};
+use feiqian_sim::{SimError, Source, World};
 
 const SWEEP: &str = "name = \"sweep\"\nduration = \"2h\"\nseed = 9\n[population]\nwallets = 3\nmerchants = { count = 1 }\n\
     [workload]\npayments_per_wallet_per_day = 24.0\n[replicates]\ncount = 2\n\
@@ -44,6 +46,73 @@ fn a_sweep_is_the_same_on_one_job_and_two_and_from_shards_and_is_used_again() {
     assert_eq!(again.reused, 4);
     let compared = compare::runs(&alone.finished, &both.finished);
     assert_eq!(compared["compared"][0]["differences"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn a_cell_that_panics_is_told_and_the_others_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = Source::parse(SWEEP, "").unwrap();
+    let panics = |cell: usize, _: Progress| assert!(cell != 1, "cell one falls over");
+    let study = study::run(&source, dir.path(), None, &Work { progress: Some(Arc::new(panics)), ..work(2) });
+    let study = study.unwrap();
+    assert_eq!((study.finished.len(), study.failed.len()), (3, 1));
+    assert!(!study.held() && study.failed[0].1.contains("cell one falls over"), "{:?}", study.failed);
+    let page = std::fs::read_to_string(study.folder.join("report.html")).unwrap();
+    assert!(page.contains("Broken.") && page.contains("cell one falls over"));
+    let summary = std::fs::read_to_string(study.folder.join("summary.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!(summary["held"], serde_json::Value::Bool(false));
+    let again = study::run(&source, dir.path(), None, &Work { resume: true, ..work(1) }).unwrap();
+    assert_eq!((again.reused, again.held()), (3, true));
+}
+
+/// Does nothing but fall over in a task of its own, where nobody asks how it ended.
+struct Clumsy;
+
+#[async_trait::async_trait]
+impl Adversary for Clumsy {
+    fn begin(&mut self, _world: &Arc<World>) {
+        tokio::spawn(async { panic!("in the dark") });
+    }
+
+    async fn finish(&mut self, _world: &Arc<World>) {}
+
+    async fn report(&mut self, _world: &Arc<World>) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+}
+
+#[test]
+fn a_panic_that_a_task_hides_is_no_result_either() {
+    let scenario = Source::parse(SWEEP, "").unwrap().scenario().unwrap();
+    let own = vec![Own::new("clumsy", || Box::new(Clumsy))];
+    let refused = cell::run(&scenario, &Options { own, ..Options::default() }).unwrap_err();
+    assert!(matches!(&refused, SimError::Panicked(text) if text.contains("in the dark")), "{refused}");
+    assert!(cell::run(&scenario, &Options::default()).is_ok(), "the next one starts afresh");
+}
+
+#[test]
+fn two_runs_of_one_cell_that_differ_are_not_merged() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = Source::parse(&SWEEP.replace("count = 2", "count = 1"), "").unwrap();
+    let study = study::run(&source, &dir.path().join("a"), None, &work(2)).unwrap();
+    let copy = dir.path().join("b");
+    std::fs::create_dir(&copy).unwrap();
+    for name in ["summary.json", "series.csv"] {
+        std::fs::copy(study.finished[0].folder.join(name), copy.join(name)).unwrap();
+    }
+    let mut manifest = study.finished[0].manifest.clone();
+    let put = |manifest: &Manifest| {
+        std::fs::write(copy.join("manifest.json"), serde_json::to_vec(manifest).unwrap()).unwrap();
+    };
+    put(&manifest);
+    let folders = [study.folder.clone(), copy.clone()];
+    let merged = study::report(&folders, &dir.path().join("out")).unwrap();
+    assert_eq!(merged.finished.len(), 2, "the same run counts once");
+    manifest.events_digest = "0".repeat(64);
+    put(&manifest);
+    let refused = study::report(&folders, &dir.path().join("out")).unwrap_err();
+    assert!(matches!(&refused, SimError::Usage(text) if text.contains("different events")), "{refused}");
 }
 
 #[test]

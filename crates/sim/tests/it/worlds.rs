@@ -57,3 +57,38 @@ fn a_replay_stops_at_its_event() {
     let stopped = outcome.summary["verdict"]["stopped_at_event"].as_u64().unwrap();
     assert!((2_000..2_100).contains(&stopped), "{stopped}");
 }
+
+/// Two banks and every instrument.
+const MIXED: &str = "duration = \"12h\"\nseed = 13\n[population]\nwallets = 8\nmerchants = { count = 2 }\n\
+    [workload]\npayments_per_wallet_per_day = 20.0\nbetween_wallets = 0.4\nrefunds = 0.1\n\
+    instruments = { online_cash = 0.2, offline_cash = 0.35, cheque = 0.3, transfer = 0.15 }\n\
+    [[bank]]\nname = \"first\"\ncustomers = 0.5\n[[bank]]\nname = \"second\"\n";
+
+/// How often an operation ended so.
+fn ended(outcome: &Outcome, operation: &str, so: &str) -> u64 {
+    outcome.summary["operations"][operation]["outcomes"][so].as_u64().unwrap_or(0)
+}
+
+#[test]
+fn every_instrument_pays_and_the_books_hold() {
+    let outcome = day(MIXED);
+    for operation in ["pay_online_cash", "pay_offline_cash", "pay_cheque", "pay_transfer"] {
+        assert!(ended(&outcome, operation, "done") > 3, "{operation}: {:#}", outcome.summary["operations"]);
+    }
+    let cheques = ended(&outcome, "pay_cheque", "done");
+    assert_eq!(ended(&outcome, "cheque_deposit", "done"), cheques, "{:#}", outcome.summary["operations"]);
+    assert!(ended(&outcome, "withdraw_offline", "done") > 0);
+    assert_eq!(outcome.summary["payments"]["failed"], 0, "{:#}", outcome.summary["operations"]);
+}
+
+#[test]
+fn cheques_are_netted_in_cycles_that_the_operator_settles() {
+    let netted = "[settlement]\nmode = \"net\"\ncycle = \"2h\"\n[wallet]\nselection = \"boltzmann\"\n";
+    let net = day(&format!("{MIXED}{netted}"));
+    let cheques = ended(&net, "pay_cheque", "done");
+    assert_eq!(ended(&net, "cheque_deposit", "done"), cheques, "{:#}", net.summary["operations"]);
+    let waited =
+        |outcome: &Outcome| outcome.summary["operations"]["cheque_deposit"]["latency_ms"]["p50"].as_f64();
+    let gross = day(MIXED);
+    assert!(waited(&net) > waited(&gross), "a cycle takes its time: {:?} {:?}", waited(&net), waited(&gross));
+}

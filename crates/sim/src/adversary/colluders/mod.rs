@@ -24,7 +24,7 @@ use feiqian_ledger::store::{StoreError, Tx};
 use serde_json::{Value, json};
 
 use super::Adversary;
-use crate::measure::stats::{quantile, share};
+use crate::measure::stats::{histogram, quantile, share};
 use crate::world::fabric::NodeId;
 use crate::world::{Running, World};
 use observed::{CoinKey, Notebook, Observed};
@@ -155,6 +155,7 @@ fn summary(judged: &[Judgement], payments: usize, withdrawals: usize) -> Value {
         "advantage": mean(judged.iter().map(|one| f64::from(u8::from(one.bayes)) - f64::from(u8::from(one.baseline)))),
         "min_entropy_bits": mean(judged.iter().map(|one| -libm::log2(one.confidence.max(1e-300)))),
         "entropy_bits": {"mean": mean(entropies.iter().copied()), "p5": quantile(&entropies, 0.05)},
+        "entropy_bins": histogram(&entropies),
         "degree": mean(judged.iter().map(|one| one.degree)),
         "rank": mean(judged.iter().map(|one| one.rank as f64)),
         "candidates": mean(judged.iter().map(|one| one.candidates as f64)),
