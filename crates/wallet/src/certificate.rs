@@ -16,7 +16,6 @@ use feiqian_wire::{Blob, Text};
 use serde_json::{Value, json};
 
 use crate::Config;
-use crate::document_key;
 use crate::failure::{Failure, Result};
 use crate::init::{check_chain, offline_seed, pki, read_text, stored_document_key, stored_key, token_of};
 
@@ -212,12 +211,8 @@ fn next_keys(home: &Home, config: &Config, entropy: &dyn Entropy) -> Result<Requ
     let request = |key: &KeyPair| -> Result<Blob<2048>> {
         Ok(Blob::new(CertificateRequest::create(key, &subject).map_err(|error| pki(&error))?)?)
     };
-    let current = KeyPair::from_pkcs8_pem(&read_text(home, "signing.pem")?).map_err(|error| pki(&error))?;
-    let seed = offline_seed(home)?;
-    let number = document_key::number_of(&seed, &config.account, &current.public_key());
-    let number = number.map_or(0, |number| number.saturating_add(1));
     let transport = stored_key(home, "next.transport.pem", entropy)?;
-    let signing = stored_document_key(home, "next.signing.pem", &config.account, number)?;
+    let signing = stored_document_key(home, "next.signing.pem", &config.account)?;
     Ok((request(&transport)?, request(&signing)?))
 }
 

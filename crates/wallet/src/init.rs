@@ -120,7 +120,7 @@ async fn enrol_at(
     let words = seed_words(home, entropy)?;
     let transport = stored_key(home, "transport.pem", entropy)?;
     let token = token_of(&options.code)?;
-    let signing = stored_document_key(home, "signing.pem", token, 0)?;
+    let signing = stored_document_key(home, "signing.pem", token)?;
     let subject = Subject::customer(token, bank.as_str()).map_err(|error| pki(&error))?;
     let csr = |key: &KeyPair| -> Result<Blob<2048>> {
         Ok(Blob::new(CertificateRequest::create(key, &subject).map_err(|error| pki(&error))?)?)
@@ -210,9 +210,21 @@ pub(crate) fn stored_key(home: &Home, name: &str, entropy: &dyn Entropy) -> Resu
     KeyPair::from_pkcs8_pem(&read_text(home, name)?).map_err(|error| pki(&error))
 }
 
-/// The document-signing key in this file, made from the home's seed if there is none.
-pub(crate) fn stored_document_key(home: &Home, name: &str, account: &str, number: u32) -> Result<KeyPair> {
+/// The file with the number of the newest document-signing key; it outlives the keys.
+const DOCUMENT_NUMBER: &str = "document-number";
+
+/// The document-signing key in this file; if there is none, the next one of the home's seed.
+pub(crate) fn stored_document_key(home: &Home, name: &str, account: &str) -> Result<KeyPair> {
     if home.read_key(name)?.is_none() {
+        let number = match home.read_key(DOCUMENT_NUMBER)? {
+            None => 0,
+            Some(_) => {
+                let last: Option<u32> = read_text(home, DOCUMENT_NUMBER)?.trim().parse().ok();
+                let broken = || Failure::new(Code::WrongHome, "keys/document-number is broken");
+                last.and_then(|last| last.checked_add(1)).ok_or_else(broken)?
+            }
+        };
+        home.write_key(DOCUMENT_NUMBER, number.to_string().as_bytes())?;
         let pem = document_key::key(&offline_seed(home)?, account, number).to_pkcs8_pem();
         home.write_new_key(name, pem.map_err(|error| pki(&error))?.as_bytes())?;
     }

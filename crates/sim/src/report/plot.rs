@@ -152,9 +152,11 @@ impl Chart {
         }
         let labelled = self.lines.first().into_iter().flat_map(|line| &line.points).zip(&self.labels);
         let style = ("sans-serif", 13).into_font().color(&INK);
-        chart.draw_series(labelled.map(|(point, label)| {
+        #[allow(clippy::arithmetic_side_effects, reason = "it puts one element onto another")]
+        let texts = labelled.map(|(point, label)| {
             EmptyElement::at(*point) + Text::new(label.clone(), (8, -14), style.clone())
-        }))?;
+        });
+        chart.draw_series(texts)?;
         drop(chart);
         area.present()?;
         Ok(())
