@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use crate::offline_tools::{
-    PATIENCE, accused, asked, copied, holds, market_of_three, opened, paid, tried, typed, withdrawn,
+    PATIENCE, accepted, accused, asked, copied, holds, market, market_of_three, opened, paid, settled, tried,
+    typed, withdrawn,
 };
 use crate::world::{World, wait_until};
 
@@ -64,6 +65,26 @@ fn a_wallet_that_was_put_back_notices_it_with_its_next_withdrawal() {
     asked(&world, "shop", "4.00", "B-1");
     tried(&world, "wallet pay --offline --home @alice @B-1.request").refused("INSUFFICIENT_FUNDS");
     assert_eq!(world.account("north", "alice"), "62.00", "withdrawn were 10.00 online, 28.00 offline");
+}
+
+#[test]
+fn an_offline_identity_outlives_its_certificate() {
+    let world = market();
+    for round in 1..=2 {
+        typed(&world, "wallet certificate renew --home @alice");
+        withdrawn(&world, "alice", "3.00");
+        let order = format!("B-{round}");
+        paid(&world, ("alice", "shop"), "4.00", &order);
+        accepted(&world, "shop", &order);
+        settled(&world, "shop", &order, "4.00");
+    }
+    // The keys are lost, and the words are not.
+    typed(&world, "wallet certificate delete --home @alice --force");
+    let code = world.enrol("north", "alice", "customer");
+    typed(&world, &format!("wallet certificate apply --home @alice --code {code}"));
+    withdrawn(&world, "alice", "1.00");
+    holds(&world, "alice", "19.00");
+    assert!(accused(&world, "north").is_empty());
 }
 
 /// How long an epoch of [`short_lived`] issues, then pays, is deposited, and is claimed, seconds.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::Config;
 use crate::failure::{Failure, Result};
-use crate::init::{check_chain, offline_seed, pki, read_text, stored_document_key, stored_key, token_of};
+use crate::init::{check_chain, pki, read_text, stored_document_key, stored_key, token_of};
 
 /// The pairs of files: what is in use, and what takes its place.
 const PAIRS: [(&str, &str); 4] = [

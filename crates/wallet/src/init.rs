@@ -231,7 +231,7 @@ pub(crate) fn stored_document_key(home: &Home, name: &str, account: &str) -> Res
     KeyPair::from_pkcs8_pem(&read_text(home, name)?).map_err(|error| pki(&error))
 }
 
-pub(crate) fn offline_seed(home: &Home) -> Result<OfflineSeed> {
+fn offline_seed(home: &Home) -> Result<OfflineSeed> {
     Ok(OfflineSeed::from_bytes(mnemonic(home)?.to_seed_normalized("")))
 }
 

@@ -14,9 +14,9 @@ use crate::world::fabric::NodeId;
 /// What a crook withdraws, minor units: all of it is spent by one of the two wallets, so that the other's spend overlaps.
 const STAKE: u64 = 2048;
 /// How often a shop is asked whether its deposit is final.
-const ASK: Duration = Duration::from_secs(30);
+const ASK: Duration = Duration::from_secs(120);
 /// How often in all.
-const ASKS: u32 = 60;
+const ASKS: u32 = 15;
 
 /// How offline value is spent twice. After the first time the bank closes the identity, so a crook has one go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
