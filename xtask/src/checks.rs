@@ -73,17 +73,21 @@ fn test_steps<'a>(root: &'a Path, features: &'a [&'a str], passed_on: &'a [&'a s
         let (name, url) = postgres::environment(&cluster);
         command(root, "cargo", &[build(), passed_on.to_vec()].concat(), &[(name, url.as_str())])
     };
-    let mut steps = vec![Step::new("tests", tests)];
-    // Whoever names the tests to run has chosen.
-    if passed_on.is_empty() {
-        steps.push(Step::new("role tests on PostgreSQL", move || postgres::role_tests(root, &build())));
-    }
-    steps.extend([
+    vec![
+        Step::new("tests", tests),
         Step::new("test vectors", || vectors::check(root)),
         Step::new("second implementation", || second_implementation(root)),
         Step::new("ISO 20022 schemas", || iso20022::check(root)),
-    ]);
-    steps
+    ]
+}
+
+/// The tests of bank and center once more, with their stores in PostgreSQL.
+pub(crate) fn test_postgres(root: &Path) -> Result<()> {
+    let features = features(root)?;
+    let mut arguments = vec!["test"];
+    arguments.extend(WITHOUT_BENCHES);
+    arguments.extend(features);
+    postgres::role_tests(root, &arguments)
 }
 
 /// `--features feiqian/test-faults` when the binary crate has that feature, else nothing, saying so.

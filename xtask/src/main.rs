@@ -20,8 +20,9 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   ci                 everything a change must pass: format, layers, clippy, docs, tests
-  test [ARG]...      all tests, those of bank and center also on PostgreSQL, the test vectors, the second
-                     implementation, the ISO 20022 schemas; ARGs go to `cargo test`
+  test [ARG]...      all tests, the test vectors, the second implementation, the ISO 20022 schemas;
+                     ARGs go to `cargo test`
+  test-postgres      the tests of bank and center with their stores in PostgreSQL
   iso20022           only the ISO 20022 exports against the official schemas
   layers             no crate depends on its own layer or a higher one; no role crate enables `hazmat`
   vectors [--check]  write docs/spec/vectors/*.json; with --check compare instead
@@ -50,6 +51,7 @@ fn run(mut arguments: Vec<String>) -> Result<()> {
         ("ci", []) => checks::ci(&root),
         ("test", passed_on) => checks::test(&root, passed_on),
         ("iso20022", []) => iso20022::check(&root),
+        ("test-postgres", []) => checks::test_postgres(&root),
         ("layers", []) => layers::check(&root),
         ("vectors", []) => vectors::write(&root),
         ("vectors", ["--check"]) => vectors::check(&root),

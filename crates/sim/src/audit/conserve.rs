@@ -8,9 +8,9 @@
 //!   yet to. Only an item that is really open may be on its way: whatever is refused for good on one side and booked
 //!   on the other is a finding.
 //! * Every item of clearing, whatever it is, stands at both its banks as the center says, up to what one side has yet
-//!   to learn ([`super::items`]).
+//!   to learn (`items`).
 //! * No wallet has given up a session that its bank has answered.
-//! * What a wallet or a merchant was told, its bank's rows say ([`super::promises`]).
+//! * What a wallet or a merchant was told, its bank's rows say (`promises`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
