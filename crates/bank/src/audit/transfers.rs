@@ -161,6 +161,9 @@ impl Auditor<'_> {
             }
             let lines = entries(tx, statement.account, statement.from, statement.to).map_err(corrupt)?;
             let sum = balance_after(statement.account, statement.opening, &lines).map_err(corrupt)?;
+            if lines.last().map(|entry| entry.seq) != Some(statement.to) {
+                auditor.find(7, at.as_str(), "does not end with a posting");
+            }
             if sum != statement.closing || u64::try_from(lines.len()) != Ok(statement.lines) {
                 auditor.find(7, at, format!("closes with {}, the journal with {sum}", statement.closing));
             }

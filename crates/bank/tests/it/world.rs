@@ -83,7 +83,8 @@ impl Network for Direct {
     }
 }
 
-const NEWS: [&str; 3] = ["/v1/directory", "/v1/keysets", "/v1/crl"];
+const NEWS: [&str; 5] =
+    ["/v1/directory", "/v1/keysets", "/v1/crl", "/v1/offline/pins", "/v1/offline/exposed"];
 
 /// The line to the center: cut, unless the test relays what a bank presents to the issuing bank.
 #[derive(Default)]
