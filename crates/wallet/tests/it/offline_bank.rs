@@ -27,7 +27,7 @@ use feiqian_offline_cash::transfer::Transfer;
 use feiqian_offline_cash::withdraw::{
     AnsweredSession, BeginRequest, BeginResponse, Caps, CommitRequest, CommitResponse, ExpectCommitments,
     FinishRequest, FinishResponse, Line, OpenSession, Origin, RecoverRequest, SessionOffer, SignedWithdrawal,
-    expand,
+    expand, session_id,
 };
 use feiqian_pki::{KeyPair, Subject, fingerprint};
 use feiqian_wire::error::{Code, Fault};
@@ -313,7 +313,7 @@ impl World {
         {
             return if known.begin == begin { Ok(answer(known)) } else { refuse(Code::Conflict) };
         }
-        let mut session = Digest(state.rng.random());
+        let mut session = session_id(&name("north"), &Text::new(who).unwrap(), &begin.request, &begin.salt);
         if state.offline.trick == OfflineTrick::RepeatSession {
             session = state.offline.sessions.last().unwrap().offer.session;
         }
