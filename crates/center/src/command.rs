@@ -265,6 +265,7 @@ async fn fund(center: &Center, bank: Name, amount: &str, id: Option<Id16>) -> Re
         queue::drain(tx, currency, policy, now)
     };
     center.seams.store.commit("center.fund", work).await?;
+    center.wake_if_untold().await;
     Ok(Funded { bank, amount: amount.to_string(), currency, funding: id })
 }
 

@@ -132,6 +132,13 @@ impl Center {
         Ok(self.seams.store.commit("center.notice.told", work).await?)
     }
 
+    /// Has the background tell the banks now, after a commit that may have settled something.
+    pub(crate) async fn wake_if_untold(&self) {
+        if !self.is_all_told().await.unwrap_or(false) {
+            self.untold.notify_one();
+        }
+    }
+
     /// Some words wait for others: who gets the money back hears of it only after the drawee.
     async fn is_all_told(&self) -> Result<bool, Fault> {
         let sql = format!("SELECT 1 FROM {} WHERE told = 0 LIMIT 1", NOTICE.name);

@@ -234,6 +234,7 @@ impl Center {
             Ok(stored)
         };
         let stored = self.seams.store.commit("center.present.refuse", work).await?;
+        self.wake_if_untold().await;
         stored.answer::<I>()?.ok_or_else(|| Fault::new(Code::Busy, "the presentment is being worked on"))
     }
 
@@ -270,6 +271,7 @@ impl Center {
         };
         let work = move |tx: &mut dyn Tx| conclusion.book(tx);
         let done = self.seams.store.commit("center.present.outcome", work).await?;
+        self.wake_if_untold().await;
         Ok(self.answer::<I>(&done).await?)
     }
 
@@ -323,8 +325,10 @@ impl Center {
             if let Err(fault) = self.tell_banks().await {
                 tracing::warn!(%fault, "banks could not be told");
             }
-            if !shutdown.pause(backoff.next_pause(&mut rng)).await {
-                return;
+            tokio::select! {
+                biased;
+                running = shutdown.pause(backoff.next_pause(&mut rng)) => if !running { return },
+                () = self.untold.notified() => backoff.reset(),
             }
         }
     }

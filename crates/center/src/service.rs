@@ -27,7 +27,7 @@ use feiqian_pki::Role;
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Blob, Bounded, Limit, Text};
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -46,6 +46,8 @@ pub struct Center {
     pub(crate) changing: Mutex<()>,
     /// Presentments that somebody is forwarding now.
     pub(crate) forwarding: StdMutex<BTreeSet<Digest>>,
+    /// There is something to tell a bank: the background need not wait for its next look.
+    pub(crate) untold: Notify,
 }
 
 impl std::fmt::Debug for Center {
@@ -75,8 +77,8 @@ impl Center {
         seams.store.commit("center.start", start).await?;
         let members = Members::new(MemberView::empty(keys.root.clone()), &config.url);
         let endpoint = Text::new(keys.endpoint(&config)?)?;
-        let (changing, forwarding) = (Mutex::new(()), StdMutex::default());
-        let center = Arc::new(Self { config, keys, endpoint, seams, members, changing, forwarding });
+        let (changing, forwarding, untold) = (Mutex::new(()), StdMutex::default(), Notify::new());
+        let center = Arc::new(Self { config, keys, endpoint, seams, members, changing, forwarding, untold });
         center.reload(&center.changing.lock().await).await?;
         center.restore_lists().await?;
         center.issue_list(None).await?;

@@ -1,6 +1,7 @@
 //! Cheques and transfers under gross settlement: paid, returned, lost, duplicated, queued, resolved.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use feiqian_center::{Caps, Settlement};
 use feiqian_cheque::messages::{ChequeItem, ChequeOutcome, Document, VerifyRequest, VerifyResponse};
@@ -77,6 +78,27 @@ async fn a_cheque_is_paid_settled_and_both_banks_are_told() {
     assert_eq!(town.north.told(&cheque), Some((0, true)));
     assert_eq!(town.south.told(&cheque), Some((0, true)));
     assert_eq!(town.west.told(&cheque), None);
+    town.world.assert_sound().await;
+}
+
+/// On a paused clock: an idle center looks around every half minute, and an hour has passed.
+#[tokio::test]
+async fn an_idle_center_tells_the_banks_at_once() {
+    tokio::time::pause();
+    let town = Town::gross("1000").await;
+    let shutdown = feiqian_node::Shutdown::new();
+    let service: Arc<dyn feiqian_node::Service> = Arc::clone(&town.world.center) as _;
+    let task = tokio::spawn(service.background(shutdown.clone()));
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    for number in 1..=3 {
+        let cheque = town.cheque(25_000, number);
+        present(&town.south, &cheque).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(town.north.told(&cheque), Some((0, true)));
+        assert_eq!(town.south.told(&cheque), Some((0, true)));
+    }
+    shutdown.trigger();
+    task.await.unwrap();
     town.world.assert_sound().await;
 }
 
