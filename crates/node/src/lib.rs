@@ -16,6 +16,7 @@
 //! * Anonymous calls share nothing with certified ones: no connection, no TLS session, no header that identifies.
 //! * Keys lie in files of mode 0600 in a folder of mode 0700; commands come through a socket of mode 0600.
 
+pub mod carried;
 pub mod clock;
 pub mod contact;
 pub mod control;

@@ -4,6 +4,7 @@ use feiqian_clearing::presentment::{ItemKind, presentment_id};
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_node::MemberView;
+use feiqian_node::carried;
 use feiqian_offline_cash::Rejection;
 use feiqian_offline_cash::carry::Carried;
 use feiqian_offline_cash::held::Held as Pieces;
@@ -16,7 +17,6 @@ use feiqian_wire::Timestamp;
 use feiqian_wire::error::{Code, Fault};
 use serde::Serialize;
 
-use super::carried;
 use super::rows::{Asked, Held, Standing};
 use super::tables::{OFFLINE_COIN, OFFLINE_PAYMENT};
 use crate::failure::Failure;

@@ -9,7 +9,6 @@
 //! |---|---|
 //! | [`tables`] | what is remembered |
 //! | `rows` | requests and payments as stored |
-//! | `carried` | messages by hand: text, frames, files |
 //! | `members` | pinned offline keysets and exposed coins, kept for use without the center |
 //! | `requests` | asking |
 //! | `accept` | taking a payment |
@@ -23,7 +22,6 @@
 
 mod accept;
 pub(crate) mod audit;
-mod carried;
 mod members;
 mod queue;
 mod requests;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_money::{Amount, Currency};
+use feiqian_node::carried::{self, Shown};
 use feiqian_offline_cash::carry::Carried;
 use feiqian_offline_cash::chain::{KeysetView, MAX_KEYSETS};
 use feiqian_offline_cash::keyset::VerifiedKeyset;
@@ -14,7 +15,6 @@ use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Blob, Bounded, Text, Timestamp};
 use serde::Serialize;
 
-use super::carried::{self, Shown};
 use super::rows::Asked;
 use super::tables::OFFLINE_SALE;
 use crate::failure::Failure;
@@ -70,7 +70,7 @@ impl Merchant {
             Err(Fault::new(Code::Conflict, what).hint("use a reference of its own for each order").into())
         };
         let asked = self.seams.store.commit("merchant.offline.request", work).await?;
-        let message = carried::hand_out(&Carried::Request(asked.signed), out)?;
+        let message = carried::hand_out(&Carried::Request(asked.signed), out.as_deref())?;
         Ok(Requested {
             request: asked.request,
             expires: Timestamp::new(asked.expires),

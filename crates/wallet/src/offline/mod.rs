@@ -12,7 +12,7 @@
 //! | `offer`, `pass` | the two sides of a transfer from hand to hand |
 //! | `deposit` | value back onto the own account |
 //! | `reclaim` | value that was never deposited |
-//! | `carried` | messages as files, text and frames |
+//! | `wrong` | messages that are for another command |
 //!
 //! # The rule
 //!
@@ -28,7 +28,6 @@
 
 pub(crate) mod audit;
 mod balance;
-mod carried;
 mod deposit;
 mod identity;
 mod members;
@@ -42,6 +41,7 @@ pub(crate) mod rows;
 mod session;
 pub mod tables;
 mod withdraw;
+mod wrong;
 
 pub(crate) use balance::Offline;
 pub(crate) use members::read_offline;

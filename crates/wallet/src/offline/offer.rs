@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_money::{Amount, Minor};
+use feiqian_node::carried;
 use feiqian_offline_cash::Rejection;
 use feiqian_offline_cash::carry::Carried;
 use feiqian_offline_cash::chain::Blank;
@@ -29,10 +30,10 @@ use rand::rngs::ChaCha12Rng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
-use super::carried;
 use super::pay::usual_pieces;
 use super::rows::{CoinRow, OfferRow};
 use super::tables::{OFFLINE_COIN, OFFLINE_OFFER};
+use super::wrong::wrong_message;
 use crate::answer::show;
 use crate::failure::{Failure, Result};
 use crate::record::{decode, encode, note};
@@ -121,7 +122,7 @@ impl Wallet {
     pub(crate) async fn open_offer(&self, source: &str, out: Option<PathBuf>) -> Result<Value> {
         let nonce = match carried::read(source)? {
             Carried::Nonce(nonce) => nonce,
-            other => return Err(carried::wrong(&other)),
+            other => return Err(wrong_message(&other)),
         };
         let open = move |tx: &mut dyn Tx| {
             let opened = OfferRow::in_state(tx, "opened")?;
@@ -157,7 +158,7 @@ impl Wallet {
                 let bytes = Carried::Transfer(transfer.clone()).to_file()?.len();
                 (transfer, bytes)
             }
-            other => return Err(carried::wrong(&other)),
+            other => return Err(wrong_message(&other)),
         };
         let (digest, body) = (transfer.offer, encode(&transfer)?);
         let row = self.seams.store.read(move |tx| OfferRow::find(tx, &digest)).await?;

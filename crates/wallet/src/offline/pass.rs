@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{Row, StoreExt, Tx, Value as Stored};
+use feiqian_node::carried::{self, Shown};
 use feiqian_offline_cash::Rejection;
 use feiqian_offline_cash::carry::Carried;
 use feiqian_offline_cash::transfer::{
@@ -21,11 +22,11 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::carried::{self, Shown};
 use super::pay::refused;
 use super::purse::{Taker, record_answers};
 use super::rows::PaymentRow;
 use super::tables::{OFFLINE_EXPECT, OFFLINE_PAYMENT};
+use super::wrong::wrong_message;
 use crate::answer::show;
 use crate::failure::{Failure, Result};
 use crate::record::{decode, note, select};
@@ -43,7 +44,7 @@ impl Wallet {
     pub(crate) async fn answer_offer(&self, source: &str, out: Option<PathBuf>) -> Result<Value> {
         match carried::read(source)? {
             Carried::Commitment(commitment) => self.answer_commitment(commitment, out).await,
-            other => Err(carried::wrong(&other)),
+            other => Err(wrong_message(&other)),
         }
     }
 
@@ -60,7 +61,7 @@ impl Wallet {
     ) -> Result<Value> {
         match carried::read(source)? {
             Carried::Opening(opening) => self.pass_to(opening, code, out).await,
-            other => Err(carried::wrong(&other)),
+            other => Err(wrong_message(&other)),
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_money::{Currency, Minor};
+use feiqian_node::carried::{self, Shown};
 use feiqian_offline_cash::carry::Carried;
 use feiqian_offline_cash::chain::payment_set;
 use feiqian_offline_cash::holding::{Unsent, Unspent};
@@ -16,10 +17,10 @@ use feiqian_wire::error::Code;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::carried::{self, Shown};
 use super::purse::{Taker, record_answers};
 use super::rows::PaymentRow;
 use super::tables::OFFLINE_PAYMENT;
+use super::wrong::wrong_message;
 use crate::answer::show;
 use crate::failure::{Failure, Result};
 use crate::record::{decode, encode, note};
@@ -49,7 +50,7 @@ impl Wallet {
     pub(crate) async fn pay_offline(&self, source: &str, out: Option<PathBuf>) -> Result<Value> {
         let request = match carried::read(source)? {
             Carried::Request(request) => request,
-            other => return Err(carried::wrong(&other)),
+            other => return Err(wrong_message(&other)),
         };
         let digest = request.request.digest();
         let known = self.seams.store.read(move |tx| PaymentRow::find(tx, &digest)).await?;
