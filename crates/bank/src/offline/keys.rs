@@ -92,11 +92,10 @@ fn ring(keysets: Vec<Keyset>, signer: &[u8; 32], secrets: &dyn EpochSecrets) -> 
 impl Bank {
     /// Makes the next epoch's offline keyset when its time has come, pins what is not pinned, deletes old secrets.
     pub(crate) async fn rotate_offline(self: &Arc<Self>) -> Result<(), Fault> {
-        if !self.config.offline.enabled {
-            return Ok(());
+        if self.config.offline.enabled {
+            self.make_offline_keyset().await?;
+            self.pin_offline_keysets().await?;
         }
-        self.make_offline_keyset().await?;
-        self.pin_offline_keysets().await?;
         self.forget_offline_secrets()
     }
 
