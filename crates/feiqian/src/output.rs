@@ -193,6 +193,7 @@ fn cell(name: &str, value: &Value) -> String {
 fn time(name: &str, value: &Value) -> Option<String> {
     let is_time =
         matches!(name, "at" | "now" | "expires" | "from" | "until" | "revoked" | "not_before" | "not_after")
+            || name == "deposit_by"
             || name.ends_with("_until")
             || name.ends_with("_at");
     let seconds = value.as_i64().or_else(|| value.as_str()?.parse().ok()).filter(|_| is_time)?;
