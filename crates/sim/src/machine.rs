@@ -1,4 +1,4 @@
-//! The machine under the world: its clock, its memory, its processor time by role. Nothing that is measured here
+//! The machine under the world: its clock, its memory, its real time by role. Nothing that is measured here
 //! may change what happens in a world, and nothing of it is part of a digest.
 
 use std::cell::RefCell;

@@ -34,7 +34,7 @@ const AGAIN: Duration = Duration::from_millis(25);
 /// What a node refuses; `INTERNAL` when no temporary folder can be made.
 pub(super) async fn run(seconds: u64) -> Result<Value, Fault> {
     let folder = std::env::temp_dir().join(format!("feiqian-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)
+    feiqian_node::files::create_private_dir(&folder)
         .map_err(|error| Fault::new(Code::Internal, format!("cannot make {}: {error}", folder.display())))?;
     let mut world = World::new(folder.clone())?;
     let measured = measured(&mut world, seconds.saturating_mul(CHEQUES_A_SECOND).min(MOST_CHEQUES)).await;

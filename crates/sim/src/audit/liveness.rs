@@ -39,13 +39,16 @@ async fn wallet_is_quiet(world: &World, wallet: NodeId) -> bool {
     matches!(open_work(world, wallet, WALLET).await, Ok(0))
 }
 
-/// Open sessions, acts other than deposits of cheques (those wait for settlement), payments that may still turn out either way, and payments taken but not yet made coins. A payment
-/// that lies in the payee's drop box is the payee's to take.
+/// Open sessions, acts other than deposits of cheques (those wait for settlement), payments that may still turn out
+/// either way, payments taken but not yet made coins, and deposits of offline coins. A payment that lies in the payee's
+/// drop box is the payee's to take.
 const WALLET: &[&str] = &[
     "SELECT count(*) FROM issue_session WHERE state NOT IN ('done', 'void')",
     "SELECT count(*) FROM payment WHERE state IN ('signed', 'taken', 'refused')",
     "SELECT count(*) FROM received WHERE state = 'taken'",
     "SELECT count(*) FROM act WHERE state = 'open' AND kind <> 'deposit'",
+    "SELECT count(*) FROM offline_session WHERE state NOT IN ('done', 'restored', 'void')",
+    "SELECT count(*) FROM offline_payment WHERE state = 'open'",
 ];
 const BANK: &[&str] = &["SELECT count(*) FROM presentment WHERE state = 0"];
 /// Items without an outcome, and what banks have yet to confirm. Obligations wait for cover or for the operator.
@@ -53,7 +56,10 @@ const CENTER: &[&str] = &[
     "SELECT count(*) FROM center_presentment WHERE state IN (0, 1)",
     "SELECT count(*) FROM center_notice WHERE told = 0",
 ];
-const MERCHANT: &[&str] = &["SELECT count(*) FROM merchant_payment WHERE state = 0"];
+const MERCHANT: &[&str] = &[
+    "SELECT count(*) FROM merchant_payment WHERE state = 0",
+    "SELECT count(*) FROM merchant_offline_payment WHERE state = 0",
+];
 
 async fn open_work(world: &World, node: NodeId, queries: &'static [&'static str]) -> Result<u64, StoreError> {
     let work = move |tx: &mut dyn Tx| {

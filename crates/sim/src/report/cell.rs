@@ -235,7 +235,7 @@ fn processor(machine: &Value) -> Markup {
     let whole = spent.iter().map(|one| one.1).sum::<f64>().max(1e-9);
     html! {
         @if !spent.is_empty() { div.scroll { table {
-            tr { th { "processor time of" } th.n { "seconds" } th.n { "%" } }
+            tr { th { "real time of" } th.n { "seconds" } th.n { "%" } }
             @for (who, seconds) in &spent { tr { td { (who) } td.n { (short(*seconds)) } td.n { (short(100.0 * seconds / whole)) } } }
         } } }
     }

@@ -6,9 +6,7 @@ use serde_json::{Map, Value};
 
 use super::files::{Finished, Manifest};
 use crate::error::SimError;
-
-/// Keys that judge runs or plan them, and do not change what happens in one.
-const JUDGING: [&str; 5] = ["name", "question", "assert", "sweep", "replicates"];
+use crate::scenario::JUDGING;
 
 /// What the replicates of one cell share: everything but the seed.
 #[derive(Clone, Debug, PartialEq)]

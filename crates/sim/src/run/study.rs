@@ -201,8 +201,8 @@ pub fn table(groups: &[Group]) -> String {
                     super::expression::at(&group.summary, path).cloned()
                 };
                 match found {
-                    Some(Value::String(text)) => format!("\"{}\"", text.replace('"', "\"\"")),
-                    Some(other) => other.to_string(),
+                    Some(Value::String(text)) => crate::report::tables::quoted(&text),
+                    Some(other) => crate::report::tables::quoted(&other.to_string()),
                     None => String::new(),
                 }
             })

@@ -17,6 +17,9 @@ use distribution::{Distribution, Popularity};
 use specs::{AdversarySpec, AssertSpec, BankSpec, FaultSpec, SweepSpec};
 use units::{Major, Span};
 
+/// Keys that judge runs or plan them, and do not change what happens in one.
+pub(crate) const JUDGING: [&str; 5] = ["name", "question", "assert", "sweep", "replicates"];
+
 /// Every key with its default and what it means: what `--print-default` writes.
 pub const DEFAULT: &str = include_str!("default.toml");
 
@@ -264,15 +267,6 @@ impl Source {
         Ok(source)
     }
 
-    /// Rebuilds the source from a normalised tree, as a manifest keeps it.
-    ///
-    /// # Errors
-    /// [`SimError::Usage`] when it is none.
-    pub fn from_tree(tree: toml::Table, folder: impl Into<std::path::PathBuf>) -> Result<Self, SimError> {
-        let text = toml::to_string(&tree).map_err(|error| SimError::usage(error.to_string()))?;
-        Self::parse(&text, folder)
-    }
-
     /// Changes one key: `wallet.spend_delay` to `exp(1h)`. The value is TOML where it reads as such, else text.
     ///
     /// # Errors
@@ -323,7 +317,7 @@ impl Source {
     #[must_use]
     pub fn digest(&self) -> String {
         let mut tree = self.tree.clone();
-        for judged in ["assert", "question", "sweep", "replicates", "name"] {
+        for judged in JUDGING {
             tree.remove(judged);
         }
         let text = serde_json::to_string(&tree).unwrap_or_default();

@@ -283,6 +283,16 @@ impl Scenario {
             return wrong("replicates.count and duration are more than zero");
         }
         self.fault.iter().try_for_each(|fault| self.check_fault(fault))?;
+        for (place, one) in self.adversary.iter().enumerate() {
+            if one.control && one.kind == Attack::Colluders {
+                return wrong(
+                    "adversary: the control of colluders is a scenario in which nobody waits, no key",
+                );
+            }
+            if self.adversary.iter().take(place).any(|other| other.kind == one.kind) {
+                return wrong(format!("adversary: two of kind {}: raise `count`", one.kind.as_str()));
+            }
+        }
         if self.banks().len() < 2 && self.adversary.iter().any(|one| one.kind == Attack::Kiter) {
             return wrong("adversary: a kiter needs two banks to draw on");
         }

@@ -105,7 +105,6 @@ pub(super) async fn build(scenario: &Scenario, watch: Watch) -> Result<World, Si
         hiding: std::sync::Mutex::default(),
         warm: std::sync::Mutex::default(),
         bank_of_wallet,
-        bank_of_merchant,
         supervisor,
         operator,
         fallen: Some(fallen),

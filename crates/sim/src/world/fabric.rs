@@ -160,7 +160,6 @@ impl Fabric {
             up: false,
             ended: watch::Sender::new(0),
             slow: 1.0,
-            writes: BTreeMap::new(),
         });
         if let Some(url) = url {
             state.urls.insert(url.to_owned(), id);
@@ -228,7 +227,7 @@ impl Fabric {
         let _ = ended.wait_for(|ended| *ended >= life).await;
     }
 
-    /// Whether the node is up and open.
+    /// Whether the node is up.
     #[must_use]
     pub fn is_up(&self, node: NodeId) -> bool {
         self.state().seats.get(node.0).is_some_and(|seat| seat.up)
@@ -342,19 +341,9 @@ impl Fabric {
         drop((routers, taps, interceptor));
     }
 
-    /// A durable write is about to happen: counts it, and says on which side of it the node shall fall.
+    /// A durable write is about to happen: says on which side of it the node shall fall.
     pub(crate) fn at_write(&self, node: NodeId, point: &'static str) -> Option<(Side, Duration)> {
-        let name = {
-            let mut state = self.state();
-            let live = state.live;
-            let seat = state.seats.get_mut(node.0)?;
-            if live {
-                let count = seat.writes.entry(point).or_default();
-                *count = count.saturating_add(1);
-            }
-            Arc::clone(&seat.name)
-        };
-        self.record("write", &name, "", point, "", &[]);
+        self.record("write", &self.name(node), "", point, "", &[]);
         let mut state = self.state();
         if !state.live {
             return None;
@@ -370,12 +359,6 @@ impl Fabric {
         }
         let trap = state.traps.swap_remove(sprung?);
         Some((trap.side, trap.length))
-    }
-
-    /// How often each point of the node was written since the world went live.
-    #[must_use]
-    pub fn writes(&self, node: NodeId) -> BTreeMap<&'static str, u64> {
-        self.state().seats.get(node.0).map(|seat| seat.writes.clone()).unwrap_or_default()
     }
 
     fn plan(

@@ -81,9 +81,8 @@ pub struct World {
     hiding: std::sync::Mutex<std::collections::BTreeSet<usize>>,
     /// Nodes that were busy, the latest last.
     warm: std::sync::Mutex<std::collections::VecDeque<NodeId>>,
-    /// For each wallet and merchant, the index of its bank.
+    /// For each wallet, the index of its bank.
     bank_of_wallet: Vec<usize>,
-    bank_of_merchant: Vec<usize>,
     supervisor: Option<JoinHandle<()>>,
     operator: Option<JoinHandle<()>>,
     fallen: Option<mpsc::UnboundedReceiver<Fell>>,
@@ -157,12 +156,6 @@ impl World {
     #[must_use]
     pub fn bank_of_wallet(&self, wallet: usize) -> Option<NodeId> {
         self.banks.get(*self.bank_of_wallet.get(wallet)?).copied()
-    }
-
-    /// The bank that keeps this merchant's account.
-    #[must_use]
-    pub fn bank_of_merchant(&self, merchant: usize) -> Option<NodeId> {
-        self.banks.get(*self.bank_of_merchant.get(merchant)?).copied()
     }
 
     /// Node, name and document-signing key of a bank.

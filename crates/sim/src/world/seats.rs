@@ -54,7 +54,6 @@ pub(super) struct Seat {
     /// Tells who waits for an answer that it will not come: the life that ended.
     pub(super) ended: watch::Sender<u64>,
     pub(super) slow: f64,
-    pub(super) writes: BTreeMap<&'static str, u64>,
 }
 
 /// A crash that waits for a durable write.

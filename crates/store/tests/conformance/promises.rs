@@ -158,8 +158,7 @@ async fn what_was_written_before_a_refusal_is_still_there_after_it<P: Place>() {
         .await
         .unwrap();
     assert_eq!(bodies, ["note 1", "second", "note 4", "fifth"]);
-    let (report, findings) = (TABLES.len(), store.read(|tx| audit::check_rows(tx, TABLES)).await.unwrap());
-    assert_eq!((report, findings), (2, Vec::new()));
+    assert_eq!(store.read(|tx| audit::check_rows(tx, TABLES)).await.unwrap(), []);
 }
 
 async fn keys_of_two_columns_find_update_and_delete<P: Place>() {

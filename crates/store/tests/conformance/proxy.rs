@@ -27,7 +27,8 @@ pub(crate) enum Cut {
 
 /// A socket in a folder of its own, every connection to which is led on to the server.
 pub(crate) struct Proxy {
-    folder: tempfile::TempDir,
+    /// Removed with the proxy.
+    _folder: tempfile::TempDir,
     plan: Arc<Mutex<Vec<Cut>>>,
     pub(crate) cuts: Arc<AtomicU32>,
     task: tokio::task::JoinHandle<()>,
@@ -63,12 +64,11 @@ impl Proxy {
         });
         let host = folder.path().display().to_string().replace('/', "%2F");
         let url = format!("postgres://postgres@{host}/{database}");
-        (Self { folder, plan, cuts, task }, url)
+        (Self { _folder: folder, plan, cuts, task }, url)
     }
 
     /// The next commits meet these, one each, in this order.
     pub(crate) async fn plan(&self, cuts: &[Cut]) {
-        assert!(self.folder.path().exists());
         let mut plan = self.plan.lock().await;
         plan.clear();
         plan.extend(cuts.iter().rev());
