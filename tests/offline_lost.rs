@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use crate::offline_tools::{
-    PATIENCE, accepted, accused, asked, copied, holds, market, market_of_three, opened, paid, settled, tried,
-    typed, withdrawn,
+    PATIENCE, accepted, accused, asked, copied, holds, market, market_of_three, opened, paid, set, settled,
+    tried, typed, withdrawn,
 };
 use crate::world::{World, wait_until};
 
@@ -93,30 +93,10 @@ const EPOCH: [u64; 4] = [45, 2, 3, 40];
 /// A market whose bank north has short epochs of offline coins.
 pub(crate) fn short_lived([issue, pay, deposit, reclaim]: [u64; 4]) -> World {
     let mut world = World::banks_with("gross", "1000000.00", |world| {
-        let file = world.home("north").join("config.toml");
-        let text = std::fs::read_to_string(&file).unwrap();
-        let mut changed = String::new();
-        let mut inside = false;
-        for line in text.lines() {
-            if line.starts_with('[') {
-                inside = line == "[offline]";
-            }
-            let seconds = match line.split(" =").next().unwrap_or_default() {
-                "issue_seconds" => Some(issue),
-                "pay_seconds" => Some(pay),
-                "deposit_seconds" => Some(deposit),
-                "reclaim_seconds" => Some(reclaim),
-                _ => None,
-            };
-            match seconds.filter(|_| inside) {
-                Some(seconds) => {
-                    changed.push_str(&format!("{} = {seconds}\n", line.split(" =").next().unwrap()));
-                }
-                None => changed.push_str(&format!("{line}\n")),
-            }
+        let times = [("issue", issue), ("pay", pay), ("deposit", deposit), ("reclaim", reclaim)];
+        for (what, seconds) in times {
+            set(world, "north", "offline", &format!("{what}_seconds"), &seconds.to_string());
         }
-        assert_ne!(changed, text, "the times are in the settings");
-        std::fs::write(&file, changed).unwrap();
     });
     world.shop();
     world.wallet("alice", "north");

@@ -6,31 +6,10 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::offline_tools::{
-    OTHERS, accepted, asked, handed, holds, market, market_of_three, paid, queue_until, settled, texts,
+    OTHERS, accepted, asked, handed, holds, market, market_of_three, paid, queue_until, set, settled, texts,
     tried, typed,
 };
 use crate::world::World;
-
-/// Changes a line of a home's settings; the node must not run.
-fn set(world: &World, name: &str, section: &str, key: &str, value: &str) {
-    let file = world.home(name).join("config.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    let head = format!("[{section}]");
-    let (mut out, mut inside, mut done) = (Vec::new(), false, false);
-    for line in text.lines() {
-        if inside && !done && line.starts_with(&format!("{key} =")) {
-            out.push(format!("{key} = {value}"));
-            done = true;
-            continue;
-        }
-        if line.starts_with('[') {
-            inside = line == head;
-        }
-        out.push(line.to_owned());
-    }
-    assert!(done, "{section}.{key} is not in {text}");
-    std::fs::write(&file, out.join("\n")).unwrap();
-}
 
 #[test]
 fn amounts_that_no_pieces_make_are_refused_with_the_nearest() {

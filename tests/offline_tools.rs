@@ -71,6 +71,27 @@ pub(crate) fn stall(world: &mut World) {
     knows_keys(world, "stall");
 }
 
+/// Changes a line of a home's settings; the node must not run.
+pub(crate) fn set(world: &World, name: &str, section: &str, key: &str, value: &str) {
+    let file = world.home(name).join("config.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let head = format!("[{section}]");
+    let (mut out, mut inside, mut done) = (Vec::new(), false, false);
+    for line in text.lines() {
+        if inside && !done && line.starts_with(&format!("{key} =")) {
+            out.push(format!("{key} = {value}"));
+            done = true;
+            continue;
+        }
+        if line.starts_with('[') {
+            inside = line == head;
+        }
+        out.push(line.to_owned());
+    }
+    assert!(done, "{section}.{key} is not in {text}");
+    std::fs::write(&file, out.join("\n")).unwrap();
+}
+
 /// Copies a home at rest.
 pub(crate) fn copied(world: &World, from: &str, to: &str) {
     let done = Command::new("cp").arg("-a").args([world.home(from), world.home(to)]).status();

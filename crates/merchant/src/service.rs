@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::init::{FirstView, center_url, directory_of};
 use crate::keys::Keys;
+use crate::offline::tables::OFFLINE_PAYMENT;
 use crate::offline::{View, read_view};
 use crate::tables::{MEMBER_DIRECTORY, MEMBER_ENTRY, MEMBER_LIST, PAYMENT, REFUND};
 
@@ -143,10 +144,10 @@ impl Merchant {
         Ok(self.seams.store.commit("merchant.members", work).await?)
     }
 
-    /// Whether any payment or refund is pending; yes where the store does not tell.
+    /// Whether any payment, refund or offline payment is pending; yes where the store does not tell.
     async fn anything_waits(&self) -> bool {
         let work = |tx: &mut dyn Tx| {
-            for table in [PAYMENT.name, REFUND.name] {
+            for table in [PAYMENT.name, REFUND.name, OFFLINE_PAYMENT.name] {
                 let sql = format!("SELECT 1 FROM {table} WHERE state = 0 LIMIT 1");
                 if !tx.select(&sql, &[])?.is_empty() {
                     return Ok::<_, Failure>(true);

@@ -15,6 +15,7 @@ use feiqian_wire::{Bounded, Name, Timestamp, U64};
 use serde::{Deserialize, Serialize};
 
 use crate::Rejection;
+use crate::chain::KeysetView;
 use crate::signed::{DocumentSignature, WireChain};
 
 /// The greatest value of a coin is 2 to this power, in minor units.
@@ -368,6 +369,12 @@ pub struct VerifiedKeyset {
 }
 
 impl VerifiedKeyset {
+    /// As payers and payees show it to each other.
+    #[must_use]
+    pub fn view(&self) -> KeysetView {
+        KeysetView { bank: self.keyset.bank.clone(), epoch: self.keyset.epoch, digest: self.digest }
+    }
+
     /// The key of its blanks.
     pub fn blank(&self) -> Option<&VerifiedKey> {
         self.keys.iter().find(|key| key.kind == Kind::Blank)

@@ -126,6 +126,7 @@ pub(super) fn accuse(
     let digest = accusation_digest(&accusation);
     let known = AccusationRow { digest, account: row.account, coin: *coin, accusation, at: now.seconds() };
     if tx.find(&ACCUSATION, &[digest.into()])?.is_none() {
+        metrics::counter!("feiqian_bank_offline_accusations_total").increment(1);
         let body = to_blob(&known.accusation)?;
         let at = Value::unsigned(now.seconds())?;
         tx.insert(&ACCUSATION, &[digest.into(), row.account.into(), (*coin).into(), body.into(), at])?;

@@ -187,7 +187,6 @@ impl Deciding<'_> {
             let (claim, debtor) = (&claim.claim, &claim.debtor);
             tracing::error!(%claim, %debtor, "a customer of another bank owes for a claim that loses");
         } else if let Some((mut cheat, accused)) = accuse(tx, opening, &terms.message, self.now)? {
-            metrics::counter!("feiqian_bank_offline_accusations_total").increment(1);
             if cheat.account == row.account {
                 return Ok(());
             }

@@ -8,7 +8,6 @@ use feiqian_crypto::Digest;
 use feiqian_ledger::store::Tx;
 use feiqian_money::Minor;
 use feiqian_offline_cash::claim::{LoneChain, MAX_BEFORE};
-use feiqian_offline_cash::interval::Interval;
 use feiqian_offline_cash::register::{Deposited, Mark, settle};
 use feiqian_offline_cash::verify::VerifiedChain;
 use feiqian_wire::Limit;
@@ -62,7 +61,7 @@ impl Evidence {
         }
         self.charged.push(shown);
         self.chains.push((Deposited::of(chain)?, units));
-        for row in deciding(chain, self.hop, stored).into_iter().take(TRIED) {
+        for row in from_hop(chain, self.hop, stored).into_iter().take(TRIED) {
             if self.before.len() >= MAX_BEFORE || self.seen.contains(&row.chain) {
                 continue;
             }
@@ -99,14 +98,12 @@ impl Evidence {
     }
 }
 
-/// The stored chains that decide what a chain is charged at a hop: those that leave it there, then those that leave it later,
-/// the widest first. Of those that cover the same units and leave at the same hop one is enough.
-fn deciding<'a>(chain: &VerifiedChain, hop: usize, stored: &'a [MarkedRow]) -> Vec<&'a MarkedRow> {
+/// Of the stored chains that decide who pays a chain those that decide what it is charged at a hop: those that leave it
+/// there, then those that leave it later, the widest first.
+fn from_hop<'a>(chain: &VerifiedChain, hop: usize, stored: &'a [MarkedRow]) -> Vec<&'a MarkedRow> {
     let marks: Vec<Mark> = chain.hops().iter().map(Mark::from).collect();
     let mut rows: Vec<(usize, &MarkedRow)> = stored.iter().map(|row| (row.shared(&marks), row)).collect();
     rows.retain(|(shared, _)| *shared >= hop);
     rows.sort_by_key(|(shared, row)| (*shared, Reverse(row.interval.length()), row.interval, row.chain));
-    let mut seen: BTreeSet<(usize, Interval)> = BTreeSet::new();
-    rows.retain(|(shared, row)| seen.insert((*shared, row.interval)));
     rows.into_iter().map(|(_, row)| row).collect()
 }

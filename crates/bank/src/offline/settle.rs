@@ -274,7 +274,6 @@ impl Taking<'_> {
                 claim.account = Some(row.account);
                 claim.accusation = Some(accused.digest);
                 claim.paid = cover(tx, &mut row, &claim.claim, amount, &self.to, self.now)?;
-                metrics::counter!("feiqian_bank_offline_accusations_total").increment(1);
             }
         } else {
             self.claim_elsewhere(tx, charged, &claim, stored)?;

@@ -320,7 +320,7 @@ pub(crate) enum Merchant {
         /// Seconds until the request expires.
         #[arg(long, value_name = "SECONDS")]
         expires: Option<u64>,
-        /// Write an offline request to this file as well.
+        /// Write an offline request to this file instead of showing it.
         #[arg(long, value_name = "FILE", requires = "offline")]
         out: Option<PathBuf>,
         /// Draw the request as a QR code too, or as a sequence of them where it is too long for one.

@@ -1,5 +1,6 @@
 //! The audit of offline payments: digests recomputed, outcomes and receipts compared.
 
+use feiqian_clearing::presentment::{ItemKind, presentment_id};
 use feiqian_ledger::store::{Row, StoreError, Tx};
 use feiqian_offline_cash::deposit::Outcome;
 
@@ -29,6 +30,10 @@ impl Audit {
                 && held.item.payment.request == asked.request
         });
         self.expect(pays, place, "no request of this amount was made");
+        let request = &held.item.request.request;
+        let digest = held.item.digest()?;
+        let named = presentment_id(&request.bank, &request.account, ItemKind::Holding, &digest);
+        self.expect(named == held.presentment, place, "the presentment is another item's");
         let coins = format!("SELECT 1 FROM {} WHERE payment = ?1 LIMIT 1", OFFLINE_COIN.name);
         let listed = !tx.select(&coins, &[held.payment.into()])?.is_empty();
         self.expect(listed, place, "its coins are not listed");

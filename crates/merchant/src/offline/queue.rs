@@ -5,7 +5,7 @@ use std::time::Duration;
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_money::{Amount, Currency};
-use feiqian_node::{CallError, Caller, MemberView, call_within};
+use feiqian_node::{Caller, MemberView, call_within};
 use feiqian_offline_cash::deposit::{Outcome, Receipt};
 use feiqian_offline_cash::keyset::Keys as _;
 use feiqian_offline_cash::messages::{DepositRequest, DepositResponse};
@@ -156,7 +156,6 @@ impl Merchant {
             Ok(DepositResponse::Final(outcome)) => outcome,
             Ok(DepositResponse::Pending { .. }) => return Err(unsound("the bank has it on its way")),
             // The goods are gone: only the bank's own final word ends a deposit, no fault of a call does.
-            Err(CallError::Fault(fault)) => return Err(fault),
             Err(error) => return Err(error.into()),
         };
         let mut state = self.judge_offline(&held, &outcome, &self.view());

@@ -123,11 +123,6 @@ impl Merchant {
         let pays =
             |known: &&VerifiedKeyset| known.keyset.currency == currency && at < known.keyset.times.pay_until;
         let shown = view.offline_keys().keysets().iter().rev().filter(pays).take(MAX_KEYSETS);
-        let shown = shown.map(|known| KeysetView {
-            bank: known.keyset.bank.clone(),
-            epoch: known.keyset.epoch,
-            digest: known.digest,
-        });
-        Ok(Bounded::new(shown.collect())?)
+        Ok(Bounded::new(shown.map(VerifiedKeyset::view).collect())?)
     }
 }

@@ -111,11 +111,6 @@ impl Wallet {
             known.keyset.currency == self.config.currency && now < end
         };
         let shown = view.offline_keys().keysets().iter().rev().filter(pays).take(MAX_KEYSETS);
-        let shown = shown.map(|known| KeysetView {
-            bank: known.keyset.bank.clone(),
-            epoch: known.keyset.epoch,
-            digest: known.digest,
-        });
-        Ok(Bounded::new(shown.collect())?)
+        Ok(Bounded::new(shown.map(VerifiedKeyset::view).collect())?)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use feiqian_crypto::{Digest, Transcript};
+use feiqian_crypto::Transcript;
 use feiqian_offline_cash::Rejection;
 use feiqian_offline_cash::transfer::{Nonce, Offer, OfferOpening};
 use feiqian_wire::Timestamp;
@@ -81,5 +81,5 @@ fn two_handshakes_meet_in_one_code_by_chance_alone() {
     // The codes are spread: of 4,000 draws from a million about 8 pairs agree.
     let repeats: u64 = codes.values().map(|times| times - 1).sum();
     assert!(repeats < 40, "{repeats}");
-    assert!(codes.keys().all(|code| code.len() == 7 && Digest::ZERO.to_string() != *code));
+    assert!(codes.keys().all(|code| code.len() == 7));
 }
