@@ -7,7 +7,7 @@
 
 use feiqian_crypto::Digest;
 use feiqian_money::{Amount, Minor};
-use feiqian_wire::{Bounded, Name, Timestamp};
+use feiqian_wire::{Bounded, Limit, Name, Timestamp, codec};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,9 @@ use crate::purse::{BEFORE_PAYING, SpendError, Until, Wish, one_bank};
 use crate::request::{Authorities, SignedRequest, VerifiedRequest};
 use crate::verify::{Traced, VerifiedChain, trace_payment, verify_traced};
 use crate::{MAX_PIECES, Rejection};
+
+/// Bytes of an encoded payment, at most: its request and what a bank wraps around it must fit one message with it.
+pub const MAX_PAYMENT_BYTES: usize = Limit::Large.bytes().saturating_sub(64 << 10);
 
 /// Pieces given for one request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +120,28 @@ fn pay_as(
         chains.push(chain);
     }
     let chains = Bounded::new(chains).map_err(|_| Misuse::TooLarge)?;
-    Ok(Unsent::new(answers, Payment { request: request.digest, chains })?)
+    let unsent = Unsent::new(answers, Payment { request: request.digest, chains })?;
+    if unsent.bytes().len() > MAX_PAYMENT_BYTES {
+        return Err(Misuse::TooLarge.into());
+    }
+    Ok(unsent)
+}
+
+/// Checks the chains of a payment that was accepted and stored earlier, to know what its coins answered. Whose request
+/// it was is not looked at: that certificate may have ended since.
+///
+/// # Errors
+/// The [`Rejection`] of the first chain that does not hold.
+///
+/// # Security
+/// Variable time: everything here is public.
+pub fn verify_stored(
+    item: &CashItem,
+    keys: &dyn Keys,
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<VerifiedChain>, Rejection> {
+    let (_, chains) = trace_payment(&item.payment.request, &item.payment.chains, keys)?;
+    verify_traced(chains, rng).into_iter().collect()
 }
 
 /// A payment whose request, chains, pieces and sum were checked.
@@ -252,6 +276,14 @@ pub(crate) fn check_sum(
     }
 }
 
+/// Could the payee's bank present it?
+fn check_size(payment: &Payment) -> Result<(), Rejection> {
+    match codec::encode(payment) {
+        Ok(bytes) if bytes.len() <= MAX_PAYMENT_BYTES => Ok(()),
+        _ => Err(Rejection::LimitExceeded("bytes of a payment")),
+    }
+}
+
 /// A payee's request that waits for its payment. It takes one.
 ///
 /// ```compile_fail,E0277
@@ -290,8 +322,8 @@ impl ExpectPayment {
     /// Takes a payment, with no connection to anybody. The same payment again is answered from the store.
     ///
     /// # Errors
-    /// This, to wait on, with the [`Rejection`]: as [`Checker::verify`] and [`Counter::check`], and
-    /// [`Rejection::Expired`].
+    /// This, to wait on, with the [`Rejection`]: as [`Checker::verify`] and [`Counter::check`],
+    /// [`Rejection::LimitExceeded`] for a payment beyond [`MAX_PAYMENT_BYTES`], and [`Rejection::Expired`].
     #[allow(clippy::result_large_err, reason = "the request goes on waiting")]
     pub fn accept(
         self,
@@ -302,7 +334,7 @@ impl ExpectPayment {
     ) -> Result<Accepted, (Self, Rejection)> {
         let item = CashItem { request: self.request.clone(), payment };
         let checker = Checker { keys: counter.keys, authorities, now: counter.now };
-        let checked = checker.verify(&item, rng).and_then(|payment| {
+        let checked = check_size(&item.payment).and_then(|()| checker.verify(&item, rng)).and_then(|payment| {
             payment.request.check_open(counter.now)?;
             counter.check(&payment.chains)?;
             Ok(payment)

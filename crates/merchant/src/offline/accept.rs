@@ -9,7 +9,7 @@ use feiqian_offline_cash::Rejection;
 use feiqian_offline_cash::carry::Carried;
 use feiqian_offline_cash::held::Held as Pieces;
 use feiqian_offline_cash::keyset::Keys as _;
-use feiqian_offline_cash::pay::{Accepted, Checker, ExpectPayment, Payment};
+use feiqian_offline_cash::pay::{Accepted, ExpectPayment, Payment, verify_stored};
 use feiqian_offline_cash::policy::Counter;
 use feiqian_offline_cash::request::Authorities;
 use feiqian_pki::{Chain, Purpose, Revocation, Verified, fingerprint, validate};
@@ -129,10 +129,9 @@ impl Merchant {
         let mut rng = self.seams.entropy.rng();
         let mut held = Pieces::new();
         for related in related {
-            let checker = Checker { keys, authorities: &own, now: Timestamp::new(related.accepted) };
-            let verified = checker.verify(&related.item, &mut rng);
-            let verified = verified.map_err(|error| Fault::from(corrupt(&error.to_string())))?;
-            verified.chains.iter().try_for_each(|chain| held.add(chain))?;
+            let chains = verify_stored(&related.item, keys, &mut rng);
+            let chains = chains.map_err(|error| Fault::from(corrupt(&error.to_string())))?;
+            chains.iter().try_for_each(|chain| held.add(chain))?;
         }
         let policy = &self.config.offline.policy;
         let counter = Counter { keys, policy, exposed: view.exposed(), held: &held, now };
