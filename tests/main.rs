@@ -19,7 +19,9 @@ mod damage;
 mod demo;
 #[cfg(feature = "test-faults")]
 mod faults;
+mod hostile;
 mod https;
+mod instances;
 mod offline;
 #[cfg(feature = "test-faults")]
 mod offline_faults;
@@ -30,6 +32,8 @@ mod payment_files;
 mod postgres;
 mod races;
 mod remittance;
+mod restore;
+mod secrets;
 mod simulate;
 mod tools;
 mod world;

@@ -95,6 +95,51 @@ fn bench_measures_the_scheme_that_is_asked_for() {
 }
 
 #[test]
+fn bench_takes_batches_threads_and_runs_and_writes_a_line_for_each_measure() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("measures.csv");
+    let arguments =
+        ["--json", "bench", "--seconds", "1", "--scheme", "online", "--threads", "1,2", "--batch", "8"];
+    let more = ["--runs", "2", "--csv", path.to_str().unwrap()];
+    let value: Value = serde_json::from_str(&text(&[arguments.as_slice(), &more].concat())).unwrap();
+    let measures = value["measures"].as_array().unwrap();
+    let found: Vec<_> = measures
+        .iter()
+        .map(|measure| (measure["work"].as_str().unwrap(), measure["threads"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(found, [("blind_signing", 1), ("blind_signing", 2), ("verifying", 1), ("verifying", 2)]);
+    for measure in measures {
+        assert!(measure["batch"] == 8 && measure["runs"] == 2, "{measure}");
+        let gain = measure["percent_of_fewest_threads"].as_u64().unwrap();
+        assert!(gain > 0 && (measure["threads"] != 1 || gain == 100), "{measure}");
+    }
+    let lines = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(lines.lines().count(), 5, "{lines}");
+    assert!(lines.starts_with("work,batch,threads,per_second,"), "{lines}");
+}
+
+#[test]
+fn bench_node_pays_for_what_it_counts() {
+    let load = ["--json", "bench", "node", "deposit", "refresh", "--seconds", "1", "--connections", "2"];
+    let value: Value =
+        serde_json::from_str(&text(&[load.as_slice(), &["--prefill", "50"]].concat())).unwrap();
+    let best = value["best"].as_array().unwrap();
+    let names: Vec<_> = best.iter().map(|row| row["work"].as_str().unwrap()).collect();
+    assert_eq!(names, ["deposit", "refresh", "deposit, 50 spent before", "refresh, 50 spent before"]);
+    for row in best {
+        let field = |name: &str| row[name].as_u64().unwrap_or_else(|| panic!("{name}: {row}"));
+        assert!(field("operations") > 0 && field("per_second") > 0, "{row}");
+        assert!(
+            field("microseconds_p50") > 0 && field("microseconds_p50") <= field("microseconds_p99"),
+            "{row}"
+        );
+        // What is counted as done was made durable by the bank meanwhile.
+        assert!(field("north_commits") > 0 && field("north_works") >= field("north_commits"), "{row}");
+        assert!(field("north_bytes_written_each") > 0 && field("echo_per_second") > 0, "{row}");
+    }
+}
+
+#[test]
 fn wrong_use_is_one_object_and_exit_code_two() {
     let world = World::empty();
     for arguments in [

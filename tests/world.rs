@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -62,7 +62,16 @@ pub(crate) struct World {
     nodes: BTreeMap<String, Node>,
     /// The PostgreSQL database of each bank and center, by home, where they are not to keep their stores in files.
     databases: Option<RefCell<BTreeMap<String, String>>>,
+    /// What every process finds in its environment.
+    environment: Vec<(&'static str, String)>,
+    /// Whether everything that is said is kept: [`ERRORS`] and [`ANSWERS`] in the world's folder.
+    kept: bool,
 }
+
+/// What commands wrote to standard error, in a world that keeps it.
+pub(crate) const ERRORS: &str = "commands.err";
+/// What commands answered, each after a line with its first two words.
+pub(crate) const ANSWERS: &str = "commands.out";
 
 impl Drop for World {
     fn drop(&mut self) {
@@ -77,7 +86,7 @@ impl Drop for World {
 pub(crate) fn role(name: &str) -> &'static str {
     match name {
         "center" => "center",
-        "north" | "south" | "west" => "bank",
+        "north" | "north-2" | "north-3" | "south" | "west" => "bank",
         "shop" | "stall" => "merchant",
         _ => "wallet",
     }
@@ -105,7 +114,20 @@ impl World {
     }
 
     fn empty_of(databases: Option<RefCell<BTreeMap<String, String>>>) -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), nodes: BTreeMap::new(), databases }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            nodes: BTreeMap::new(),
+            databases,
+            environment: Vec::new(),
+            kept: false,
+        }
+    }
+
+    /// The same, with this in every process's environment, and everything kept that is said.
+    pub(crate) fn keeping(self, environment: Vec<(&'static str, String)>) -> Self {
+        let mut world = self;
+        (world.environment, world.kept) = (environment, true);
+        world
     }
 
     /// `--store` and the database, for what makes a bank or a center; the same one when it is made again.
@@ -241,6 +263,7 @@ impl World {
         let mut command = Command::new(PROGRAM);
         command.env_remove("FEIQIAN_LOG").env_remove("FEIQIAN_FAULT").env_remove("FEIQIAN_FAULT_TRACE");
         command.envs(faults.iter().map(|(name, value)| (*name, value.as_str())));
+        command.envs(self.environment.iter().map(|(name, value)| (*name, value.as_str())));
         command.arg("--json").args(arguments.iter().map(|argument| match argument.strip_prefix('@') {
             Some(name) => self.home(name).into_os_string(),
             None => argument.into(),
@@ -255,7 +278,16 @@ impl World {
     }
 
     pub(crate) fn run_with(&self, arguments: &[&str], faults: &[(&str, String)]) -> Answer {
-        let output = self.command(arguments, faults).output().unwrap();
+        let mut command = self.command(arguments, faults);
+        if self.kept {
+            command.stderr(self.appended(ERRORS));
+        }
+        let output = command.output().unwrap();
+        if self.kept {
+            let said = arguments[..arguments.len().min(2)].join(" ");
+            let text = String::from_utf8_lossy(&output.stdout);
+            write!(self.appended(ANSWERS), "{said}\n{text}").unwrap();
+        }
         Answer::of(arguments, &output)
     }
 
@@ -271,6 +303,11 @@ impl World {
         commands.iter().zip(answers).map(|(arguments, output)| Answer::of(arguments, &output)).collect()
     }
 
+    /// A file of the world's folder, to be written on.
+    fn appended(&self, name: &str) -> std::fs::File {
+        std::fs::File::options().create(true).append(true).open(self.folder().join(name)).unwrap()
+    }
+
     /// Starts the node in the home `name`.
     pub(crate) fn start(&mut self, name: &str) {
         assert!(self.start_with(name, &[]), "{name} did not become ready: {}", self.log(name));
@@ -280,11 +317,7 @@ impl World {
     pub(crate) fn start_with(&mut self, name: &str, faults: &[(&str, String)]) -> bool {
         let home = format!("@{name}");
         let mut command = self.command(&[role(name), "run", "--until-input-ends", "--home", &home], faults);
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.folder().join(format!("{name}.log")))
-            .unwrap();
+        let log = self.appended(&format!("{name}.log"));
         let mut child = command.stdin(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

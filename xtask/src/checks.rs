@@ -9,10 +9,11 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 
 use crate::steps::{self, Step, command};
-use crate::{iso20022, layers, postgres, vectors};
+use crate::{constant_time, guard, iso20022, layers, licences, points, postgres, vectors};
 
-/// The comparison with other schemes: what it builds is wanted nowhere else, and would change the features of what is.
-const WITHOUT_BENCHES: [&str; 3] = ["--workspace", "--exclude", "feiqian-benches"];
+/// The comparison with other schemes: what it builds is wanted nowhere else, and would change the features of what is. And
+/// the check of constant time, which needs valgrind's headers.
+const WITHOUT_BENCHES: [&str; 5] = ["--workspace", "--exclude", "feiqian-benches", "--exclude", "feiqian-ct"];
 
 /// The feature that compiles the fault points into the binary under test.
 const TEST_FAULTS: &str = "test-faults";
@@ -43,11 +44,14 @@ pub(crate) fn ci(root: &Path) -> Result<()> {
     let mut all = vec![
         Step::new("format", || command(root, "cargo", &["fmt", "--all", "--check"], &[])),
         Step::new("layers", || layers::check(root)),
+        Step::new("licences", || licences::check(root)),
         Step::new("clippy", clippy),
         Step::new("clippy of the benchmarks", clippy_benches),
         Step::new("documentation", documentation),
     ];
     all.extend(test_steps(root, &features, &[]));
+    all.push(Step::new("instruction counts", || guard::run(root, false)));
+    all.push(Step::new("constant time", || constant_time::check(root)));
     steps::run(all)
 }
 
@@ -71,10 +75,18 @@ fn test_steps<'a>(root: &'a Path, features: &'a [&'a str], passed_on: &'a [&'a s
     let tests = move || {
         let cluster = postgres::start(root)?;
         let (name, url) = postgres::environment(&cluster);
-        command(root, "cargo", &[build(), passed_on.to_vec()].concat(), &[(name, url.as_str())])
+        let killed = points::fresh_file(root)?;
+        let variables = [(name, url.as_str()), (points::KILLED, killed.as_str())];
+        command(root, "cargo", &[build(), passed_on.to_vec()].concat(), &variables)?;
+        if passed_on.is_empty() { points::check(root, &killed) } else { Ok(()) }
+    };
+    // With words to pass on somebody looks for certain tests, and gets those.
+    let on_postgres = move || {
+        if passed_on.is_empty() { postgres::role_tests(root, &build()) } else { Ok(()) }
     };
     vec![
         Step::new("tests", tests),
+        Step::new("tests of bank and center on PostgreSQL", on_postgres),
         Step::new("test vectors", || vectors::check(root)),
         Step::new("second implementation", || second_implementation(root)),
         Step::new("ISO 20022 schemas", || iso20022::check(root)),
@@ -88,6 +100,11 @@ pub(crate) fn test_postgres(root: &Path) -> Result<()> {
     arguments.extend(WITHOUT_BENCHES);
     arguments.extend(features);
     postgres::role_tests(root, &arguments)
+}
+
+/// What the tests build, as arguments of cargo: who builds the same again has it already.
+pub(crate) fn selection(root: &Path) -> Result<Vec<&'static str>> {
+    Ok([WITHOUT_BENCHES.to_vec(), features(root)?].concat())
 }
 
 /// `--features feiqian/test-faults` when the binary crate has that feature, else nothing, saying so.

@@ -29,6 +29,9 @@ const LAYERS: &[(&str, u8)] = &[
     ("feiqian-sim", 5),
     ("feiqian", 6),
     ("feiqian-benches", 7),
+    ("feiqian-guard", 7),
+    ("feiqian-ct", 7),
+    ("feiqian-fuzz-bodies", 7),
     ("xtask", 7),
 ];
 

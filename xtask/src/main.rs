@@ -4,8 +4,13 @@
 
 mod bench_table;
 mod checks;
+mod constant_time;
+mod fuzz;
+mod guard;
 mod iso20022;
 mod layers;
+mod licences;
+mod points;
 mod postgres;
 mod steps;
 mod tidy;
@@ -20,14 +25,21 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   ci                 everything a change must pass: format, layers, clippy, docs, tests
-  test [ARG]...      all tests, the test vectors, the second implementation, the ISO 20022 schemas;
-                     ARGs go to `cargo test`
-  test-postgres      the tests of bank and center with their stores in PostgreSQL
+  test [ARG]...      all tests, those of bank and center on PostgreSQL too, the test vectors, the second
+                     implementation, the ISO 20022 schemas; ARGs go to `cargo test`
+  test-postgres      only the tests of bank and center with their stores in PostgreSQL
   iso20022           only the ISO 20022 exports against the official schemas
+  constant-time      no branch and no address depends on a secret (valgrind, x86-64)
   layers             no crate depends on its own layer or a higher one; no role crate enables `hazmat`
+  licences           licence, origin and bans of every crate of others, as deny.toml allows
   vectors [--check]  write docs/spec/vectors/*.json; with --check compare instead
   bench-table [--json]
                      the table of the last `cargo bench -p feiqian-benches`, in markdown or JSON
+  fuzz [TARGET]... [--seconds N] | --list | --seeds
+                     hostile input for N seconds (60), with libFuzzer where nightly and cargo-fuzz are;
+                     all targets, or those named; what there is; the seeds made anew
+  guard [--update]   instructions of signing, verifying and a deposit against the stored counts;
+                     with --update store them
   tidy               broken relative links, unfinished code; lists files over 600 lines";
 
 fn main() -> ExitCode {
@@ -52,11 +64,16 @@ fn run(mut arguments: Vec<String>) -> Result<()> {
         ("test", passed_on) => checks::test(&root, passed_on),
         ("iso20022", []) => iso20022::check(&root),
         ("test-postgres", []) => checks::test_postgres(&root),
+        ("constant-time", []) => constant_time::check(&root),
         ("layers", []) => layers::check(&root),
+        ("licences", []) => licences::check(&root),
         ("vectors", []) => vectors::write(&root),
         ("vectors", ["--check"]) => vectors::check(&root),
         ("bench-table", []) => bench_table::print(&root, false),
         ("bench-table", ["--json"]) => bench_table::print(&root, true),
+        ("fuzz", arguments) => fuzz::run(&root, arguments),
+        ("guard", []) => guard::run(&root, false),
+        ("guard", ["--update"]) => guard::run(&root, true),
         ("tidy", []) => tidy::check(&root),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");

@@ -12,6 +12,9 @@ use crate::steps::command;
 /// The packages whose test worlds take their stores from the test run.
 const ROLES: [&str; 2] = ["feiqian-bank", "feiqian-center"];
 
+/// More than there are processors: these tests wait for answers most of the time.
+const THREADS: &str = "8";
+
 /// Starts a cluster, installing Debian's package where there is none. It ends when the value is dropped or this process does.
 ///
 /// # Errors
@@ -51,7 +54,9 @@ pub(crate) fn role_tests(root: &Path, arguments: &[&str]) -> Result<()> {
         println!("$ {STORE}=postgres {}", path.display());
         let folder = root.join("crates").join(package.trim_start_matches("feiqian-"));
         let (name, url) = environment(&cluster);
-        let status = Command::new(path).current_dir(folder).env(name, url).env(STORE, "postgres").status()?;
+        let mut tests = Command::new(path);
+        tests.args(["--test-threads", THREADS]).current_dir(folder);
+        let status = tests.env(name, url).env(STORE, "postgres").status()?;
         if !status.success() {
             bail!("the tests of {package} on PostgreSQL ended with {status}");
         }

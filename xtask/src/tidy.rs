@@ -46,11 +46,11 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn is(file: &Path, extension: &str) -> bool {
+pub(crate) fn is(file: &Path, extension: &str) -> bool {
     file.extension().is_some_and(|found| found == extension)
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+pub(crate) fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let entry = entry?;
         let path = entry.path();

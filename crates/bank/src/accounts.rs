@@ -9,12 +9,13 @@ use feiqian_money::Minor;
 use feiqian_node::Peer;
 use feiqian_online_cash::account::{AccountStatus, EnrolRequest, EnrolResponse};
 use feiqian_online_cash::signed::WireChain;
-use feiqian_pki::{CertificateRequest, PkiError, Purpose, RevocationReason, Role, Subject};
+use feiqian_pki::{CertificateRequest, PkiError, Purpose, RevocationReason, Role, Serial, Subject};
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Text, Timestamp};
 
 use crate::Bank;
 use crate::certificates::replace;
+use crate::instances::Bearer;
 use crate::refusal::{Refusal, from_blob, to_blob};
 use crate::revocation::{is_revoked, revoke_account};
 use crate::tables::{ACCOUNT, ENROLMENT, HOLDER};
@@ -93,6 +94,9 @@ pub(crate) struct Holder {
     pub(crate) token: Text<64>,
     /// The document-signing key enrolled together with the certificate's; enrolled last unless `barred`.
     pub(crate) signing_key: [u8; 32],
+    /// The certificate's key and serial.
+    transport_key: [u8; 32],
+    serial: Serial,
     /// Why this certificate begins nothing new: the account is closed, or was enrolled with other keys since.
     pub(crate) barred: Option<Fault>,
 }
@@ -101,6 +105,50 @@ impl Holder {
     /// Refuses whoever may only look after what was begun.
     pub(crate) fn check_current(&self) -> Result<(), Fault> {
         self.barred.clone().map_or(Ok(()), Err)
+    }
+
+    /// What another process of this bank needs to find the same holder.
+    pub(crate) fn bearer(&self) -> Bearer {
+        let (transport_key, serial) = (self.transport_key, *self.serial.as_bytes());
+        Bearer { token: self.token.clone(), transport_key, serial }
+    }
+}
+
+/// Who a certificate says its bearer is.
+#[derive(Debug, Clone)]
+pub(crate) struct Claimed {
+    pub(crate) account: Id16,
+    pub(crate) token: Text<64>,
+    transport_key: [u8; 32],
+    serial: Serial,
+}
+
+impl Claimed {
+    fn new(token: &str, transport_key: [u8; 32], serial: Serial) -> Result<Self, Fault> {
+        let account =
+            token.parse().map_err(|_| Fault::new(Code::AccountUnknown, "no such account at this bank"))?;
+        Ok(Self { account, token: Text::new(token)?, transport_key, serial })
+    }
+
+    /// The account's holder, if it is by what the books say.
+    pub(crate) fn holder(&self, tx: &mut dyn Tx) -> Result<Holder, Refusal> {
+        let row = tx.find(&ACCOUNT, &[self.account.into()])?;
+        let row = row.ok_or_else(|| Fault::new(Code::AccountUnknown, "no such account at this bank"))?;
+        let closed = AccountRow::from_row(&row)?.check_open().err();
+        let superseded = || Fault::new(Code::Forbidden, "the account has been enrolled with other keys");
+        if is_revoked(tx, &self.serial)? {
+            return Err(Fault::new(Code::CertificateInvalid, "the certificate is revoked").into());
+        }
+        let sql = "SELECT signing_key, transport_key FROM holder WHERE account = ?1 ORDER BY number DESC";
+        for (age, row) in tx.select(sql, &[self.account.into()])?.iter().enumerate() {
+            if row.array::<32>(1)? == self.transport_key {
+                let Self { account, token, transport_key, serial } = self.clone();
+                let barred = closed.or_else(|| (age > 0).then(superseded));
+                let signing_key = row.array(0)?;
+                return Ok(Holder { account, token, signing_key, transport_key, serial, barred });
+            }
+        }
+        Err(closed.unwrap_or_else(superseded).into())
     }
 }
 
@@ -124,41 +172,31 @@ impl Bank {
     /// The account of a certified caller, also when it is closed or the certificate is of keys that were renewed: what
     /// was answered or paid to an account stays within its holder's reach. A revoked certificate opens nothing.
     pub(crate) async fn owner(&self, peer: &Peer) -> Result<Holder, Fault> {
+        self.read_holder(self.claimed(peer)?).await
+    }
+
+    /// What a caller's certificate says of its account; the books have not been asked.
+    pub(crate) fn claimed(&self, peer: &Peer) -> Result<Claimed, Fault> {
         let verified = peer.certified()?;
         let subject = &verified.subject;
         if subject.bank_name() != Some(self.name()) {
             return Err(Fault::new(Code::Forbidden, "the certificate is of another bank's customer"));
         }
-        let token = subject.name().to_owned();
-        let account: Id16 =
-            token.parse().map_err(|_| Fault::new(Code::AccountUnknown, "no such account at this bank"))?;
-        let transport_key = verified.public_key;
-        let serial = verified.serial;
-        let (signing_key, barred) = self
-            .seams
-            .store
-            .read(move |tx: &mut dyn Tx| {
-                let row = tx.find(&ACCOUNT, &[account.into()])?;
-                let row =
-                    row.ok_or_else(|| Fault::new(Code::AccountUnknown, "no such account at this bank"))?;
-                let closed = AccountRow::from_row(&row)?.check_open().err();
-                let superseded =
-                    || Fault::new(Code::Forbidden, "the account has been enrolled with other keys");
-                if is_revoked(tx, &serial)? {
-                    return Err(Fault::new(Code::CertificateInvalid, "the certificate is revoked").into());
-                }
-                let sql =
-                    "SELECT signing_key, transport_key FROM holder WHERE account = ?1 ORDER BY number DESC";
-                for (age, row) in tx.select(sql, &[account.into()])?.iter().enumerate() {
-                    if row.array::<32>(1)? == transport_key {
-                        let barred = closed.or_else(|| (age > 0).then(superseded));
-                        return Ok::<([u8; 32], Option<Fault>), Refusal>((row.array(0)?, barred));
-                    }
-                }
-                Err(closed.unwrap_or_else(superseded).into())
-            })
-            .await?;
-        Ok(Holder { account, token: Text::new(token)?, signing_key, barred })
+        Claimed::new(subject.name(), verified.public_key, verified.serial)
+    }
+
+    /// The holder of the account `token` by the key and serial of a certificate that was verified.
+    pub(crate) async fn owner_of(
+        &self,
+        token: &str,
+        transport_key: [u8; 32],
+        serial: Serial,
+    ) -> Result<Holder, Fault> {
+        self.read_holder(Claimed::new(token, transport_key, serial)?).await
+    }
+
+    async fn read_holder(&self, claimed: Claimed) -> Result<Holder, Fault> {
+        Ok(self.seams.store.read(move |tx: &mut dyn Tx| claimed.holder(tx)).await?)
     }
 
     /// `POST /v1/enrol`.

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::members::NEWS_PAUSE;
 use arc_swap::{ArcSwap, ArcSwapOption};
+use feiqian_clearing::presentment::{Presented, Presentment};
 use feiqian_crypto::snowblind::CommitmentPool;
 use feiqian_crypto::{Digest, Id16};
 use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_money::{Amount, Minor};
-use feiqian_node::{Coalesced, Endpoint, Identity, Members, Seams, Target};
+use feiqian_node::{Carriers, CashLane, Coalesced, Endpoint, Identity, Members, Seams, Target, cash_lane};
+use feiqian_online_cash::deposit::{CashItem, Outcome};
 use feiqian_online_cash::signed::WireChain;
 use feiqian_pki::{Authority, Chain, KeyPair, RevocationList, Role, TrustedRoot};
 use feiqian_wire::Timestamp;
@@ -18,6 +20,7 @@ use tokio::sync::Notify;
 
 use crate::chart;
 use crate::config::Config;
+use crate::instances;
 use crate::keys::Ring;
 use crate::members;
 use crate::offline::Offline;
@@ -69,12 +72,16 @@ pub struct Bank {
     pub(crate) identity: Arc<Identity>,
     pub(crate) secrets: Arc<dyn EpochSecrets>,
     pub(crate) seams: Seams,
-    pub(crate) members: Members,
+    pub(crate) members: Arc<Members>,
+    /// Payments that wait to be checked, from all connections.
+    pub(crate) cash: Arc<CashLane>,
+    /// Payments on their way to the center, by the bank whose coins they are of.
+    pub(crate) carriers: Carriers<String, Presentment<CashItem>, Presented<Outcome>>,
     pub(crate) center: Target,
     pub(crate) ring: ArcSwap<Ring>,
     pub(crate) rotating: tokio::sync::Mutex<()>,
     pub(crate) news: Coalesced,
-    /// Names this run: sessions of another run are void.
+    /// Names this run: sessions of a run that is dead are void.
     pub(crate) instance: Id16,
     pub(crate) offline: Offline,
     pool: Mutex<CommitmentPool>,
@@ -119,8 +126,11 @@ impl Bank {
             })
             .await?;
         let view = members::restore(&*seams.store, &keys.root, now).await?;
+        let instance = Id16::random(&mut seams.entropy.rng());
+        instances::enter(&*seams.store, &config, instance, now).await?;
         let center = Target::named(endpoint.url(), Role::Center, keys.root.name());
         let signer_chain = WireChain::from_chain(&keys.signer_chain)?;
+        let members = Arc::new(Members::new(view, endpoint.url()));
         let bank = Self {
             root: keys.root,
             authority: keys.authority,
@@ -128,12 +138,14 @@ impl Bank {
             signer_chain,
             identity: Arc::new(keys.identity),
             secrets,
-            members: Members::new(view, endpoint.url()),
+            cash: cash_lane(&members, &seams),
+            carriers: Carriers::default(),
+            members,
             center,
             ring: ArcSwap::from_pointee(Ring::default()),
             rotating: tokio::sync::Mutex::new(()),
             news: Coalesced::new(NEWS_PAUSE),
-            instance: Id16::random(&mut seams.entropy.rng()),
+            instance,
             pool: Mutex::new(CommitmentPool::new(config.pool_size)),
             sessions: Mutex::new(Sessions::default()),
             refill: Notify::new(),

@@ -274,7 +274,12 @@ pub(crate) fn signing_chain(tx: &mut dyn Tx, account: Id16, now: Timestamp) -> R
 /// The newest chain of a key of the account that is neither revoked nor expired.
 ///
 /// The key decides and not the time alone: a certificate before and its renewal may be of the same second.
-fn chain_of(tx: &mut dyn Tx, account: Id16, key: [u8; 32], now: Timestamp) -> Result<WireChain, Refusal> {
+pub(crate) fn chain_of(
+    tx: &mut dyn Tx,
+    account: Id16,
+    key: [u8; 32],
+    now: Timestamp,
+) -> Result<WireChain, Refusal> {
     let sql = format!(
         "SELECT {} FROM certificate WHERE account = ?1 AND key = ?2 AND not_after >= ?3 \
          ORDER BY not_before DESC, serial LIMIT 8",

@@ -208,6 +208,9 @@ pub struct StatusAnswer {
     pub double_spends: u64,
     /// Members of the center known here.
     pub members: usize,
+    /// The processes of the bank that live, by name, with the address the others reach each at; none for a bank that is
+    /// alone on its store.
+    pub instances: std::collections::BTreeMap<String, String>,
     /// The bank's clock.
     pub now: u64,
 }
@@ -481,6 +484,7 @@ impl Bank {
             pending_presentments,
             double_spends,
             members: view.members().len(),
+            instances: self.instances().await?,
             now: self.now().seconds(),
         })
     }
@@ -512,8 +516,8 @@ pub(crate) fn open_named(tx: &mut dyn Tx, name: &str) -> Result<AccountRow, Refu
 /// Whether something on its way may still move the account's money.
 fn in_use(tx: &mut dyn Tx, account: Id16, instance: Id16, now: u64) -> Result<bool, StoreError> {
     let presented = "SELECT 1 FROM presentment WHERE state = 0 AND account = ?1 LIMIT 1";
-    let session =
-        "SELECT 1 FROM session WHERE state = 0 AND expires > ?2 AND account = ?1 AND instance = ?3 LIMIT 1";
+    let session = "SELECT 1 FROM session WHERE state = 0 AND expires > ?2 AND account = ?1 AND \
+         (instance = ?3 OR instance IN (SELECT id FROM instance WHERE until > ?2)) LIMIT 1";
     let open = [account.into(), Value::unsigned(now)?, instance.into()];
     Ok(!tx.select(presented, &[account.into()])?.is_empty() || !tx.select(session, &open)?.is_empty())
 }

@@ -1,6 +1,7 @@
 //! A bank's settings: `config.toml` in its home.
 
 use feiqian_money::{Currency, Minor};
+use feiqian_node::Shares;
 use feiqian_offline_cash::keyset::MAX_EXPONENT;
 use feiqian_offline_cash::withdraw::Caps;
 use feiqian_wire::Name;
@@ -158,6 +159,32 @@ impl Offline {
     }
 }
 
+/// One of several processes of a bank that share a store in PostgreSQL, each with a home of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Instance {
+    /// Its name among the bank's homes.
+    pub name: Name,
+    /// The URL that the bank's other processes reach it at; `https://` and [`Config::listen`] unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// How long it counts as living after its last sign of life, seconds: 10, at least 2.
+    #[serde(default = "lease_seconds")]
+    pub lease_seconds: u64,
+}
+
+fn lease_seconds() -> u64 {
+    10
+}
+
+impl Instance {
+    /// An instance of this name with every default.
+    #[must_use]
+    pub fn new(name: Name) -> Self {
+        Self { name, url: None, lease_seconds: lease_seconds() }
+    }
+}
+
 /// The settings of one bank.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -203,6 +230,12 @@ pub struct Config {
     /// Offline cash.
     #[serde(default)]
     pub offline: Offline,
+    /// What one caller may take of the node.
+    #[serde(default)]
+    pub shares: Shares,
+    /// Which of the bank's processes this is; unset for a bank that keeps its store in a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Instance>,
 }
 
 fn session_seconds() -> u64 {
@@ -244,6 +277,8 @@ impl Config {
             drop_box: DropBoxLimits::default(),
             cheques: ChequeLimits::default(),
             offline: Offline::default(),
+            shares: Shares::default(),
+            instance: None,
         }
     }
 
@@ -251,6 +286,13 @@ impl Config {
     #[must_use]
     pub fn url(&self) -> String {
         self.advertise.clone().unwrap_or_else(|| format!("https://{}", self.listen))
+    }
+
+    /// Where the bank's other processes reach this one.
+    #[must_use]
+    pub fn instance_url(&self) -> String {
+        let own = self.instance.as_ref().and_then(|instance| instance.url.clone());
+        own.unwrap_or_else(|| format!("https://{}", self.listen))
     }
 
     /// Checks that the settings fit together.
@@ -269,9 +311,13 @@ impl Config {
         if self.session_seconds == 0 || self.sync_seconds == 0 {
             return wrong("session_seconds and sync_seconds must be above 0");
         }
+        if self.instance.as_ref().is_some_and(|instance| instance.lease_seconds < 2) {
+            return wrong("instance.lease_seconds is at least 2");
+        }
         if self.max_open_sessions == 0 {
             return wrong("max_open_sessions must be above 0");
         }
+        self.shares.check()?;
         let offline = &self.offline;
         if u32::from(offline.largest_exponent) > MAX_EXPONENT {
             return wrong("offline.largest_exponent is at most 18");

@@ -2,95 +2,127 @@
 
 use std::sync::Arc;
 
-use feiqian_clearing::presentment::{ItemKind, Presented, Presentment, presentment_id};
+use feiqian_clearing::presentment::{Answers, Batch, ItemKind, Presented, Presentment, presentment_id};
 use feiqian_crypto::Digest;
 use feiqian_ledger::book;
 use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_money::Minor;
-use feiqian_node::Peer;
+use feiqian_node::{Peer, answer_batch};
 use feiqian_online_cash::Rejection;
 use feiqian_online_cash::account::DepositResponse;
-use feiqian_online_cash::deposit::{CashItem, Outcome};
+use feiqian_online_cash::deposit::{CashItem, Outcome, Receipt};
 use feiqian_online_cash::payment::VerifiedPayment;
 use feiqian_online_cash::request::Route;
-use feiqian_wire::error::{Code, Fault};
+use feiqian_wire::Timestamp;
+use feiqian_wire::error::Fault;
 
 use crate::Bank;
-use crate::accounts::{Holder, count, open_account};
+use crate::accounts::{Claimed, Holder, count};
 use crate::chart::{Event, Post, along, id};
-use crate::outbox::PresentmentRow;
+use crate::outbox::{PresentmentRow, State};
 use crate::payments::{PaymentRow, keep_refusal, outcome_of, refused};
 use crate::refusal::{Refusal, to_blob};
 use crate::register::keep_evidence;
 
 impl Bank {
     /// `POST /v1/deposit`.
+    ///
+    /// A sound payment costs one transaction and no other look at the books. Everything else looks first: a repeat is
+    /// answered whatever became of keys and certificates since.
     pub(crate) async fn deposit(
         self: Arc<Self>,
         peer: Peer,
         item: CashItem,
     ) -> Result<DepositResponse, Fault> {
-        let holder = self.owner(&peer).await?;
+        let (claimed, item) = (self.claimed(&peer)?, Arc::new(item));
         let digest = item.payment.digest();
-        let id = presentment_id(self.name(), holder.token.as_str(), ItemKind::Payment, &digest);
-        if let Some(answer) = self.known_deposit(id, digest).await? {
+        let id = presentment_id(self.name(), claimed.token.as_str(), ItemKind::Payment, &digest);
+        let (now, expires) = (self.now(), item.request.request.expires);
+        let refused = if now < expires {
+            match self.check_deposit(&item, &claimed).await {
+                Ok(payment) => return self.take_deposit(claimed, &item, &payment, id).await,
+                Err(fault) => Err(fault),
+            }
+        } else {
+            Ok(Rejection::Expired { expired: expires.seconds(), now: now.seconds() })
+        };
+        let (holder, known) = self.known_deposit(claimed, id, digest).await?;
+        if let Some(answer) = known {
             return Ok(answer);
         }
         holder.check_current()?;
-        let (now, expires) = (self.now(), item.request.request.expires);
-        if now >= expires {
-            let expired = Rejection::Expired { expired: expires.seconds(), now: now.seconds() };
-            return Ok(DepositResponse::Final(Outcome::Refused(expired.into())));
-        }
-        let payment = self.verify_item(&item, now).await?;
+        Ok(DepositResponse::Final(Outcome::Refused(refused?.into())))
+    }
+
+    /// Everything about a deposit that the books do not decide: it is sound, for the depositor's account, and in the
+    /// bank's currency.
+    async fn check_deposit(
+        self: &Arc<Self>,
+        item: &Arc<CashItem>,
+        claimed: &Claimed,
+    ) -> Result<Box<VerifiedPayment>, Fault> {
+        let payment = self.verify_item(item).await?;
         match &payment.request.request.route {
-            Route::Account { bank, account } if *bank == self.config.name && *account == holder.token => {}
+            Route::Account { bank, account } if *bank == self.config.name && *account == claimed.token => {}
             _ => return Err(Rejection::WrongRoute.into()),
         }
         if payment.request.request.amount.currency != self.config.currency {
             return Err(Rejection::WrongCurrency.into());
         }
-        if payment.issuing_bank == self.config.name {
-            return self.deposit_own(&holder, &item, &payment, id).await.map(DepositResponse::Final);
-        }
-        if let Err(expired) = payment.request.check_open(now) {
-            return Ok(DepositResponse::Final(Outcome::Refused(expired.into())));
-        }
-        let expires = payment.request.request.expires;
-        self.present_payment(&holder, item, &payment, id).await?;
-        self.forwarded(id, expires).await
+        Ok(payment)
     }
 
-    /// The answer to a deposit that was made before; `None` for a new one. The id is made from the holder's account; whether
-    /// that is still open makes no difference to what was paid.
+    async fn take_deposit(
+        self: &Arc<Self>,
+        claimed: Claimed,
+        item: &CashItem,
+        payment: &VerifiedPayment,
+        id: Digest,
+    ) -> Result<DepositResponse, Fault> {
+        if payment.issuing_bank == self.config.name {
+            return self.deposit_own(claimed, item, payment, id).await.map(DepositResponse::Final);
+        }
+        let row = self.present_payment(claimed, item, payment, id).await?;
+        let expires = row.expires;
+        self.pending_or_final(id, expires, self.forward_row(row).await)
+    }
+
+    /// The account's holder, and the answer to a deposit that was made before; `None` for a new one. The id is made from
+    /// the holder's account; whether that is still open makes no difference to what was paid.
     async fn known_deposit(
         self: &Arc<Self>,
+        claimed: Claimed,
         id: Digest,
         digest: Digest,
-    ) -> Result<Option<DepositResponse>, Fault> {
-        let (presented, paid) = self
-            .seams
-            .store
-            .read(move |tx: &mut dyn Tx| {
-                Ok::<_, Refusal>((PresentmentRow::find(tx, &id)?, PaymentRow::find(tx, &digest)?))
-            })
-            .await?;
-        match (presented, paid) {
-            (Some(row), _) => self.forwarded(id, row.expires).await.map(Some),
+    ) -> Result<(Holder, Option<DepositResponse>), Fault> {
+        let read = move |tx: &mut dyn Tx| {
+            let holder = claimed.holder(tx)?;
+            Ok::<_, Refusal>((holder, PresentmentRow::find(tx, &id)?, PaymentRow::find(tx, &digest)?))
+        };
+        let (holder, presented, paid) = self.seams.store.read(read).await?;
+        let answer = match (presented, paid) {
+            (Some(row), _) => Some(self.forwarded(id, row.expires).await?),
             (None, Some(row)) if row.presentment == id => {
-                Ok(Some(DepositResponse::Final(Outcome::Paid(row.receipt))))
+                Some(DepositResponse::Final(Outcome::Paid(row.receipt)))
             }
-            _ => Ok(None),
-        }
+            _ => None,
+        };
+        Ok((holder, answer))
     }
 
     /// Asks the center once more unless the outcome is known.
-    async fn forwarded(
-        self: &Arc<Self>,
+    async fn forwarded(self: &Arc<Self>, id: Digest, expires: Timestamp) -> Result<DepositResponse, Fault> {
+        let forwarded = self.forward(id).await;
+        self.pending_or_final(id, expires, forwarded)
+    }
+
+    fn pending_or_final(
+        &self,
         id: Digest,
-        expires: feiqian_wire::Timestamp,
+        expires: Timestamp,
+        forwarded: Result<Option<PresentmentRow>, Fault>,
     ) -> Result<DepositResponse, Fault> {
-        match self.forward(id).await {
+        match forwarded {
             Ok(Some(row)) => Ok(DepositResponse::Final(row.payment_outcome()?)),
             Ok(None) => Ok(DepositResponse::Pending { presentment: id, expires }),
             Err(fault) => {
@@ -104,30 +136,42 @@ impl Bank {
     /// Coins of this bank for an account of this bank: one transaction, and nothing at the center.
     async fn deposit_own(
         self: &Arc<Self>,
-        holder: &Holder,
+        claimed: Claimed,
         item: &CashItem,
         payment: &VerifiedPayment,
         presentment: Digest,
     ) -> Result<Outcome, Fault> {
         let now = self.now();
-        let account = holder.account;
+        let account = claimed.account;
         let redemption = self.redemption(item, payment, presentment, now)?;
         let own = redemption.receipt.clone();
         let digest = payment.digest;
         let view = self.members.snapshot();
         let work = move |tx: &mut dyn Tx| {
-            open_account(tx, account)?;
-            let earlier = redemption.redeem(tx, &view, now)?;
+            // Who may not deposit gets a fault; that says nothing about the payment, and is no outcome of it.
+            let holder = match claimed.holder(tx) {
+                Ok(holder) => holder,
+                Err(refusal) => return Ok(Err(refusal.into())),
+            };
+            let earlier = match holder.barred {
+                None => redemption.redeem(tx, &view, now)?,
+                Some(barred) => match redemption.repeated(tx)? {
+                    // What was paid to the account stays so; nothing new is.
+                    Some(receipt) => Some(receipt),
+                    None => return Ok(Err(barred)),
+                },
+            };
             if earlier.is_none() {
                 let amount = redemption.receipt.amount.minor;
                 let path = [id(Post::Circulation), account];
                 let _ = book::transfer(tx, &along(Event::DepositOwn, &digest, &path, amount), now.seconds())?;
                 count(tx, account, Minor::ZERO, amount)?;
             }
-            Ok::<_, Refusal>(earlier)
+            Ok::<_, Refusal>(Ok(earlier))
         };
         match self.seams.store.commit("bank.deposit.own", work).await {
-            Ok(earlier) => Ok(outcome_of(earlier, &own)),
+            Ok(Ok(earlier)) => Ok(outcome_of(earlier, &own)),
+            Ok(Err(fault)) => Err(fault),
             Err(refusal) => self.record_refusal(digest, refusal).await,
         }
     }
@@ -147,40 +191,45 @@ impl Bank {
         refused(refusal)
     }
 
-    /// Writes the presentment down before anybody is asked.
+    /// Writes the presentment down before anybody is asked; gives it as it stands, if it was written before.
     async fn present_payment(
         self: &Arc<Self>,
-        holder: &Holder,
-        item: CashItem,
+        claimed: Claimed,
+        item: &CashItem,
         payment: &VerifiedPayment,
         id: Digest,
-    ) -> Result<(), Fault> {
+    ) -> Result<PresentmentRow, Fault> {
         let request = &payment.request.request;
         let presentment = Presentment::new(
             self.config.name.clone(),
-            holder.token.clone(),
+            claimed.token.clone(),
             request.amount,
             ItemKind::Payment,
             &payment.digest,
-            item,
+            item.clone(),
         );
         let row = PresentmentRow {
             id,
             kind: ItemKind::Payment,
-            account: holder.account,
+            account: claimed.account,
             reference: payment.digest,
             bank: payment.issuing_bank.as_str().to_owned(),
             amount: request.amount.minor,
             expires: request.expires,
             body: to_blob(&presentment).map_err(Refusal::from)?,
-            state: crate::outbox::State::Pending,
+            state: State::Pending,
             outcome: None,
             created: self.now().seconds(),
             tried: 0,
         };
         let work = move |tx: &mut dyn Tx| {
-            open_account(tx, row.account)?;
-            row.insert_new(tx)
+            let holder = claimed.holder(tx)?;
+            if let Some(known) = PresentmentRow::find(tx, &id)? {
+                return Ok(known);
+            }
+            holder.check_current()?;
+            row.insert_new(tx)?;
+            Ok::<_, Refusal>(row.clone())
         };
         Ok(self.seams.store.commit("bank.deposit.present", work).await?)
     }
@@ -191,16 +240,33 @@ impl Bank {
         _peer: Peer,
         presentment: Presentment<CashItem>,
     ) -> Result<Presented<Outcome>, Fault> {
-        let id = presentment.id;
-        let outcome = match self.check_presentment(&presentment).await {
-            Ok(payment) => self.pay(&presentment, payment).await?,
-            Err(refusal) => refused(refusal)?,
+        let (id, digest) = (presentment.id, presentment.item.payment.digest());
+        let outcome = match self.check_shape(&presentment, &digest) {
+            Err(rejection) => Outcome::Refused(rejection.into()),
+            Ok(()) => match self.check_presentment(&presentment).await {
+                Ok(payment) => self.pay(&presentment, &payment).await?,
+                // What was redeemed before was so for ever, whatever became of keys and certificates since.
+                Err(refusal) => match self.redeemed(digest).await? {
+                    Some(receipt) if receipt.presentment == id => Outcome::Paid(receipt),
+                    Some(receipt) => Outcome::AlreadyPaid(receipt),
+                    None => refused(refusal)?,
+                },
+            },
         };
         let outcome = match outcome {
             Outcome::Refused(fault) => self.refuse_payment(&presentment, fault).await?,
             outcome => outcome,
         };
         Ok(Presented { id, outcome })
+    }
+
+    /// `POST /v1/pay/payments`: several at a time, each by itself.
+    pub(crate) async fn pay_payments(
+        self: Arc<Self>,
+        peer: Peer,
+        batch: Batch<CashItem>,
+    ) -> Result<Answers<Outcome>, Fault> {
+        answer_batch(batch, |presentment| Arc::clone(&self).pay_payment(peer.clone(), presentment)).await
     }
 
     /// Makes a refusal final before it is told: a call made earlier may still wait to be written, and must then find it.
@@ -228,28 +294,29 @@ impl Bank {
         Ok(self.seams.store.commit("bank.pay.refused", work).await?)
     }
 
-    /// Full verification again: neither the center nor the collecting bank is believed. `None` for a payment redeemed before,
-    /// whose keys may have expired since.
+    /// Is it the presentment it says it is, of another bank?
+    fn check_shape(&self, presentment: &Presentment<CashItem>, digest: &Digest) -> Result<(), Rejection> {
+        if !presentment.is_consistent(ItemKind::Payment, digest) {
+            return Err(Rejection::Malformed("the presentment id is not that of this item"));
+        }
+        if presentment.collecting_bank == self.config.name {
+            return Err(Rejection::WrongRoute);
+        }
+        Ok(())
+    }
+
+    /// The receipt of a payment that was redeemed before.
+    async fn redeemed(&self, payment: Digest) -> Result<Option<Receipt>, Fault> {
+        let read = move |tx: &mut dyn Tx| Ok::<_, Refusal>(PaymentRow::find(tx, &payment)?);
+        Ok(self.seams.store.read(read).await?.map(|known| known.receipt))
+    }
+
+    /// Full verification again: neither the center nor the collecting bank is believed.
     async fn check_presentment(
         self: &Arc<Self>,
         presentment: &Presentment<CashItem>,
-    ) -> Result<Option<VerifiedPayment>, Refusal> {
-        let digest = presentment.item.payment.digest();
-        if !presentment.is_consistent(ItemKind::Payment, &digest) {
-            return Err(Rejection::Malformed("the presentment id is not that of this item").into());
-        }
-        if presentment.collecting_bank == self.config.name {
-            return Err(Rejection::WrongRoute.into());
-        }
-        let known = self
-            .seams
-            .store
-            .read(move |tx: &mut dyn Tx| Ok::<_, Refusal>(PaymentRow::find(tx, &digest)?))
-            .await?;
-        if known.is_some() {
-            return Ok(None);
-        }
-        let payment = self.verify_own(&presentment.item, self.now()).await?;
+    ) -> Result<Box<VerifiedPayment>, Refusal> {
+        let payment = self.verify_own(&Arc::new(presentment.item.clone())).await?;
         let request = &payment.request.request;
         match &request.route {
             Route::Account { bank, account }
@@ -259,28 +326,16 @@ impl Bank {
         if request.amount != presentment.amount {
             return Err(Rejection::AmountMismatch("the presentment is of another amount").into());
         }
-        Ok(Some(payment))
+        Ok(payment)
     }
 
     async fn pay(
         self: &Arc<Self>,
         presentment: &Presentment<CashItem>,
-        payment: Option<VerifiedPayment>,
+        payment: &VerifiedPayment,
     ) -> Result<Outcome, Fault> {
         let now = self.now();
-        let Some(payment) = payment else {
-            let digest = presentment.item.payment.digest();
-            let known = self
-                .seams
-                .store
-                .read(move |tx: &mut dyn Tx| Ok::<_, Refusal>(PaymentRow::find(tx, &digest)?))
-                .await?;
-            let receipt =
-                known.ok_or_else(|| Fault::new(Code::Internal, "a redeemed payment is gone"))?.receipt;
-            let same = receipt.presentment == presentment.id;
-            return Ok(if same { Outcome::Paid(receipt) } else { Outcome::AlreadyPaid(receipt) });
-        };
-        let redemption = self.redemption(&presentment.item, &payment, presentment.id, now)?;
+        let redemption = self.redemption(&presentment.item, payment, presentment.id, now)?;
         let own = redemption.receipt.clone();
         let (view, reference) = (self.members.snapshot(), presentment.id);
         let work = move |tx: &mut dyn Tx| {

@@ -183,7 +183,7 @@ impl Bank {
         possession: &Proof,
         now: Timestamp,
     ) -> Result<Paid, Refusal> {
-        let payment = self.verify_own(item, now).await?;
+        let payment = self.verify_own(&Arc::new(item.clone())).await?;
         let (Route::Received, Payee::Key(payee)) =
             (&payment.request.request.route, &payment.request.request.payee)
         else {

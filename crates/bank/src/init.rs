@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::bank::{Bank, Keys, Parts};
-use crate::config::Config;
+use crate::config::{Config, Instance};
 use crate::secrets::HomeSecrets;
 
 /// What a new bank needs to be told.
@@ -45,7 +45,23 @@ pub struct InitOptions {
     pub advertise: Option<String>,
     /// The invitation code, where the center asks for one.
     pub code: Option<String>,
+    /// Whether more processes may join it on its store.
+    pub shared: bool,
 }
+
+/// What a further process of a bank needs to be told.
+#[derive(Debug, Clone)]
+pub struct JoinOptions {
+    /// Its name, which no other home of the bank has.
+    pub name: Name,
+    /// Where it will listen: `HOST:PORT`, with a real port.
+    pub listen: String,
+    /// The URL the bank's other processes reach it at, when it is not `https://` and `listen`.
+    pub url: Option<String>,
+}
+
+/// The name of the instance that a bank begins with.
+const FIRST: &str = "1";
 
 fn pki(error: &PkiError) -> Fault {
     Fault::new(Code::CertificateInvalid, error.to_string())
@@ -124,6 +140,9 @@ pub async fn init(
     let center = center.map_err(|error| Fault::new(Code::Usage, error.to_string()))?;
     let mut config = Config::new(options.name, options.currency, center.to_string(), options.listen);
     config.advertise = options.advertise;
+    if options.shared {
+        config.instance = Some(Instance::new(Name::new(FIRST)?));
+    }
     // The settings come last: a home without them is initialised again.
     home.write_config(&config)?;
     Ok(json!({
@@ -178,15 +197,100 @@ pub async fn admit(
 
 impl InitOptions {
     fn hosts(&self) -> Vec<String> {
-        let url = self.advertise.clone().unwrap_or_else(|| format!("https://{}", self.listen));
-        let host = url.trim_start_matches("https://").rsplit_once(':').map_or(url.as_str(), |(host, _)| host);
-        let host = host.trim_matches(['[', ']']).to_owned();
-        let mut hosts = vec![host];
-        if !hosts.iter().any(|host| host == "localhost") {
-            hosts.push("localhost".to_owned());
-        }
-        hosts
+        let own = format!("https://{}", self.listen);
+        hosts_of(&[self.advertise.as_ref().unwrap_or(&own), &own])
     }
+}
+
+/// The hosts of these URLs, and this machine's, each once.
+fn hosts_of(urls: &[&String]) -> Vec<String> {
+    let mut hosts: Vec<String> = Vec::new();
+    let named = urls.iter().map(|url| {
+        let host = url.trim_start_matches("https://");
+        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+        host.trim_matches(['[', ']']).to_owned()
+    });
+    for host in named.chain(["localhost".to_owned()]) {
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    hosts
+}
+
+/// Makes `home` into a home of one more process of the bank that lives in `of`: the same keys but for the TLS key, which is
+/// its own. The store's address is the caller's to copy. Cut short, it is called again.
+///
+/// # Errors
+/// `CONFLICT` when a bank lives in `home`; `USAGE` when the bank in `of` is alone on its store or has an instance of this
+/// name itself; `WRONG_HOME` when it is not fully initialised.
+pub fn join(
+    home: &Home,
+    of: &Home,
+    options: JoinOptions,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> Result<Value, Fault> {
+    if home.path("config.toml").exists() {
+        return Err(Fault::new(Code::Conflict, format!("{} already holds a bank", home.dir().display())));
+    }
+    let mut config: Config = of.read_config()?;
+    let Some(first) = &config.instance else {
+        return Err(Fault::new(Code::Usage, "the bank keeps its store in a file, which is one process's")
+            .hint("several processes share a bank made with `bank init --store postgres://…`"));
+    };
+    if first.name == options.name {
+        return Err(Fault::new(Code::Usage, format!("{} is the name of that home's instance", first.name)));
+    }
+    let lease_seconds = first.lease_seconds;
+    for name in ["root.pem", "authority.pem", "authority-chain.pem", "signer.pem", "signer-chain.pem"] {
+        home.write_key(name, need_pem(of, name)?.as_bytes())?;
+    }
+    let key = KeyPair::from_pkcs8_pem(&need_pem(home, "authority.pem")?).map_err(|error| pki(&error))?;
+    let chain = Chain::from_pem(&need_pem(home, "authority-chain.pem")?).map_err(|error| pki(&error))?;
+    let authority = Authority::from_parts(key, chain).map_err(|error| pki(&error))?;
+    config.advertise = Some(config.url());
+    config.listen = options.listen;
+    config.instance = Some(Instance { name: options.name, url: options.url, lease_seconds });
+    let transport = key_of(home, "transport.pem", entropy)?;
+    let hosts = hosts_of(&[&config.instance_url(), &config.url(), &format!("https://{}", config.listen)]);
+    let certified = leaf(&authority, &transport, Purpose::Node, &hosts, clock.now(), entropy)?;
+    home.write_key("transport-chain.pem", certified.to_pem().as_bytes())?;
+    home.write_config(&config)?;
+    Ok(json!({
+        "role": "bank",
+        "name": config.name,
+        "instance": config.instance.as_ref().map(|instance| &instance.name),
+        "advertise": config.advertise,
+        "listen": config.listen,
+    }))
+}
+
+/// A certificate of the bank itself, for as long as its authority lasts.
+fn leaf(
+    authority: &Authority,
+    key: &KeyPair,
+    purpose: Purpose,
+    hosts: &[String],
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<Chain, Fault> {
+    let bank =
+        authority.bank().ok_or_else(|| Fault::new(Code::CertificateInvalid, "not a bank's authority"))?;
+    let subject = Subject::bank(bank).map_err(|error| pki(&error))?;
+    let request = CertificateRequest::create(key, &subject).map_err(|error| pki(&error))?;
+    let request = CertificateRequest::verify(&request).map_err(|error| pki(&error))?;
+    authority
+        .issue_leaf(
+            &request,
+            &subject,
+            purpose,
+            hosts,
+            BANK_AUTHORITY_SECONDS,
+            now.seconds(),
+            &mut entropy.rng(),
+        )
+        .map_err(|error| pki(&error))
 }
 
 impl Keys {
@@ -203,27 +307,8 @@ impl Keys {
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Result<Self, Fault> {
-        let bank =
-            authority.bank().ok_or_else(|| Fault::new(Code::CertificateInvalid, "not a bank's authority"))?;
-        let subject = Subject::bank(bank).map_err(|error| pki(&error))?;
-        let mut rng = entropy.rng();
-        let mut issue = |key: &KeyPair, purpose, hosts: &[String]| {
-            let request = CertificateRequest::create(key, &subject).map_err(|error| pki(&error))?;
-            let request = CertificateRequest::verify(&request).map_err(|error| pki(&error))?;
-            authority
-                .issue_leaf(
-                    &request,
-                    &subject,
-                    purpose,
-                    hosts,
-                    BANK_AUTHORITY_SECONDS,
-                    now.seconds(),
-                    &mut rng,
-                )
-                .map_err(|error| pki(&error))
-        };
-        let signer_chain = issue(&signer, Purpose::Signing, &[])?;
-        let transport_chain = issue(&transport, Purpose::Node, hosts)?;
+        let signer_chain = leaf(&authority, &signer, Purpose::Signing, &[], now, entropy)?;
+        let transport_chain = leaf(&authority, &transport, Purpose::Node, hosts, now, entropy)?;
         let identity = Identity::new(transport, transport_chain, root.clone());
         Ok(Self { root, authority, signer, signer_chain, identity })
     }

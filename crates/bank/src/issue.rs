@@ -3,20 +3,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use feiqian_crypto::snowblind::SecretKey;
+use feiqian_crypto::snowblind::{SecretKey, commit_batch};
 use feiqian_crypto::{Digest, Id16};
 use feiqian_ledger::store::{StoreExt, Tx};
-use feiqian_node::Peer;
+use feiqian_money::Minor;
+use feiqian_node::{Peer, offload};
 use feiqian_online_cash::issue::{
     BeginRequest, BeginResponse, FinishRequest, FinishResponse, OpenSession, RecoverRequest, expand,
 };
 use feiqian_online_cash::keyset::MAX_DENOMINATIONS;
-use feiqian_wire::Bounded;
 use feiqian_wire::error::{Code, Fault};
+use feiqian_wire::{Bounded, Timestamp};
 
 use crate::Bank;
 use crate::accounts::Holder;
 use crate::funding::Paid;
+use crate::instances::{Whereabouts, check_voidable, elsewhere};
 use crate::keys::{OwnKey, value_of};
 use crate::refusal::Refusal;
 use crate::register::{Side, Sums, add, add_totals, keep_evidence};
@@ -97,7 +99,7 @@ impl Bank {
         request: FinishRequest,
     ) -> Result<FinishResponse, Fault> {
         let holder = self.owner(&peer).await?;
-        self.finish(Some(holder), request).await
+        self.finish(Some(holder), request, false).await
     }
 
     /// `POST /v1/issue/finish`.
@@ -106,7 +108,7 @@ impl Bank {
         _peer: Peer,
         request: FinishRequest,
     ) -> Result<FinishResponse, Fault> {
-        self.finish(None, request).await
+        self.finish(None, request, false).await
     }
 
     async fn begin(
@@ -117,7 +119,7 @@ impl Bank {
         if let Some(response) = self.resume(account, request.request, Some(&request)).await? {
             return Ok(response);
         }
-        let (row, secrets) = self.draw_session(account, &request)?;
+        let (row, secrets) = self.draw_session(account, &request).await?;
         // Known to memory before it is durable: whoever reads the row finds its secrets.
         let most = self.config.max_open_sessions;
         self.sessions().add(row.session, secrets, row.expires, account.is_none(), self.now(), most)?;
@@ -144,13 +146,8 @@ impl Bank {
         }
     }
 
-    fn draw_session(
-        &self,
-        account: Option<Id16>,
-        request: &BeginRequest,
-    ) -> Result<(SessionRow, OpenSession), Fault> {
-        let now = self.now();
-        let denominations = expand(&request.outputs)?;
+    /// What coins of these denominations are worth together, and until when a session for them lasts.
+    fn terms_of(&self, denominations: &[Digest], now: Timestamp) -> Result<(Minor, Timestamp), Fault> {
         let ring = self.ring.load();
         let keys =
             denominations.iter().map(|id| self.pinned_key(&ring, id)).collect::<Result<Vec<_>, _>>()?;
@@ -159,10 +156,24 @@ impl Bank {
             key.verified.check_issue(now)?;
             expires = expires.min(key.verified.key.issue_until);
         }
-        let amount = value_of(keys.iter().copied())?;
+        Ok((value_of(keys.iter().copied())?, expires))
+    }
+
+    async fn draw_session(
+        &self,
+        account: Option<Id16>,
+        request: &BeginRequest,
+    ) -> Result<(SessionRow, OpenSession), Fault> {
+        let now = self.now();
+        let denominations = expand(&request.outputs)?;
+        let (amount, expires) = self.terms_of(&denominations, now)?;
         let mut rng = self.seams.entropy.rng();
-        let fresh = self.pool().take(denominations.len(), &mut rng);
+        let mut fresh = self.pool().take_ready(denominations.len());
         self.refill.notify_one();
+        let missing = denominations.len().saturating_sub(fresh.len());
+        if missing > 0 {
+            fresh.extend(offload(&*self.seams.workers, move || commit_batch(missing, &mut rng)).await?);
+        }
         let (secrets, commitments) = OpenSession::new(fresh);
         let row = SessionRow {
             session: self.random_digest(),
@@ -199,6 +210,11 @@ impl Bank {
         if row.state != State::Open {
             return Ok(Some(row.response()));
         }
+        match self.whereabouts(row.instance, row.expires).await? {
+            // Its holder knows better, and says so when the session is to be finished.
+            Whereabouts::Elsewhere(_) => return Ok(Some(row.response())),
+            Whereabouts::Here | Whereabouts::Gone => {}
+        }
         match self.presence(&row) {
             Presence::Waiting => Ok(Some(row.response())),
             Presence::Answering => Err(busy()),
@@ -224,8 +240,11 @@ impl Bank {
             Some(Refusal::DoubleSpent(evidence)) => Some(evidence.clone()),
             _ => None,
         };
-        let (bank, now) = (self.config.name.clone(), self.now());
+        let (bank, now, me) = (self.config.name.clone(), self.now(), self.instance);
         let work = move |tx: &mut dyn Tx| {
+            if let Some(row) = sessions::find(tx, &session)?.filter(|row| row.state == State::Open) {
+                check_voidable(tx, me, row.instance, row.expires, now)?;
+            }
             if let Some(evidence) = &evidence
                 && let Some(refused) = evidence.statements.first()
             {
@@ -236,10 +255,12 @@ impl Bank {
         Ok(self.seams.store.commit("bank.issue.void", work).await?)
     }
 
-    async fn finish(
+    /// `handed`: by another process of this bank, which took this one for the holder of the secrets.
+    pub(crate) async fn finish(
         self: &Arc<Self>,
         holder: Option<Holder>,
         request: FinishRequest,
+        handed: bool,
     ) -> Result<FinishResponse, Fault> {
         let session = request.session;
         let row = self
@@ -257,6 +278,13 @@ impl Bank {
         }
         if request.challenges.len() != row.commitments.len() {
             return Err(Fault::new(Code::AmountMismatch, "one challenge for each commitment"));
+        }
+        match self.whereabouts(row.instance, row.expires).await? {
+            Whereabouts::Elsewhere(_) if handed => return Err(elsewhere()),
+            Whereabouts::Elsewhere(url) => {
+                return self.hand(&url, "/v1/instance/finish", holder.as_ref(), &request).await;
+            }
+            Whereabouts::Here | Whereabouts::Gone => {}
         }
         if self.presence(&row) == Presence::Gone {
             return repeated(&self.void(session, None).await?, &request);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use feiqian_crypto::Digest;
 use feiqian_crypto::snowblind::SecretKey;
-use feiqian_ledger::store::{StoreExt, Tx, Value};
+use feiqian_ledger::store::{StoreError, StoreExt, Tx, Value};
 use feiqian_money::{DenominationSet, Minor};
 use feiqian_node::{Caller, Peer, call};
 use feiqian_online_cash::Rejection;
@@ -16,6 +16,7 @@ use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Bounded, Timestamp};
 
 use crate::Bank;
+use crate::instances::EPOCH_SECRET;
 use crate::refusal::{Refusal, from_blob, to_blob};
 use crate::secrets::EpochSecrets;
 use crate::tables::KEYSET;
@@ -102,7 +103,7 @@ impl Bank {
         let _one_at_a_time = self.rotating.lock().await;
         self.make_keyset().await?;
         self.pin_keysets().await?;
-        self.forget_secrets()
+        self.forget_secrets().await
     }
 
     async fn make_keyset(self: &Arc<Self>) -> Result<(), Fault> {
@@ -124,15 +125,25 @@ impl Bank {
         self.secrets.write(epoch, &secrets)?;
         let digest = keyset.digest();
         let body = to_blob(&keyset).map_err(Refusal::from)?;
-        self.seams
+        let sealed = self.sealed_secrets(epoch, &secrets)?;
+        let made = self
+            .seams
             .store
             .commit("bank.keyset.create", move |tx: &mut dyn Tx| {
                 let epoch = Value::unsigned(epoch)?;
                 let created = Value::unsigned(now.seconds())?;
-                Ok::<_, Refusal>(tx.insert(&KEYSET, &[epoch, digest.into(), body.clone().into(), created])?)
+                match tx.insert(&KEYSET, &[epoch, digest.into(), body.clone().into(), created]) {
+                    // Another process of this bank was first; its secrets are taken up with its keyset.
+                    Err(StoreError::Exists(_)) if sealed.is_some() => return Ok(false),
+                    other => other?,
+                }
+                if let Some(sealed) = &sealed {
+                    tx.insert(&EPOCH_SECRET, sealed)?;
+                }
+                Ok::<_, Refusal>(true)
             })
             .await?;
-        tracing::info!(epoch, "keyset made");
+        tracing::info!(epoch, made, "keyset made");
         self.reload_ring().await
     }
 
@@ -176,6 +187,7 @@ impl Bank {
     /// Reads keysets and secrets again.
     pub(crate) async fn reload_ring(&self) -> Result<(), Fault> {
         let keysets = self.seams.store.read(stored).await?;
+        self.take_secrets(keysets.iter().map(|keyset| keyset.epoch.0).collect()).await?;
         self.ring.store(Arc::new(ring(keysets, &self.signer.public_key(), &*self.secrets)?));
         Ok(())
     }
@@ -215,12 +227,12 @@ impl Bank {
     }
 
     /// An epoch that no longer issues needs no secrets: what is deleted cannot be stolen.
-    fn forget_secrets(&self) -> Result<(), Fault> {
+    async fn forget_secrets(&self) -> Result<(), Fault> {
         let now = self.now();
-        for known in &self.ring.load().keysets {
+        for known in &self.ring.load_full().keysets {
             let end = known.keyset.issue_until().saturating_add(self.config.session_seconds);
             if end < now {
-                self.secrets.delete(known.keyset.epoch.0)?;
+                self.drop_secrets(known.keyset.epoch.0).await?;
             }
         }
         Ok(())

@@ -15,6 +15,7 @@
 //! | `offline` | offline cash: identities, withdrawal, the deposit register, accusations, claims, reclaim |
 //! | `remittance`, `statements` | transfers between accounts; account statements |
 //! | `outcome`, `drop_box` | what anybody may ask or leave |
+//! | `recovery`, [`restored`] | what a wallet asks that has nothing but its words; the bank itself after a restore |
 //! | `command`, `service` | the operator; routes and background work |
 //!
 //! Every state-changing call carries an id and acts once; what must survive is committed before the first byte leaves.
@@ -38,6 +39,8 @@
 //! | `bank.cheque.present`, `bank.cheque.outcome` | a deposited cheque before it is sent; its outcome and the pending credit |
 //! | `bank.cheque.settled` | the center's word on the leg between the banks, on either side |
 //! | `bank.cheque.send`, `.inbox`, `.prune`, `.mandate` | boxes; who may sign |
+//! | `bank.generation.add` | a wallet was made from words |
+//! | `bank.restore.void` | sessions that were open when a backup was made |
 //! | `bank.certificate.renew`, `.revoke` | certificates; the list is made right after |
 //! | `bank.transfer.own`, `.present`, `.outcome`, `bank.pay.transfer` | remittances |
 //! | `bank.offline.keyset`, `.register`, `.attest`, `.unregister`, `.release` | an epoch's offline keyset; an identity, its attestation, its end; collateral that goes back |
@@ -49,6 +52,8 @@
 //! | `bank.offline.part`, `bank.pay.part` | the answer to a part that was sent; one that was received |
 //! | `bank.offline.reclaim`, `.decide`, `.prune` | a claim on value never deposited; its decision; the exposed list |
 //! | `bank.statement.close` | an account statement |
+//! | `bank.instance.enter`, `.beat`, `.leave` | the lease of one of several processes |
+//! | `bank.keyset.forget`, `bank.list.date` | secrets of an ended epoch; the date of a revocation list, among several processes |
 //! | `bank.drop.put`, `.delete`, `.prune` | drop boxes |
 //!
 //! # Enrolment codes
@@ -57,7 +62,8 @@
 //! bear (`Subject::customer(token, bank)` or `Subject::merchant(token, bank)`), and 24 hex digits of a secret.
 //!
 //! # Security
-//! One-time secrets of open sessions live in memory only and are consumed by one answer; a restart voids every open session.
+//! One-time secrets of open sessions live in memory only and are consumed by one answer; a restart voids every open session of
+//! that process.
 
 mod accounts;
 pub mod audit;
@@ -72,6 +78,7 @@ mod deposit;
 mod drop_box;
 mod funding;
 pub mod init;
+mod instances;
 mod issue;
 mod keys;
 mod members;
@@ -79,10 +86,12 @@ mod offline;
 mod outbox;
 mod outcome;
 mod payments;
+mod recovery;
 mod refund;
 mod refusal;
 mod register;
 mod remittance;
+pub mod restored;
 mod revocation;
 pub mod secrets;
 mod service;
@@ -93,6 +102,7 @@ pub mod tables;
 pub use bank::{Bank, Keys, Parts};
 pub use command::{AccountAnswer, ChequeLine, Command, KeysetLine, StatusAnswer};
 pub use config::Config;
-pub use init::{InitOptions, init, load, open};
+pub use init::{InitOptions, JoinOptions, init, join, load, open};
+pub use instances::{Bearer, Handed};
 pub use offline::AccusationLine;
 pub use statements::{StatementAnswer, StatementLine};

@@ -9,7 +9,7 @@ use feiqian_ledger::book;
 use feiqian_ledger::store::{Row, StoreError, StoreExt, Tx, Value};
 use feiqian_money::Minor;
 use feiqian_node::network::call_within;
-use feiqian_node::{Backoff, Caller, Shutdown};
+use feiqian_node::{Backoff, Caller, Carrier, Paths, Shutdown, present_together};
 use feiqian_online_cash::deposit::{CashItem, Outcome, Receipt};
 use feiqian_online_cash::refund::{RefundItem, RefundOutcome};
 use feiqian_wire::Timestamp;
@@ -23,12 +23,18 @@ use crate::refusal::{Refusal, from_blob, to_blob};
 use crate::remittance::close_transfer;
 use crate::tables::PRESENTMENT;
 
+/// The center's calls for payments.
+const PAYMENTS: Paths = Paths { one: "/v1/present/payment", many: "/v1/present/payments" };
 /// How long one attempt waits for the center.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How many pending items of one issuing bank one round takes.
 const ROUND: u32 = 256;
 /// After how many failures a round gives an issuing bank up: a bank that hangs costs [`PATIENCE`] each time.
 const FAILURES: u32 = 3;
+
+/// How long an item is left to the process that tried it last, seconds, where several run on one store. Two that try it at
+/// once do no harm: the center answers both alike, and one books.
+const CLAIM: u64 = 5;
 
 /// Where a presentment stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,7 +186,17 @@ impl Bank {
             .store
             .read(move |tx: &mut dyn Tx| Ok::<_, Refusal>(PresentmentRow::find(tx, &presentment)?))
             .await?;
-        let Some(row) = row else { return Ok(None) };
+        match row {
+            Some(row) => self.forward_row(row).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The same for a stored item that was just read.
+    pub(crate) async fn forward_row(
+        self: &Arc<Self>,
+        row: PresentmentRow,
+    ) -> Result<Option<PresentmentRow>, Fault> {
         if row.state != State::Pending {
             return Ok(Some(row));
         }
@@ -198,7 +214,7 @@ impl Bank {
 
     async fn ask_payment(self: &Arc<Self>, row: &PresentmentRow) -> Result<(State, Vec<u8>), Fault> {
         let presentment: Presentment<CashItem> = from_blob(&row.body).map_err(Refusal::from)?;
-        let presented: Presented<Outcome> = self.present("/v1/present/payment", &presentment).await?;
+        let presented = self.carrier(&row.bank).ask(presentment.clone(), row.body.len(), PATIENCE).await?;
         if presented.id != row.id {
             return Err(Fault::new(Code::Conflict, "the center answered for another presentment"));
         }
@@ -224,6 +240,17 @@ impl Bank {
         };
         let state = if matches!(outcome, Outcome::Paid(_)) { State::Done } else { State::Refused };
         Ok((state, to_blob(&outcome).map_err(Refusal::from)?))
+    }
+
+    /// What carries payments with coins of `bank` to the center.
+    fn carrier(&self, bank: &String) -> Arc<Carrier<Presentment<CashItem>, Presented<Outcome>>> {
+        self.carriers.to(bank, || {
+            let (network, center) = (Arc::clone(&self.seams.network), self.center.clone());
+            Carrier::new(move |items| {
+                let (network, center) = (Arc::clone(&network), center.clone());
+                async move { present_together(&*network, &center, PAYMENTS, items, PATIENCE).await }
+            })
+        })
     }
 
     async fn check_receipt(
@@ -386,18 +413,24 @@ impl Bank {
             .store
             .read(move |tx: &mut dyn Tx| {
                 let rows = tx.select(
-                    "SELECT id FROM presentment WHERE state = 0 AND bank = ?1 ORDER BY tried, created, id LIMIT ?2",
+                    "SELECT id, tried FROM presentment WHERE state = 0 AND bank = ?1 \
+                     ORDER BY tried, created, id LIMIT ?2",
                     &[bank.as_str().into(), ROUND.into()],
                 )?;
-                rows.iter().map(|row| Ok(row.digest(0)?)).collect::<Result<Vec<Digest>, Refusal>>()
+                rows.iter()
+                    .map(|row| Ok((row.digest(0)?, row.unsigned(1)?)))
+                    .collect::<Result<Vec<(Digest, u64)>, Refusal>>()
             })
             .await?;
-        let mut failures = 0_u32;
-        for id in pending {
+        let (mut failures, mut left) = (0_u32, false);
+        for (id, tried) in pending {
             if shutdown.is_triggered() {
                 return Ok(true);
             }
-            self.note_try(id).await?;
+            if self.is_claimed(tried) || !self.note_try(id).await? {
+                left = true;
+                continue;
+            }
             if let Err(fault) = self.forward(id).await {
                 tracing::debug!(%fault, presentment = %id, "still pending");
                 failures = failures.saturating_add(1);
@@ -406,20 +439,28 @@ impl Bank {
                 }
             }
         }
-        Ok(failures == 0)
+        Ok(failures == 0 && !left)
     }
 
-    /// Puts an item behind those that were tried less recently.
-    async fn note_try(&self, id: Digest) -> Result<(), Fault> {
-        let now = self.now().seconds();
+    /// Whether another process of this bank may be at work on an item tried then.
+    fn is_claimed(&self, tried: u64) -> bool {
+        self.is_shared() && self.now().seconds() < tried.saturating_add(CLAIM)
+    }
+
+    /// Puts an item behind those that were tried less recently; false when another process was faster.
+    async fn note_try(self: &Arc<Self>, id: Digest) -> Result<bool, Fault> {
+        let (now, bank) = (self.now().seconds(), Arc::clone(self));
         let work = move |tx: &mut dyn Tx| {
             if let Some(mut row) = PresentmentRow::find(tx, &id)?
                 && row.state == State::Pending
             {
+                if bank.is_claimed(row.tried) {
+                    return Ok(false);
+                }
                 row.tried = row.tried.max(now);
                 tx.update(&PRESENTMENT, &row.values()?)?;
             }
-            Ok::<_, Refusal>(())
+            Ok::<_, Refusal>(true)
         };
         Ok(self.seams.store.commit("bank.outbox.try", work).await?)
     }

@@ -9,7 +9,7 @@ use feiqian_node::MemberView;
 use feiqian_online_cash::Rejection;
 use feiqian_online_cash::deposit::{CashItem, Outcome, Receipt, ReceiptTerms};
 use feiqian_online_cash::evidence::Statement;
-use feiqian_online_cash::payment::{Checker, VerifiedPayment};
+use feiqian_online_cash::payment::VerifiedPayment;
 use feiqian_online_cash::request::Route;
 use feiqian_wire::Timestamp;
 use feiqian_wire::error::{Code, Fault};
@@ -17,7 +17,7 @@ use feiqian_wire::error::{Code, Fault};
 use crate::Bank;
 use crate::refusal::{Refusal, from_blob, to_blob};
 use crate::register::{Spending, Taking};
-use crate::tables::{PAYMENT, REFUSED, RELEASE_MARK, RELEASED};
+use crate::tables::{PAYMENT, REFUSED, RELEASE_MARK};
 
 /// A redeemed payment as stored.
 #[derive(Debug, Clone)]
@@ -69,6 +69,42 @@ impl PaymentRow {
     }
 }
 
+/// What the books say of a payment before it is redeemed: one question, since every payment asks it.
+struct Standing {
+    /// Of when it was redeemed before.
+    receipt: Option<Receipt>,
+    is_request_paid: bool,
+    /// What its presentment was answered with, for ever.
+    refused: Option<Fault>,
+    is_released: bool,
+    released_until: Timestamp,
+}
+
+impl Standing {
+    const SQL: &str = "SELECT (SELECT receipt FROM payment WHERE digest = ?1), \
+        (SELECT digest FROM payment WHERE request = ?2), \
+        (SELECT body FROM refused WHERE presentment = ?3), \
+        (SELECT digest FROM released WHERE digest = ?1), \
+        (SELECT until FROM release_mark WHERE id = 0)";
+
+    fn read(
+        tx: &mut dyn Tx,
+        payment: &Digest,
+        request: &Digest,
+        presentment: &Digest,
+    ) -> Result<Self, StoreError> {
+        let rows = tx.select(Self::SQL, &[(*payment).into(), (*request).into(), (*presentment).into()])?;
+        let row = rows.first().ok_or(StoreError::Missing("payment"))?;
+        Ok(Self {
+            receipt: row.optional_blob(0)?.map(from_blob).transpose()?,
+            is_request_paid: row.optional_blob(1)?.is_some(),
+            refused: row.optional_blob(2)?.map(from_blob).transpose()?,
+            is_released: row.optional_blob(3)?.is_some(),
+            released_until: Timestamp::new(row.optional_unsigned(4)?.unwrap_or(0)),
+        })
+    }
+}
+
 /// A checked payment about to be redeemed, with the receipt it would get.
 pub(crate) struct Redemption {
     pub(crate) spending: Spending,
@@ -77,6 +113,12 @@ pub(crate) struct Redemption {
 }
 
 impl Redemption {
+    /// The receipt of when the payment was redeemed before, to the same presentment.
+    pub(crate) fn repeated(&self, tx: &mut dyn Tx) -> Result<Option<Receipt>, StoreError> {
+        let known = PaymentRow::find(tx, &self.spending.digest)?.map(|known| known.receipt);
+        Ok(known.filter(|receipt| receipt.presentment == self.receipt.presentment))
+    }
+
     /// Redeems the payment, or gives the receipt of when it was redeemed before.
     pub(crate) fn redeem(
         &self,
@@ -85,17 +127,18 @@ impl Redemption {
         now: Timestamp,
     ) -> Result<Option<Receipt>, Refusal> {
         let digest = self.spending.digest;
-        if let Some(known) = PaymentRow::find(tx, &digest)? {
-            return Ok(Some(known.receipt));
+        let standing = Standing::read(tx, &digest, &self.receipt.request, &self.receipt.presentment)?;
+        if let Some(receipt) = standing.receipt {
+            return Ok(Some(receipt));
         }
-        check_refused(tx, &self.receipt.presentment)?;
-        let expired = Rejection::Expired { expired: self.expires.seconds(), now: now.seconds() };
-        if now.max(released_until(tx)?) >= self.expires || tx.find(&RELEASED, &[digest.into()])?.is_some() {
-            return Err(expired.into());
+        if let Some(fault) = standing.refused {
+            return Err(fault.into());
         }
-        let other =
-            tx.select("SELECT digest FROM payment WHERE request = ?1", &[self.receipt.request.into()])?;
-        if !other.is_empty() {
+        if now.max(standing.released_until) >= self.expires || standing.is_released {
+            let (expired, now) = (self.expires.seconds(), now.seconds());
+            return Err(Rejection::Expired { expired, now }.into());
+        }
+        if standing.is_request_paid {
             return Err(Fault::new(Code::RequestAlreadyPaid, "another payment paid the request").into());
         }
         self.spending.book(tx, view)?;
@@ -157,18 +200,12 @@ impl Bank {
     /// `UNAVAILABLE` when there is no answer, since a refusal would be final.
     pub(crate) async fn verify_item(
         self: &Arc<Self>,
-        item: &CashItem,
-        now: Timestamp,
-    ) -> Result<VerifiedPayment, Fault> {
-        let check = || {
-            let view = self.members.snapshot();
-            let checker = Checker { pins: &view.pins, authorities: &*view, now };
-            checker.verify(item, &mut self.seams.entropy.rng())
-        };
-        match check() {
+        item: &Arc<CashItem>,
+    ) -> Result<Box<VerifiedPayment>, Fault> {
+        match self.cash.ask(Arc::clone(item)).await? {
             Err(Rejection::DenominationUnknown(_) | Rejection::CertificateInvalid(_)) => {
                 self.sync().await?;
-                Ok(check()?)
+                Ok(self.cash.ask(Arc::clone(item)).await??)
             }
             verdict => Ok(verdict?),
         }
@@ -177,10 +214,9 @@ impl Bank {
     /// The same, for coins of this bank alone.
     pub(crate) async fn verify_own(
         self: &Arc<Self>,
-        item: &CashItem,
-        now: Timestamp,
-    ) -> Result<VerifiedPayment, Fault> {
-        let payment = self.verify_item(item, now).await?;
+        item: &Arc<CashItem>,
+    ) -> Result<Box<VerifiedPayment>, Fault> {
+        let payment = self.verify_item(item).await?;
         if payment.issuing_bank != self.config.name {
             return Err(Rejection::WrongBank(format!("the coins are of {}", payment.issuing_bank)).into());
         }

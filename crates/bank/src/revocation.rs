@@ -135,6 +135,16 @@ impl Bank {
             }
             return Ok(());
         }
+        let (entries, from) = if self.is_shared() {
+            let dated = self.date_list(from, now.saturating_add(AHEAD), move |tx| revoked(tx, now)).await?;
+            let Some(dated) = dated else {
+                self.list_late.store(true, Ordering::Relaxed);
+                return Ok(());
+            };
+            dated
+        } else {
+            (entries, from)
+        };
         let until = from.saturating_add(MAX_REVOCATION_LIST_SECONDS);
         let list = self
             .authority

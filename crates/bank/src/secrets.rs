@@ -47,7 +47,8 @@ impl HomeSecrets {
     }
 }
 
-fn file(epoch: u64) -> String {
+/// The name of the key file of an epoch.
+pub(crate) fn key_file(epoch: u64) -> String {
     match epoch.checked_sub(OFFLINE) {
         Some(offline) => format!("offline-{offline}.keys"),
         None => format!("epoch-{epoch}.keys"),
@@ -56,15 +57,15 @@ fn file(epoch: u64) -> String {
 
 impl EpochSecrets for HomeSecrets {
     fn write(&self, epoch: u64, secrets: &[u8]) -> Result<(), Fault> {
-        self.0.write_key(&file(epoch), secrets)
+        self.0.write_key(&key_file(epoch), secrets)
     }
 
     fn read(&self, epoch: u64) -> Result<Option<Zeroizing<Vec<u8>>>, Fault> {
-        self.0.read_key(&file(epoch))
+        self.0.read_key(&key_file(epoch))
     }
 
     fn delete(&self, epoch: u64) -> Result<(), Fault> {
-        self.0.delete_key(&file(epoch))
+        self.0.delete_key(&key_file(epoch))
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::Router;
 use feiqian_clearing::membership::About;
-use feiqian_node::{Access, Backoff, Identity, Peer, Route, Routes, Service, Shutdown};
+use feiqian_crypto::snowblind::commit_batch;
+use feiqian_node::{Access, Backoff, Identity, Peer, Route, Routes, Service, Shutdown, offload};
 use feiqian_pki::Role;
 use feiqian_wire::error::Fault;
 use feiqian_wire::{Blob, Bounded, Limit, Text};
@@ -14,7 +15,7 @@ use serde_json::Value;
 
 use crate::Bank;
 
-/// How many commitments are made before other tasks get their turn.
+/// How many commitments are made before other work gets its turn.
 const POOL_STEP: usize = 64;
 
 impl Bank {
@@ -73,13 +74,16 @@ impl Bank {
     async fn run_pool(self: Arc<Self>, shutdown: Shutdown) {
         let mut rng = self.seams.entropy.rng();
         loop {
-            let target = {
-                let mut pool = self.pool();
-                let target = pool.len().saturating_add(POOL_STEP).min(pool.capacity());
-                pool.fill(&mut rng, target);
-                (pool.len() < pool.capacity()).then_some(())
+            let missing = {
+                let pool = self.pool();
+                pool.capacity().saturating_sub(pool.len()).min(POOL_STEP)
             };
-            if target.is_some() {
+            if missing > 0 {
+                let make = move || (commit_batch(missing, &mut rng), rng);
+                let Ok((fresh, rest)) = offload(&*self.seams.workers, make).await else { return };
+                rng = rest;
+                self.pool().put(fresh);
+                // Where the work is done inline nobody else would get their turn.
                 tokio::task::yield_now().await;
                 if shutdown.is_triggered() {
                     return;
@@ -125,7 +129,10 @@ impl Service for Bank {
         let anonymous = |path| Route::new(path).access(Access::Anonymous);
         let account = |path| Route::new(path).access(Access::Account);
         let center = |path| Route::new(path).access(Access::Peer(&[Role::Center]));
+        let fellow = |path| Route::new(path).access(Access::Peer(&[Role::Bank])).limit(Limit::Large);
+        let shares = self.config.shares;
         Routes::new(self)
+            .shares(shares)
             .add(open("/v1/about"), Self::about)
             .add(anonymous("/v1/enrol").limit(Limit::Medium), Self::enrol)
             .add(account("/v1/account"), Self::account_status)
@@ -138,6 +145,7 @@ impl Service for Bank {
             .add(account("/v1/deposit"), Self::deposit)
             .add(account("/v1/refund"), Self::refund)
             .add(center("/v1/pay/payment"), Self::pay_payment)
+            .add(center("/v1/pay/payments").limit(Limit::Large), Self::pay_payments)
             .add(center("/v1/pay/refund"), Self::pay_refund)
             .add(anonymous("/v1/outcome"), Self::outcome)
             .add(anonymous("/v1/keysets"), Self::show_keysets)
@@ -177,7 +185,13 @@ impl Service for Bank {
             .add(account("/v1/account/certificate/renew"), Self::certificate_renew)
             .add(account("/v1/account/certificate/revoke").limit(Limit::Small), Self::certificate_revoke)
             .add(account("/v1/certificate").limit(Limit::Small), Self::certificate_of)
+            .add(anonymous("/v1/certificate/recover").limit(Limit::Small), Self::certificate_recover)
+            .add(account("/v1/account/generations").limit(Limit::Small), Self::generations)
+            .add(anonymous("/v1/coin/state").limit(Limit::Small), Self::coin_state)
             .add(anonymous("/v1/crl"), Self::show_revocation_list)
+            .add(fellow("/v1/instance/finish"), Self::instance_finish)
+            .add(fellow("/v1/instance/offline/commit"), Self::instance_offline_commit)
+            .add(fellow("/v1/instance/offline/finish"), Self::instance_offline_finish)
             .into_router()
     }
 
@@ -189,6 +203,7 @@ impl Service for Bank {
         tokio::join!(
             Arc::clone(&self).run_tending(shutdown.clone()),
             Arc::clone(&self).run_outbox(shutdown.clone()),
+            Arc::clone(&self).run_instance(shutdown.clone()),
             Arc::clone(&self).run_pool(shutdown),
         );
     }

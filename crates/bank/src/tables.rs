@@ -1,11 +1,12 @@
 //! What a bank remembers.
 
-use feiqian_ledger::store::{Column, Table};
+use feiqian_ledger::store::{Column, Step, Table};
 
 use crate::cheques::tables::{
     ACCOUNT_STATEMENT, CERTIFICATE, CHEQUE, CHEQUE_BOOK, CHEQUE_BOX, CHEQUE_ORDER, CHEQUE_PRESENTMENT,
     DECLINED, MANDATE, REVOKED, TRANSFER_ORDER,
 };
+use crate::instances::{EPOCH_SECRET, INSTANCE, LIST_DATE};
 
 /// Customers' and merchants' accounts; the id is the ledger's, its hex the token in certificates.
 pub static ACCOUNT: Table = Table {
@@ -36,6 +37,15 @@ pub static HOLDER: Table = Table {
     ],
     key: 2,
     constraints: &[],
+    indexes: &["(transport_key)"],
+};
+
+/// Generations of the wallets that an account's holder made from words, in the order of their making.
+pub static GENERATION: Table = Table {
+    name: "generation",
+    columns: &[Column::blob("account"), Column::integer("number"), Column::blob("generation")],
+    key: 2,
+    constraints: &["CHECK (length(generation) = 16)", "UNIQUE (account, generation)"],
     indexes: &[],
 };
 
@@ -158,7 +168,7 @@ pub static SPEND: Table = Table {
     ],
     key: 3,
     constraints: &["CHECK (contribution > 0)"],
-    indexes: &["(statement)"],
+    indexes: &[],
 };
 
 /// Issued and redeemed of each denomination of each epoch, minor units.
@@ -332,6 +342,7 @@ pub const OWN_TABLES: &[&Table] = &{
 const ONLINE_TABLES: &[&Table] = &[
     &ACCOUNT,
     &HOLDER,
+    &GENERATION,
     &ENROLMENT,
     &KEYSET,
     &MEMBER_PIN,
@@ -362,9 +373,15 @@ const ONLINE_TABLES: &[&Table] = &[
     &REVOKED,
     &TRANSFER_ORDER,
     &ACCOUNT_STATEMENT,
+    &INSTANCE,
+    &EPOCH_SECRET,
+    &LIST_DATE,
 ];
 
 const BOOK: &[&Table] = feiqian_ledger::TABLES;
+
+/// The history of these tables: none of version 1 has been laid out otherwise yet.
+pub static STEPS: &[Step] = &[];
 
 /// Every table of a bank's store, those of the book included.
 #[allow(clippy::indexing_slicing, reason = "evaluated when compiling: a wrong index would not compile")]

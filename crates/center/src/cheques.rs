@@ -9,7 +9,6 @@ use feiqian_clearing::presentment::{ItemKind, Presentment};
 use feiqian_crypto::Digest;
 use feiqian_pki::Role;
 use feiqian_wire::error::{Code, Fault};
-use rand_core::CryptoRng;
 
 use crate::items::{Bench, Checked, Item, Stated, Verdict, unsound};
 use crate::settlement::{self, Owed};
@@ -78,11 +77,7 @@ impl Item for ChequeItem {
         Ok(Stated { amount: seen.cheque().amount, route })
     }
 
-    fn check(
-        presentment: &Presentment<Self>,
-        bench: &Bench<'_>,
-        _rng: &mut impl CryptoRng,
-    ) -> Checked<ChequeOutcome> {
+    async fn check(presentment: &Presentment<Self>, bench: &Bench<'_>) -> Checked<ChequeOutcome> {
         let file = &presentment.item.cheque;
         let cheque = match read(file, bench) {
             Ok(cheque) => cheque,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use feiqian_money::{Amount, Currency};
-use feiqian_node::{Endpoint, endpoint::TrustPin};
+use feiqian_node::{Endpoint, Shares, endpoint::TrustPin};
 use feiqian_pki::Subject;
 use feiqian_wire::error::{Code, Fault};
 use serde::{Deserialize, Serialize};
@@ -68,6 +68,9 @@ pub struct Config {
     /// seconds.
     #[serde(default = "default_answer")]
     pub answer_seconds: u64,
+    /// What one caller may take of the node.
+    #[serde(default)]
+    pub shares: Shares,
 }
 
 /// Three days: longer than a bank is ever down.
@@ -99,6 +102,7 @@ impl Config {
             caps: Caps::default(),
             funding: default_funding(),
             answer_seconds: default_answer(),
+            shares: Shares::default(),
         }
     }
 
@@ -123,6 +127,7 @@ impl Config {
         if self.answer_seconds == 0 {
             return Err(usage("answer_seconds: more than zero"));
         }
+        self.shares.check()?;
         self.initial_funding(Currency::USD).map(|_| ())
     }
 

@@ -61,6 +61,7 @@ pub async fn init(
         caps: Caps::default(),
         funding: options.funding.unwrap_or_else(default_funding),
         answer_seconds: default_answer(),
+        shares: feiqian_node::Shares::default(),
     };
     let url = |listen: &str| options.url.clone().unwrap_or_else(|| format!("https://{listen}"));
     // Checked before the port is taken, so that a wrong setting says so; port 0 is no address yet.

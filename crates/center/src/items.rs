@@ -1,23 +1,36 @@
 //! The kinds of item that are cleared, and what the center checks of each before and after it is forwarded.
 
-use feiqian_clearing::presentment::{ItemKind, Presentment};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use feiqian_clearing::presentment::{ItemKind, Presented, Presentment};
 use feiqian_crypto::Digest;
 use feiqian_money::{Amount, Minor};
-use feiqian_node::{Entropy, MemberView};
+use feiqian_node::{
+    CallError, Caller, Carrier, CashLane, Entropy, MemberView, Paths, Target, call_within, present_together,
+};
 use feiqian_online_cash::deposit::{CashItem, Outcome, Receipt};
-use feiqian_online_cash::payment::Checker;
 use feiqian_online_cash::refund::{RefundItem, RefundOutcome};
 use feiqian_online_cash::request::Route;
 use feiqian_pki::{Purpose, Revocation, validate};
 use feiqian_wire::Timestamp;
 use feiqian_wire::error::{Code, Fault};
-use rand_core::CryptoRng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::failure::certificate;
 use crate::keys::Keys;
+use crate::service::Center;
 use crate::settlement::{self, Owed};
+
+/// How long an issuing bank may take: a collecting bank waits 15 s for us, and our own steps come on top.
+const FORWARD_TIMEOUT: Duration = Duration::from_secs(12);
+/// An issuing bank's calls for payments.
+const PAYMENTS: Paths = Paths { one: CashItem::FORWARD, many: "/v1/pay/payments" };
+/// The most bytes of a request in a message, and of a coin.
+const REQUEST_BYTES: usize = 6144;
+const COIN_BYTES: usize = 256;
 
 /// Whether an outcome takes the reserve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +67,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) view: &'a MemberView,
     /// Sign what the center itself says about an item.
     pub(crate) keys: &'a Keys,
+    /// Checks payments with coins, many at a time.
+    pub(crate) cash: &'a Arc<CashLane>,
     pub(crate) entropy: &'a dyn Entropy,
     /// How long a bank may take to name its customer.
     pub(crate) answer_seconds: u64,
@@ -108,8 +123,19 @@ pub(crate) trait Item: Serialize + DeserializeOwned + Clone + Send + Sync + 'sta
     fn check(
         presentment: &Presentment<Self>,
         bench: &Bench<'_>,
-        rng: &mut impl CryptoRng,
-    ) -> Checked<Self::Outcome>;
+    ) -> impl Future<Output = Checked<Self::Outcome>> + Send;
+
+    /// Sends it to its issuing bank.
+    fn send(
+        center: &Center,
+        bank: &Target,
+        presentment: &Presentment<Self>,
+    ) -> impl Future<Output = Result<Presented<Self::Outcome>, CallError>> + Send {
+        async move {
+            let network = &*center.seams.network;
+            call_within(network, bank, Caller::Certified, Self::FORWARD, presentment, FORWARD_TIMEOUT).await
+        }
+    }
 
     /// Who owes whom.
     fn owed(presentment: &Presentment<Self>, issuing: &str) -> Owed;
@@ -190,14 +216,31 @@ impl Item for CashItem {
         stated(self.request.request.amount, &self.request.request.route)
     }
 
-    fn check(
-        presentment: &Presentment<Self>,
-        bench: &Bench<'_>,
-        rng: &mut impl CryptoRng,
-    ) -> Checked<Outcome> {
-        let checker = Checker { pins: &bench.view.pins, authorities: bench.view, now: bench.now };
-        let checked = checker.verify(&presentment.item, rng).map_err(Fault::from);
+    /// Together with others that wait for the same.
+    async fn check(presentment: &Presentment<Self>, bench: &Bench<'_>) -> Checked<Outcome> {
+        let checked = match bench.cash.ask(Arc::new(presentment.item.clone())).await {
+            Ok(verdict) => verdict.map_err(Fault::from),
+            Err(fault) => return Checked::Later(fault),
+        };
         Checked::of(checked.map(|payment| payment.issuing_bank.as_str().to_owned()), Self::refused)
+    }
+
+    /// Together with others that wait for the same bank.
+    async fn send(
+        center: &Center,
+        bank: &Target,
+        presentment: &Presentment<Self>,
+    ) -> Result<Presented<Outcome>, CallError> {
+        let carrier = center.carriers.to(bank, || {
+            let (network, bank) = (Arc::clone(&center.seams.network), bank.clone());
+            Carrier::new(move |items| {
+                let (network, bank) = (Arc::clone(&network), bank.clone());
+                async move { present_together(&*network, &bank, PAYMENTS, items, FORWARD_TIMEOUT).await }
+            })
+        });
+        let coins = presentment.item.payment.coins.len();
+        let bytes = REQUEST_BYTES.saturating_add(coins.saturating_mul(COIN_BYTES));
+        carrier.ask(presentment.clone(), bytes, FORWARD_TIMEOUT).await
     }
 
     fn owed(presentment: &Presentment<Self>, issuing: &str) -> Owed {
@@ -293,11 +336,7 @@ impl Item for RefundItem {
         stated(self.order.amount, &self.receipt.route)
     }
 
-    fn check(
-        presentment: &Presentment<Self>,
-        bench: &Bench<'_>,
-        _rng: &mut impl CryptoRng,
-    ) -> Checked<RefundOutcome> {
+    async fn check(presentment: &Presentment<Self>, bench: &Bench<'_>) -> Checked<RefundOutcome> {
         Checked::of(check_refund(presentment, bench.view, bench.now), Self::refused)
     }
 

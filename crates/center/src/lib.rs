@@ -56,4 +56,4 @@ pub use init::{InitOptions, init};
 pub use inquiry::EvidenceFinding;
 pub use keys::Keys;
 pub use service::{Center, open};
-pub use tables::TABLES;
+pub use tables::{STEPS, TABLES};

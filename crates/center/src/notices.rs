@@ -26,6 +26,11 @@ const CLAIMS: u32 = 64;
 const IS_CLAIM: &str =
     "SELECT 1 FROM center_presentment AS item WHERE item.id = center_notice.presentment AND item.kind = 5";
 
+/// Whether there is a word that its bank has not taken.
+pub(crate) fn is_anything_untold(tx: &mut dyn Tx) -> Result<bool, Failure> {
+    Ok(!tx.select("SELECT 1 FROM center_notice WHERE told = 0 LIMIT 1", &[])?.is_empty())
+}
+
 struct Notice {
     bank: String,
     presentment: Digest,
@@ -141,9 +146,7 @@ impl Center {
 
     /// Some words wait for others: who gets the money back hears of it only after the drawee.
     async fn is_all_told(&self) -> Result<bool, Fault> {
-        let sql = format!("SELECT 1 FROM {} WHERE told = 0 LIMIT 1", NOTICE.name);
-        let read = move |tx: &mut dyn Tx| -> Result<bool, Failure> { Ok(tx.select(&sql, &[])?.is_empty()) };
-        Ok(self.seams.store.read(read).await?)
+        Ok(self.seams.store.read(|tx: &mut dyn Tx| Ok::<_, Failure>(!is_anything_untold(tx)?)).await?)
     }
 
     /// One message to one bank; `None` when there is none to send, otherwise whether it answered.

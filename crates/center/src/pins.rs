@@ -51,7 +51,7 @@ pub(crate) async fn pin(center: &Center, caller: &str, request: PinRequest) -> R
     }
     let entry =
         PinEntry { pinned_at: center.seams.clock.now(), keyset: request.keyset, signer: request.signer };
-    let mut log = view.pins.clone();
+    let mut log = (*view.pins).clone();
     log.append(entry.clone(), &center.keys.root)?;
     let (stored, seen, expected) = (entry.clone(), log.view(), view.entries().len() as u64);
     let work = move |tx: &mut dyn Tx| append(tx, &stored, digest, seen, expected);

@@ -13,7 +13,7 @@ use feiqian_clearing::remittance::TransferItem;
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_money::Amount;
-use feiqian_node::{Backoff, CallError, Caller, MemberView, Shutdown, call_within};
+use feiqian_node::{Backoff, CallError, MemberView, Shutdown};
 use feiqian_offline_cash::claim::ClaimItem;
 use feiqian_offline_cash::messages::PartItem;
 use feiqian_offline_cash::pay::CashItem as HoldingItem;
@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 use crate::cycles::open_cycle;
 use crate::failure::Failure;
 use crate::items::{Bench, Checked, Item, Verdict};
+use crate::notices::is_anything_untold;
 use crate::obligations::{Booked, Due, book_all};
 use crate::queue::{self, Policy};
 use crate::service::Center;
@@ -33,8 +34,6 @@ use crate::settlement::Owed;
 use crate::stored::{Stored, corrupt, find, put, select};
 use crate::tables::{OBLIGATION, PRESENTMENT};
 
-/// How long an issuing bank may take: a collecting bank waits 15 s for us, and our own steps come on top.
-const FORWARD_TIMEOUT: Duration = Duration::from_secs(12);
 /// The most presentments of one bank resumed in one round.
 const ROUND: u32 = 64;
 
@@ -112,6 +111,7 @@ impl Center {
         Bench {
             view,
             keys: &self.keys,
+            cash: &self.cash,
             entropy: &*self.seams.entropy,
             answer_seconds: self.config.answer_seconds,
             now: self.seams.clock.now(),
@@ -133,17 +133,21 @@ impl Center {
         check_shape(caller, &presentment, &bench)?;
         let id = presentment.id;
         let mut fresh = Stored::new(&presentment, None, bench.now.seconds())?;
-        let known = self.seams.store.read(move |tx: &mut dyn Tx| find(tx, &id)).await?;
-        if let Some(known) = &known {
+        let checked = I::check(&presentment, &bench).await;
+        // A sound item goes on to where it is admitted, which finds what is known of it. Any other may be one that was
+        // taken before, when it was sound.
+        if !matches!(checked, Checked::Good(_))
+            && let Some(known) = self.seams.store.read(move |tx: &mut dyn Tx| find(tx, &id)).await?
+        {
             known.check_same(&fresh)?;
             if known.state.is_final() {
-                return self.answer::<I>(known).await;
+                return self.answer::<I>(&known).await;
             }
             if known.state == State::Forwarded {
-                return Ok(self.forward(known.clone(), presentment).await?);
+                return Ok(self.forward(known, presentment).await?);
             }
         }
-        match I::check(&presentment, &bench, &mut self.seams.entropy.rng()) {
+        match checked {
             Checked::Good(issuing) => fresh.issuing = Some(issuing),
             Checked::Refused(outcome) => return self.refuse::<I>(fresh, outcome).await,
             Checked::Later(fault) => return Err(fault),
@@ -269,9 +273,11 @@ impl Center {
             policy: self.policy(),
             now: self.seams.clock.now().seconds(),
         };
-        let work = move |tx: &mut dyn Tx| conclusion.book(tx);
-        let done = self.seams.store.commit("center.present.outcome", work).await?;
-        self.wake_if_untold().await;
+        let work = move |tx: &mut dyn Tx| Ok::<_, Failure>((conclusion.book(tx)?, is_anything_untold(tx)?));
+        let (done, untold) = self.seams.store.commit("center.present.outcome", work).await?;
+        if untold {
+            self.untold.notify_one();
+        }
         Ok(self.answer::<I>(&done).await?)
     }
 
@@ -291,9 +297,7 @@ impl Center {
 
     async fn ask<I: Item>(&self, issuing: &str, presentment: &Presentment<I>) -> Result<I::Outcome, Waits> {
         let bank = self.members.snapshot().target(issuing).map_err(Waits::Bank)?;
-        let network = &*self.seams.network;
-        let called =
-            call_within(network, &bank, Caller::Certified, I::FORWARD, presentment, FORWARD_TIMEOUT).await;
+        let called = I::send(self, &bank, presentment).await;
         let later = |reason: String| {
             Fault::new(Code::Unavailable, format!("bank {issuing} has not answered: {reason}"))
                 .hint("the item is on its way; present it again to learn its outcome")

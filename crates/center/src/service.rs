@@ -7,19 +7,20 @@ use async_trait::async_trait;
 use axum::Router;
 use feiqian_cheque::messages::{ChequeItem, VerifyRequest};
 use feiqian_clearing::membership::{About, AdmitRequest, RegisterRequest};
-use feiqian_clearing::presentment::Presentment;
+use feiqian_clearing::presentment::{Batch, Presented, Presentment};
 use feiqian_clearing::remittance::TransferItem;
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_node::{
-    Access, Home, Identity, MemberView, Members, Peer, Route, Routes, Seams, Service, Shutdown,
+    Access, Carriers, CashLane, Home, Identity, MemberView, Members, Peer, Route, Routes, Seams, Service,
+    Shutdown, Target, answer_batch, cash_lane,
 };
 use feiqian_offline_cash::claim::ClaimItem;
 use feiqian_offline_cash::messages::{
     ExposedRequest, IdentityRequest, OfflinePinRequest, OfflinePinsRequest, PartItem, SignedExposed,
 };
 use feiqian_offline_cash::pay::CashItem as HoldingItem;
-use feiqian_online_cash::deposit::{CashItem, OutcomeRequest};
+use feiqian_online_cash::deposit::{CashItem, Outcome, OutcomeRequest};
 use feiqian_online_cash::evidence::Evidence;
 use feiqian_online_cash::keyset::{PinRequest, PinsRequest};
 use feiqian_online_cash::refund::RefundItem;
@@ -41,7 +42,11 @@ pub struct Center {
     pub(crate) keys: Keys,
     pub(crate) endpoint: Text<320>,
     pub(crate) seams: Seams,
-    pub(crate) members: Members,
+    pub(crate) members: Arc<Members>,
+    /// Payments that wait to be checked.
+    pub(crate) cash: Arc<CashLane>,
+    /// Payments on their way to their issuing banks.
+    pub(crate) carriers: Carriers<Target, Presentment<CashItem>, Presented<Outcome>>,
     /// Held while members or pins change: the view follows the store in one order.
     pub(crate) changing: Mutex<()>,
     /// Presentments that somebody is forwarding now.
@@ -75,10 +80,22 @@ impl Center {
         let certificate = keys.root.as_der().to_vec();
         let start = move |tx: &mut dyn Tx| remember_root(tx, &certificate);
         seams.store.commit("center.start", start).await?;
-        let members = Members::new(MemberView::empty(keys.root.clone()), &config.url);
+        let members = Arc::new(Members::new(MemberView::empty(keys.root.clone()), &config.url));
+        let (cash, carriers) = (cash_lane(&members, &seams), Carriers::default());
         let endpoint = Text::new(keys.endpoint(&config)?)?;
         let (changing, forwarding, untold) = (Mutex::new(()), StdMutex::default(), Notify::new());
-        let center = Arc::new(Self { config, keys, endpoint, seams, members, changing, forwarding, untold });
+        let center = Arc::new(Self {
+            config,
+            keys,
+            endpoint,
+            seams,
+            members,
+            cash,
+            carriers,
+            changing,
+            forwarding,
+            untold,
+        });
         center.reload(&center.changing.lock().await).await?;
         center.restore_lists().await?;
         center.issue_list(None).await?;
@@ -151,7 +168,9 @@ type Shared = Arc<Center>;
 #[async_trait]
 impl Service for Center {
     fn router(self: Arc<Self>) -> Router {
+        let shares = self.config.shares;
         Routes::new(self)
+            .shares(shares)
             .add(Route::new("/v1/about"), |center: Shared, _, ()| async move { center.about() })
             .add(
                 Route::new("/v1/admit").limit(Limit::Small),
@@ -177,6 +196,17 @@ impl Service for Center {
                 bank("/v1/present/payment"),
                 |center: Shared, peer, presentment: Presentment<CashItem>| async move {
                     center.present(&name_of(&peer)?, presentment).await
+                },
+            )
+            .add(
+                bank("/v1/present/payments").limit(Limit::Large),
+                |center: Shared, peer, batch: Batch<CashItem>| async move {
+                    let caller = name_of(&peer)?;
+                    let present = |presentment| {
+                        let (center, caller) = (Arc::clone(&center), caller.clone());
+                        async move { center.present(&caller, presentment).await }
+                    };
+                    answer_batch(batch, present).await
                 },
             )
             .add(

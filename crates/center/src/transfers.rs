@@ -7,7 +7,6 @@ use feiqian_crypto::Digest;
 use feiqian_online_cash::signed::WireChain;
 use feiqian_pki::{Purpose, Revocation, Role, Verified, validate};
 use feiqian_wire::error::{Code, Fault};
-use rand_core::CryptoRng;
 
 use crate::failure::certificate;
 use crate::items::{Bench, Checked, Item, Stated, Verdict};
@@ -61,11 +60,7 @@ impl Item for TransferItem {
         Ok(Stated { amount: terms.amount, route: Some(route) })
     }
 
-    fn check(
-        presentment: &Presentment<Self>,
-        bench: &Bench<'_>,
-        _rng: &mut impl CryptoRng,
-    ) -> Checked<TransferOutcome> {
+    async fn check(presentment: &Presentment<Self>, bench: &Bench<'_>) -> Checked<TransferOutcome> {
         let item = &presentment.item;
         let terms = &item.order.terms;
         let returned = |code| Checked::Refused(TransferOutcome::Returned(code));

@@ -9,6 +9,8 @@ use feiqian_wire::error::{Code, Fault};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::acts::Commanded;
+use crate::passphrase;
 use crate::roles::{self, Role};
 
 /// How long a command may take at a running node: payments across banks wait for both.
@@ -35,8 +37,9 @@ pub(crate) async fn ask(role: Role, dir: &Path, command: Value) -> Result<Value,
     match way(&home, &command).await? {
         Way::Node(answer) => answer,
         Way::Here(_lock) => {
+            passphrase::open(&home)?;
             let opened = roles::open(role, &home).await?;
-            opened.service.command(command).await
+            Commanded::new(role, &home, opened.service)?.command(command).await
         }
     }
 }

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use feiqian_node::{Home, HttpsNetwork, SystemClock, SystemEntropy, Trust};
+use feiqian_node::{Home, HttpsNetwork, SystemClock, Trust};
 use feiqian_wallet::certificate;
 use feiqian_wire::error::{Code, Fault};
 use serde_json::Value;
 
 use crate::cli::Certificate;
 use crate::output;
+use crate::passphrase;
 use crate::roles::Role;
 
 /// How long a command that works in the home is waited for.
@@ -32,13 +33,12 @@ pub(crate) async fn run(what: Certificate, as_json: bool) -> Result<(), Fault> {
         Code::Locked => fault.hint("stop the wallet that runs there: it has its keys in use"),
         _ => fault,
     })?;
+    passphrase::open(&home)?;
     let network = network(&home, dir)?;
     let answer: Value = match &what {
         Certificate::List(_) => certificate::list(&home, &network, &SystemClock).await?,
-        Certificate::Apply { code, .. } => {
-            certificate::apply(&home, code, &network, &SystemClock, &SystemEntropy).await?
-        }
-        Certificate::Renew(_) => certificate::renew(&home, &network, &SystemClock, &SystemEntropy).await?,
+        Certificate::Apply { code, .. } => certificate::apply(&home, code, &network, &SystemClock).await?,
+        Certificate::Renew(_) => certificate::renew(&home, &network, &SystemClock).await?,
         Certificate::Revoke { serial, compromised, .. } => {
             certificate::revoke(&home, serial, *compromised, &network).await?
         }

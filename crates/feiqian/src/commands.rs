@@ -13,7 +13,9 @@ use crate::cli::{
     Wallet,
 };
 use crate::roles::{self, Role};
-use crate::{certificates, cheques, messages, offline, output, run, statement};
+use crate::{
+    acts, backup, certificates, cheques, messages, offline, output, passphrase, restore, run, statement,
+};
 
 /// What is logged unless it is said otherwise: a node tells what it does, a command only what is wrong.
 pub(crate) fn log_level(command: &Command) -> &'static str {
@@ -68,6 +70,10 @@ pub(crate) async fn center(what: Center, as_json: bool) -> Result<(), Fault> {
         Center::Revoke { at, bank, reason } => {
             asked(role, &at, command("revoke", json!({"bank": bank, "reason": reason})), as_json).await?;
         }
+        Center::Backup(args) => output::result(&backup::back_up(Role::Center, &args)?, as_json),
+        Center::Restore(args) => output::result(&backup::restore(Role::Center, &args).await?, as_json),
+        Center::Log(at) => acts::show(Role::Center, &at, as_json)?,
+        Center::Passphrase(what) => passphrase::run(Role::Center, &what, as_json).await?,
         Center::Status(at) => asked(role, &at, command("status", Value::Null), as_json).await?,
     }
     Ok(())
@@ -110,6 +116,7 @@ fn position_in_words(position: &str, currency: Currency) -> Option<String> {
 pub(crate) async fn bank(what: Bank, as_json: bool) -> Result<(), Fault> {
     match what {
         Bank::Init(args) => output::result(&roles::init_bank(&args).await?, as_json),
+        Bank::Join(args) => output::result(&roles::join_bank(&args).await?, as_json),
         Bank::Run(args) => run::run(Role::Bank, &args).await?,
         Bank::Account(what) => account(what, as_json).await?,
         Bank::Statement { at, name, number, iso20022 } => {
@@ -117,6 +124,10 @@ pub(crate) async fn bank(what: Bank, as_json: bool) -> Result<(), Fault> {
         }
         Bank::Cheques(at) => asked(Role::Bank, &at, command("cheques", Value::Null), as_json).await?,
         Bank::Offline(what) => offline::bank(what, as_json).await?,
+        Bank::Backup(args) => output::result(&backup::back_up(Role::Bank, &args)?, as_json),
+        Bank::Restore(args) => output::result(&backup::restore(Role::Bank, &args).await?, as_json),
+        Bank::Log(at) => acts::show(Role::Bank, &at, as_json)?,
+        Bank::Passphrase(what) => passphrase::run(Role::Bank, &what, as_json).await?,
         Bank::Status(at) => asked(Role::Bank, &at, command("status", Value::Null), as_json).await?,
     }
     Ok(())
@@ -187,6 +198,9 @@ pub(crate) async fn merchant(what: Merchant, as_json: bool) -> Result<(), Fault>
         }
         Merchant::Cheque(what) => cheques::merchant(what, as_json).await?,
         Merchant::Offline(what) => offline::merchant(what, as_json).await?,
+        Merchant::Backup(args) => output::result(&backup::back_up(Role::Merchant, &args)?, as_json),
+        Merchant::Restore(args) => output::result(&backup::restore(Role::Merchant, &args).await?, as_json),
+        Merchant::Passphrase(what) => passphrase::run(Role::Merchant, &what, as_json).await?,
         Merchant::Status(at) => asked(role, &at, command("status", Value::Null), as_json).await?,
     }
     Ok(())
@@ -197,6 +211,7 @@ pub(crate) async fn wallet(what: Wallet, as_json: bool) -> Result<(), Fault> {
     let role = Role::Wallet;
     match what {
         Wallet::Init(args) => output::result(&roles::init_wallet(&args).await?, as_json),
+        Wallet::Restore(args) => output::result(&restore::run(&args, as_json).await?, as_json),
         Wallet::Run(args) => run::run(role, &args).await?,
         Wallet::Withdraw { at, offline, amount } => {
             let name = if offline { "withdraw_offline" } else { "withdraw" };
@@ -231,6 +246,7 @@ pub(crate) async fn wallet(what: Wallet, as_json: bool) -> Result<(), Fault> {
         Wallet::Transfer(order) => cheques::transfer(order, as_json).await?,
         Wallet::Certificate(what) => certificates::run(what, as_json).await?,
         Wallet::Offline(what) => offline::wallet(what, as_json).await?,
+        Wallet::Passphrase(what) => passphrase::run(Role::Wallet, &what, as_json).await?,
         Wallet::Status(at) => asked(role, &at, command("status", Value::Null), as_json).await?,
     }
     Ok(())

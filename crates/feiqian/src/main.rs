@@ -1,7 +1,9 @@
 //! `feiqian`: the command line of the suite.
 
+mod acts;
 mod ask;
 mod audit;
+mod backup;
 mod bench;
 mod certificates;
 mod cheques;
@@ -12,8 +14,10 @@ mod demo;
 mod messages;
 mod offline;
 mod output;
+mod passphrase;
 mod payment;
 mod qr;
+mod restore;
 mod roles;
 mod run;
 mod show;
@@ -55,6 +59,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Fault> {
     let usage = |error: logging::LoggingError| Fault::new(Code::Usage, error.to_string());
     logging::init(cli.log_format.parse().map_err(usage)?, level).map_err(usage)?;
     let as_json = cli.json;
+    passphrase::told(cli.passphrase_file);
     match cli.command {
         Command::Center(command) => commands::center(command, as_json).await?,
         Command::Bank(command) => commands::bank(command, as_json).await?,
@@ -66,9 +71,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Fault> {
         Command::Verify(args) => output::result(&verify::run(&args.file, &args.by).await?, as_json),
         Command::Audit(args) => return audit::run(&args.homes, as_json).await,
         Command::Demo(args) => demo::run(&args, as_json).await?,
-        Command::Bench(args) => {
-            output::result(&bench::run(args.seconds, &args.schemes, as_json).await?, as_json);
-        }
+        Command::Bench(args) => bench::dispatch(args, as_json).await?,
         Command::Simulate(args) => return simulate::run(*args, as_json).await,
         Command::Report(args) => return simulate::report(&args, as_json),
         Command::Compare(args) => simulate::compare(&args, as_json)?,

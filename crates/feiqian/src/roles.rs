@@ -4,18 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use feiqian_crypto::Digest;
-use feiqian_ledger::store::Table;
+use feiqian_ledger::store::{Step, Table};
 use feiqian_node::{
     Clock, Endpoint, Entropy, Home, HttpsNetwork, Identity, Seams, Service, SystemClock, SystemEntropy,
-    Trust, bind,
+    ThreadWorkers, Trust, bind,
 };
 use feiqian_pki::TrustedRoot;
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Name, Text};
 use serde_json::{Value, json};
 
-use crate::cli::{Admission, BankInit, CenterInit, MerchantInit, Settlement, WalletInit};
-use crate::stores;
+use crate::cli::{Admission, BankInit, BankJoin, CenterInit, MerchantInit, Settlement, WalletInit};
+use crate::{passphrase, stores};
 
 /// A role of the suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,15 @@ impl Role {
         }
     }
 
+    /// How a store of an older version comes to these tables.
+    pub(crate) fn steps(self) -> &'static [Step] {
+        match self {
+            Self::Center => feiqian_center::STEPS,
+            Self::Bank => feiqian_bank::tables::STEPS,
+            Self::Merchant | Self::Wallet => &[],
+        }
+    }
+
     /// The role that lives in `dir`.
     ///
     /// # Errors
@@ -72,16 +81,16 @@ pub(crate) struct Opened {
     pub(crate) root: Digest,
 }
 
-fn clock() -> Arc<dyn Clock> {
+pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
-fn entropy() -> Arc<dyn Entropy> {
+pub(crate) fn entropy() -> Arc<dyn Entropy> {
     Arc::new(SystemEntropy)
 }
 
 /// What production plugs into a role, and whom it believes.
-fn seams(
+pub(crate) fn seams(
     role: Role,
     home: &Home,
     root: &TrustedRoot,
@@ -90,7 +99,9 @@ fn seams(
     let trust = Arc::new(Trust::new(root.clone(), clock()));
     let network = Arc::new(HttpsNetwork::new(Arc::clone(&trust), identity));
     let store = stores::open(role, home)?;
-    Ok((Seams { store, network, clock: clock(), entropy: entropy() }, trust))
+    let workers = ThreadWorkers::new().map_err(|error| Fault::new(Code::Internal, error.to_string()))?;
+    let workers = Arc::new(workers);
+    Ok((Seams { store, network, clock: clock(), entropy: entropy(), workers }, trust))
 }
 
 /// Opens the node that lives in `home`. The caller holds the home's lock.
@@ -195,13 +206,14 @@ fn usage(what: &str, error: impl std::fmt::Display) -> Fault {
     Fault::new(Code::Usage, format!("{what}: {error}"))
 }
 
-fn endpoint(what: &str, text: &str) -> Result<Endpoint, Fault> {
+pub(crate) fn endpoint(what: &str, text: &str) -> Result<Endpoint, Fault> {
     text.trim().parse().map_err(|error: feiqian_node::EndpointError| usage(what, error))
 }
 
-/// What `init` answered, and what to type next.
-fn with_next(mut value: Value, next: String) -> Value {
+/// What `init` answered, how the home keeps its keys, and what to type next.
+fn with_next(mut value: Value, home: &Home, next: String) -> Value {
     if let Value::Object(fields) = &mut value {
+        fields.insert("keys".to_owned(), Value::from(passphrase::said(home)));
         fields.insert("next".to_owned(), Value::from(next));
     }
     value
@@ -224,6 +236,7 @@ pub(crate) async fn init_center(args: &CenterInit) -> Result<Value, Fault> {
         Settlement::Net => feiqian_center::Settlement::Net,
     };
     let home = Home::create(&args.home, Role::Center.name())?;
+    passphrase::found(Role::Center, &home)?;
     stores::choose(Role::Center, &home, args.store.as_deref())?;
     let options = feiqian_center::InitOptions {
         name: args.name.clone(),
@@ -235,7 +248,7 @@ pub(crate) async fn init_center(args: &CenterInit) -> Result<Value, Fault> {
     };
     let made = feiqian_center::init(&home, options, &SystemClock, &SystemEntropy).await?;
     let url = made.get("center").cloned().unwrap_or_default();
-    let mut made = with_next(made, format!("feiqian center run --home {}", args.home.display()));
+    let mut made = with_next(made, &home, format!("feiqian center run --home {}", args.home.display()));
     if let Value::Object(fields) = &mut made {
         fields.insert("url".to_owned(), url);
     }
@@ -251,19 +264,56 @@ pub(crate) async fn init_bank(args: &BankInit) -> Result<Value, Fault> {
     let name = Name::new(args.name.as_str()).map_err(|error| usage("--name", error))?;
     let currency = args.currency.parse().map_err(|error| usage("--currency", error))?;
     let home = Home::create(&args.home, Role::Bank.name())?;
+    passphrase::found(Role::Bank, &home)?;
     stores::choose(Role::Bank, &home, args.store.as_deref())?;
     let listen = free(&args.listen).await?;
     let unpinned = center.pin.fingerprint.is_none();
-    let code = args.code.clone();
-    let options =
-        feiqian_bank::InitOptions { name, currency, center, listen: listen.clone(), advertise: None, code };
+    let options = feiqian_bank::InitOptions {
+        name,
+        currency,
+        center,
+        listen: listen.clone(),
+        advertise: args.advertise.as_deref().map(url_of).transpose()?,
+        code: args.code.clone(),
+        shared: args.store.is_some(),
+    };
     let made = feiqian_bank::init(&home, options, clock(), entropy()).await?;
     let root = made.get("root").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let mut made = with_next(made, format!("feiqian bank run --home {}", args.home.display()));
+    let mut made = with_next(made, &home, format!("feiqian bank run --home {}", args.home.display()));
     if let Value::Object(fields) = &mut made {
         fields.insert("url".to_owned(), Value::from(format!("https://{listen}#sha256={root}")));
     }
     Ok(said_pinned(made, unpinned))
+}
+
+/// The URL alone of an address that may say more.
+fn url_of(text: &str) -> Result<String, Fault> {
+    endpoint("--advertise", text).map(|endpoint| endpoint.url().to_owned())
+}
+
+/// `bank join`
+///
+/// # Errors
+/// As the role's.
+pub(crate) async fn join_bank(args: &BankJoin) -> Result<Value, Fault> {
+    let of = Home::open(&args.of, Role::Bank.name())?;
+    passphrase::open(&of)?;
+    let name = Name::new(args.name.as_str()).map_err(|error| usage("--name", error))?;
+    let home = Home::create(&args.home, Role::Bank.name())?;
+    passphrase::found_beside(Role::Bank, &of, &home)?;
+    stores::share(&home, &of)?;
+    let listen = free(&args.listen).await?;
+    let options = feiqian_bank::JoinOptions {
+        name,
+        listen: listen.clone(),
+        url: args.url.as_deref().map(url_of).transpose()?,
+    };
+    let made = feiqian_bank::join(&home, &of, options, &SystemClock, &SystemEntropy)?;
+    let mut made = with_next(made, &home, format!("feiqian bank run --home {}", args.home.display()));
+    if let Value::Object(fields) = &mut made {
+        fields.insert("url".to_owned(), Value::from(format!("https://{listen}")));
+    }
+    Ok(made)
 }
 
 /// `merchant init`
@@ -273,6 +323,7 @@ pub(crate) async fn init_bank(args: &BankInit) -> Result<Value, Fault> {
 pub(crate) async fn init_merchant(args: &MerchantInit) -> Result<Value, Fault> {
     let bank = endpoint("--bank", &args.bank)?;
     let home = Home::create(&args.home, Role::Merchant.name())?;
+    passphrase::found(Role::Merchant, &home)?;
     let unpinned = bank.pin.fingerprint.is_none();
     let options = feiqian_merchant::InitOptions {
         name: Text::new(args.name.as_str()).map_err(|error| usage("--name", error))?,
@@ -284,7 +335,7 @@ pub(crate) async fn init_merchant(args: &MerchantInit) -> Result<Value, Fault> {
     let made = feiqian_merchant::init(&home, options, clock(), &SystemEntropy).await?;
     let text = |name: &str| made.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let url = format!("{}#sha256={}", text("url"), text("root"));
-    let mut made = with_next(made, format!("feiqian merchant run --home {}", args.home.display()));
+    let mut made = with_next(made, &home, format!("feiqian merchant run --home {}", args.home.display()));
     if let Value::Object(fields) = &mut made {
         fields.insert("url".to_owned(), Value::from(url));
     }
@@ -298,6 +349,7 @@ pub(crate) async fn init_merchant(args: &MerchantInit) -> Result<Value, Fault> {
 pub(crate) async fn init_wallet(args: &WalletInit) -> Result<Value, Fault> {
     let bank = endpoint("--bank", &args.bank)?;
     let home = Home::create(&args.home, Role::Wallet.name())?;
+    passphrase::found(Role::Wallet, &home)?;
     let unpinned = bank.pin.fingerprint.is_none();
     let options = feiqian_wallet::init::InitOptions {
         bank,
@@ -307,7 +359,7 @@ pub(crate) async fn init_wallet(args: &WalletInit) -> Result<Value, Fault> {
     };
     let made = feiqian_wallet::init::init(&home, &options, clock(), &SystemEntropy).await?;
     let next = format!("feiqian wallet withdraw --home {} 50.00", args.home.display());
-    Ok(said_pinned(with_next(made, next), unpinned))
+    Ok(said_pinned(with_next(made, &home, next), unpinned))
 }
 
 /// Says so when the first root seen was taken on trust.

@@ -10,8 +10,10 @@ use feiqian_wire::error::{Code, Fault};
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use crate::acts::Commanded;
 use crate::cli::RunArgs;
 use crate::output;
+use crate::passphrase;
 use crate::roles::{self, Opened, Role};
 
 /// How long a starting node waits for a command that works in its home.
@@ -24,6 +26,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) async fn run(role: Role, args: &RunArgs) -> Result<(), Fault> {
     let home = Home::open(&args.home, role.name())?;
     let lock = home.lock(LOCK_PATIENCE).await?;
+    passphrase::open(&home)?;
     metrics::install();
     if let Some(listen) = &args.listen {
         roles::set_listen(role, &home, listen).await?;
@@ -65,9 +68,14 @@ async fn start(
     }
     let control = ControlSocket::bind(home.control_socket())
         .map_err(|error| internal("make the control socket", &error))?;
-    let (handler, stop) = (Arc::clone(&service), shutdown.clone());
+    let handler = Arc::new(Commanded::new(role, home, Arc::clone(&service))?);
+    let stop = shutdown.clone();
     tasks.spawn(async move {
-        control.serve(move |command| Arc::clone(&handler).command(command), stop).await;
+        let answer = move |command| {
+            let handler = Arc::clone(&handler);
+            async move { handler.command(command).await }
+        };
+        control.serve(answer, stop).await;
         "control socket"
     });
     let stop = shutdown.clone();
@@ -96,7 +104,7 @@ async fn finish(mut tasks: JoinSet<&'static str>, shutdown: &Shutdown) {
 }
 
 /// A thread of its own: waiting for input must not keep the runtime from ending.
-fn stop_with_input(shutdown: Shutdown) {
+pub(crate) fn stop_with_input(shutdown: Shutdown) {
     std::thread::spawn(move || {
         let (mut input, mut buffer) = (std::io::stdin(), [0_u8; 64]);
         while input.read(&mut buffer).is_ok_and(|read| read > 0) {}

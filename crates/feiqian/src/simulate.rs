@@ -51,29 +51,30 @@ pub(crate) async fn run(args: Simulate, as_json: bool) -> Result<u8, Fault> {
         return replay(manifest, args.until_event, as_json).await;
     }
     let source = source(&args)?;
-    if args.check {
-        output::result(&Plan::new(&source, &args.out)?.explain(), as_json);
-        return Ok(0);
-    }
-    if args.verify {
-        return verify(Plan::new(&source, &args.out)?.shard(args.shard), as_json).await;
-    }
     if args.shrink {
         return shrink(source, &args.out, as_json).await;
     }
-    let cells = Plan::new(&source, &args.out)?.shard(args.shard).cells.len();
+    let plan = Plan::new(&source, &args.out)?;
+    if args.check {
+        output::result(&plan.explain(), as_json);
+        return Ok(0);
+    }
+    let plan = plan.shard(args.shard);
+    if args.verify {
+        return verify(plan, as_json).await;
+    }
+    let cells = plan.cells.len();
     let bar = bar(cells, as_json);
-    let (told, out, shard) = (bar.clone(), args.out.clone(), args.shard);
     let work = Work {
         jobs: args
             .jobs
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
         resume: args.resume,
         until_event: args.until_event,
-        progress: Some(tell(cells, told)),
+        progress: Some(tell(cells, bar.clone())),
         ..Work::default()
     };
-    let study = aside(move |interrupt| study::run(&source, &out, shard, &Work { interrupt, ..work })).await;
+    let study = aside(move |interrupt| study::run(&plan, &Work { interrupt, ..work })).await;
     bar.finish_and_clear();
     let study = study?;
     // Exactly one object is printed: a failed cell is a fault, and what is complete lies in the folder.

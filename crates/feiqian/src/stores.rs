@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use feiqian_ledger::store::{Store, StoreError};
+use feiqian_ledger::store::{Store, StoreError, StoreExt as _, Tx};
 use feiqian_node::{Entropy as _, Home, SystemEntropy};
 use feiqian_store::{OpenError, Options, PostgresOptions, PostgresStore, Randomness, SqliteStore};
 use feiqian_wire::error::{Code, Fault};
@@ -15,7 +15,7 @@ use crate::roles::Role;
 /// store is [`FILE`].
 const ADDRESS: &str = "store-url";
 /// The embedded database in a home.
-const FILE: &str = "store.db";
+pub(crate) const FILE: &str = "store.db";
 /// Marks a home whose store was made: from then on a missing store is a loss, not a home that was never used.
 const OPENED: &str = "opened";
 
@@ -31,6 +31,17 @@ fn place(home: &Home) -> Result<Place, Fault> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Place::File(home.path(FILE))),
         Err(error) => Err(Fault::new(Code::Internal, format!("{}: {error}", path.display()))),
     }
+}
+
+/// The file that holds a home's store, `None` where a server does.
+///
+/// # Errors
+/// `INTERNAL` when the home cannot be read.
+pub(crate) fn file(home: &Home) -> Result<Option<PathBuf>, Fault> {
+    Ok(match place(home)? {
+        Place::File(path) => Some(path),
+        Place::Server(_) => None,
+    })
 }
 
 fn randomness() -> Randomness {
@@ -55,11 +66,13 @@ fn failed(error: &OpenError, on_server: bool) -> Fault {
 pub(crate) fn open(role: Role, home: &Home) -> Result<Arc<dyn Store>, Fault> {
     let store: Arc<dyn Store> = match place(home)? {
         Place::File(path) => {
-            let opened = SqliteStore::open(path, &role.tables(), Options::new(role.name()));
+            let opened =
+                SqliteStore::open(path, &role.tables(), Options::new(role.name()).steps(role.steps()));
             Arc::new(opened.map_err(|error| failed(&error, false))?)
         }
         Place::Server(url) => {
-            let options = PostgresOptions::new(role.name(), randomness());
+            let mut options = PostgresOptions::new(role.name(), randomness());
+            options.store = options.store.steps(role.steps());
             let opened = PostgresStore::open(&url, &role.tables(), options);
             Arc::new(opened.map_err(|error| failed(&error, true))?)
         }
@@ -106,6 +119,22 @@ pub(crate) fn choose(role: Role, home: &Home, url: Option<&str>) -> Result<(), F
     open(role, home).map(drop)
 }
 
+/// Gives a new home the database of another home.
+///
+/// # Errors
+/// `USAGE` when that one keeps its store in a file; `CONFLICT` for a home that has a store elsewhere.
+pub(crate) fn share(home: &Home, of: &Home) -> Result<(), Fault> {
+    let Place::Server(url) = place(of)? else {
+        return Err(Fault::new(Code::Usage, format!("{} keeps its store in a file", of.dir().display()))
+            .hint("several processes share a store in PostgreSQL: `init --store postgres://…`"));
+    };
+    match place(home)? {
+        Place::Server(known) if known == url => Ok(()),
+        Place::File(path) if !path.exists() => home.write(ADDRESS, url.as_bytes()),
+        _ => Err(Fault::new(Code::Conflict, "the home has another store already")),
+    }
+}
+
 /// Whether a home without a store has had one.
 pub(crate) fn was_used(home: &Home) -> bool {
     [OPENED, "store.db-wal"].iter().any(|name| home.path(name).exists())
@@ -149,6 +178,25 @@ impl Reader {
             Self::File(store) => store,
             Self::Server(store) => store,
         }
+    }
+
+    /// When the backup was made that this store came from, and when it was restored; `None` for a store that was not.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn restored(&self) -> Result<Option<(u64, u64)>, StoreError> {
+        let Self::File(store) = self else { return Ok(None) };
+        let read = |tx: &mut dyn Tx| {
+            let sql = "SELECT value FROM store_meta WHERE name IN ('restored_at', 'restored_from') ORDER BY name DESC";
+            let rows = tx.select(sql, &[])?;
+            let times = rows.iter().map(|row| Ok(row.text(0)?.parse().ok()));
+            let times: Vec<Option<u64>> = times.collect::<Result<_, StoreError>>()?;
+            Ok::<_, StoreError>(match times.as_slice() {
+                [Some(from), Some(at)] => Some((*from, *at)),
+                _ => None,
+            })
+        };
+        store.read(read).await
     }
 
     /// The database's own check; empty if all is well.

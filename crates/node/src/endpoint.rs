@@ -4,7 +4,7 @@
 //! over by a person or a QR code together with the address, so that the first contact needs no other trust.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use feiqian_crypto::Digest;
@@ -85,7 +85,13 @@ pub(crate) fn host_and_port(url: &str) -> Result<(String, u16), EndpointError> {
     let plain = uri.scheme_str() == Some("https") && matches!(uri.path(), "" | "/") && uri.query().is_none();
     let authority =
         uri.authority().filter(|authority| plain && !authority.as_str().contains('@')).ok_or_else(bad)?;
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    // Brackets stand around an IPv6 address and nowhere else.
+    let inner = authority.host().strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let bracketed = inner.filter(|inner| inner.parse::<Ipv6Addr>().is_ok());
+    let host = bracketed.unwrap_or_else(|| authority.host());
+    if bracketed.is_none() && host.contains(['[', ']']) {
+        return Err(bad());
+    }
     let port = match authority.port() {
         Some(port) => port.as_u16(),
         None if authority.as_str().ends_with(':') => return Err(bad()),
@@ -128,6 +134,9 @@ mod tests {
             "https://u@bank:1",
             "https://bank:0",
             "https://b:1?q",
+            "https://b[::1]:1",
+            "https://[b]:1",
+            "https://[[::1]]:1",
         ] {
             assert!(matches!(text.parse::<Endpoint>(), Err(EndpointError::Url(_))), "{text}");
         }

@@ -4,13 +4,20 @@
 //! home/            0700
 //!   role           which role lives here: another one is refused
 //!   config.toml    settings
-//!   keys/          0700, each file 0600, written atomically
+//!   keys/          0700, each file 0600, written atomically; what is secret is sealed where there is a passphrase
+//!     vault.json   what the passphrase opens; without it nothing is sealed
+//!   attempts       how many wrong passphrases in a row, and when the last was
 //!   lock           held while a process may change the home
 //!   control.sock   0600, while a node runs
 //! ```
+//!
+//! # Security
+//! Private keys that others than the owner can read, and public ones that others can write, keep a home from being opened.
 
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use feiqian_wire::error::{Code, Fault};
@@ -19,19 +26,34 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
+use crate::clock::Clock;
 use crate::files;
 use crate::lock::HomeLock;
+use crate::passphrase::{Attempt, Passphrase, open_to_others};
+use crate::sealed::{Cost, DataKey, Vault, is_sealed};
 
 /// Longest settings file read, in bytes.
 const CONFIG_LIMIT: u64 = 1 << 20;
 /// Longest key file read, in bytes.
 const KEY_LIMIT: u64 = 1 << 20;
+/// The key file that the passphrase opens. It is secret only as far as the passphrase is.
+const VAULT: &str = "vault.json";
 
-/// A folder that one node of one role lives in.
+/// A folder that one node of one role lives in. Clones share what a passphrase has opened.
 #[derive(Clone, Debug)]
 pub struct Home {
     dir: PathBuf,
+    role: String,
+    opened: Arc<OnceLock<DataKey>>,
 }
+
+/// Certificates are for everybody, and are read where nobody knows the passphrase.
+fn is_public(name: &str) -> bool {
+    name == "root.pem" || name.ends_with("chain.pem") || name == VAULT
+}
+
+/// A key file's name and content.
+type KeyFile = (String, Zeroizing<Vec<u8>>);
 
 impl Home {
     /// Makes `dir` the home of `role`, or opens it when it already is one.
@@ -40,7 +62,7 @@ impl Home {
     /// `WRONG_HOME` when another role lives there, or when the folder holds other things; `INTERNAL` when the file
     /// system refuses.
     pub fn create(dir: impl Into<PathBuf>, role: &str) -> Result<Self, Fault> {
-        let home = Self { dir: dir.into() };
+        let home = Self::at(dir.into(), role);
         if home.stored_role()?.is_some() {
             return Self::open(home.dir, role);
         }
@@ -56,11 +78,15 @@ impl Home {
     /// Opens the home of `role` in `dir`.
     ///
     /// # Errors
-    /// `WRONG_HOME` when there is no home or another role's; `INTERNAL` when the file system refuses.
+    /// `WRONG_HOME` when there is no home or another role's; `FORBIDDEN` when others than its owner can read its private
+    /// keys or change any; `INTERNAL` when the file system refuses.
     pub fn open(dir: impl Into<PathBuf>, role: &str) -> Result<Self, Fault> {
-        let home = Self { dir: dir.into() };
+        let home = Self::at(dir.into(), role);
         match home.stored_role()? {
-            Some(stored) if stored == role => Ok(home),
+            Some(stored) if stored == role => {
+                home.refuse_open_keys()?;
+                Ok(home)
+            }
             Some(stored) => Err(Fault::new(
                 Code::WrongHome,
                 format!("{} is the home of a {stored}, not of a {role}", home.dir.display()),
@@ -69,6 +95,10 @@ impl Home {
             None => Err(Fault::new(Code::WrongHome, format!("{} is no home yet", home.dir.display()))
                 .hint(format!("create it with `feiqian {role} init`, or choose another folder with --home"))),
         }
+    }
+
+    fn at(dir: PathBuf, role: &str) -> Self {
+        Self { dir, role: role.to_owned(), opened: Arc::default() }
     }
 
     /// The folder.
@@ -134,13 +164,66 @@ impl Home {
         files::write_private(&path, bytes).map_err(|error| self.failed("write", &path, &error))
     }
 
+    /// Whether a passphrase protects the private keys.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.key_path(VAULT).exists()
+    }
+
+    /// Opens the private keys with their passphrase, for as long as this value and its clones live. Nothing happens
+    /// where none protects them. What an interrupted [`Self::change_passphrase`] left unsealed is sealed.
+    ///
+    /// # Errors
+    /// `PASSPHRASE_INVALID` when it is wrong, `BUSY` when it was too soon after a wrong one; `INTERNAL` for damaged files or
+    /// a file system that refuses.
+    pub fn unseal(&self, passphrase: &Passphrase, clock: &dyn Clock) -> Result<(), Fault> {
+        let Some(bytes) = self.read_optional(&self.key_path(VAULT), KEY_LIMIT)? else { return Ok(()) };
+        let vault = Vault::parse(&bytes)?;
+        let attempt = Attempt::begin(&self.path("attempts"), clock)?;
+        let Some(key) = vault.unwrap(passphrase, &self.role)? else { return Err(attempt.wrong()) };
+        attempt.right()?;
+        self.seal_rest(&key)?;
+        // Another clone may have been first, with the same key.
+        let _ = self.opened.set(key);
+        Ok(())
+    }
+
+    /// Puts the private keys under another passphrase, or, if it is empty, under none. Hold the home's lock, and
+    /// [`Self::unseal`] first. Interrupted, it can be repeated; the keys are then under the new or the old one, or some
+    /// are under none yet.
+    ///
+    /// # Errors
+    /// `PASSPHRASE_INVALID` when the keys are sealed and were not opened; `INTERNAL` when the file system refuses.
+    ///
+    /// # Security
+    /// What files held before may stay readable on the medium, and copies keep the passphrase they were made under.
+    pub fn change_passphrase(&self, passphrase: &Passphrase, cost: Cost) -> Result<(), Fault> {
+        let known = if self.is_sealed() { Some(self.data_key()?.clone()) } else { None };
+        if passphrase.is_empty() {
+            let Some(key) = known else { return Ok(()) };
+            for (name, bytes) in self.private_files()? {
+                if is_sealed(&bytes) {
+                    self.write_plain(&name, &key.open(&self.role, &name, &bytes)?)?;
+                }
+            }
+            return self.delete_key(VAULT);
+        }
+        let key = known.unwrap_or_else(DataKey::generate);
+        let vault = Vault::wrap(&key, passphrase, cost, &self.role)?;
+        self.write_plain(VAULT, &vault.to_bytes()?)?;
+        self.seal_rest(&key)?;
+        let _ = self.opened.set(key);
+        Ok(())
+    }
+
     /// Writes the new key file `name`; a key is never overwritten.
     ///
     /// # Errors
-    /// `CONFLICT` when the key exists; `INTERNAL` when the file system refuses.
+    /// `CONFLICT` when the key exists; `PASSPHRASE_INVALID` when keys are sealed and were not opened; `INTERNAL` when the
+    /// file system refuses.
     pub fn write_new_key(&self, name: &str, bytes: &[u8]) -> Result<(), Fault> {
-        let path = self.key_path(name);
-        files::write_private_new(&path, bytes).map_err(|error| match error.kind() {
+        let (path, content) = (self.key_path(name), self.sealed(name, bytes)?);
+        files::write_private_new(&path, &content).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => {
                 Fault::new(Code::Conflict, format!("{} exists already", path.display()))
             }
@@ -151,18 +234,21 @@ impl Home {
     /// Writes the key file `name`, atomically replacing what it held.
     ///
     /// # Errors
-    /// `INTERNAL` when the file system refuses.
+    /// `PASSPHRASE_INVALID` when keys are sealed and were not opened; `INTERNAL` when the file system refuses.
     pub fn write_key(&self, name: &str, bytes: &[u8]) -> Result<(), Fault> {
-        let path = self.key_path(name);
-        files::write_private(&path, bytes).map_err(|error| self.failed("write", &path, &error))
+        self.write_plain(name, &self.sealed(name, bytes)?)
     }
 
     /// Reads the key file `name`; `None` when there is none.
     ///
     /// # Errors
-    /// `INTERNAL` when the file system refuses.
+    /// `PASSPHRASE_INVALID` when it is sealed and was not opened; `INTERNAL` when it is damaged or the file system refuses.
     pub fn read_key(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Fault> {
-        Ok(self.read_optional(&self.key_path(name), KEY_LIMIT)?.map(Zeroizing::new))
+        let bytes = self.read_optional(&self.key_path(name), KEY_LIMIT)?.map(Zeroizing::new);
+        match bytes {
+            Some(bytes) if is_sealed(&bytes) => self.data_key()?.open(&self.role, name, &bytes).map(Some),
+            other => Ok(other),
+        }
     }
 
     /// Deletes the key file `name`; nothing happens when there is none.
@@ -177,6 +263,78 @@ impl Home {
             }
             _ => Ok(()),
         }
+    }
+
+    fn data_key(&self) -> Result<&DataKey, Fault> {
+        self.opened.get().ok_or_else(|| {
+            let text = format!("the keys in {} are under a passphrase", self.dir.display());
+            Fault::new(Code::PassphraseInvalid, text)
+                .hint("give it with --passphrase-file, FEIQIAN_PASSPHRASE_FILE, or at a terminal")
+        })
+    }
+
+    /// A key file's content as it is written.
+    fn sealed(&self, name: &str, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, Fault> {
+        if is_public(name) || !self.is_sealed() {
+            return Ok(Zeroizing::new(bytes.to_vec()));
+        }
+        self.data_key()?.seal(&self.role, name, bytes).map(Zeroizing::new)
+    }
+
+    fn write_plain(&self, name: &str, bytes: &[u8]) -> Result<(), Fault> {
+        let path = self.key_path(name);
+        files::write_private(&path, bytes).map_err(|error| self.failed("write", &path, &error))
+    }
+
+    fn seal_rest(&self, key: &DataKey) -> Result<(), Fault> {
+        for (name, bytes) in self.private_files()? {
+            if !is_sealed(&bytes) {
+                self.write_plain(&name, &key.seal(&self.role, &name, &bytes)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The key files that are not public, with their content as it lies there.
+    fn private_files(&self) -> Result<Vec<KeyFile>, Fault> {
+        let mut found = Vec::new();
+        for name in self.key_names()?.into_iter().filter(|name| !is_public(name)) {
+            // What a crash left half written beside a file is not read by anybody.
+            if name.starts_with('.') {
+                self.delete_key(&name)?;
+            } else if let Some(bytes) = self.read_optional(&self.key_path(&name), KEY_LIMIT)? {
+                found.push((name, Zeroizing::new(bytes)));
+            }
+        }
+        Ok(found)
+    }
+
+    fn key_names(&self) -> Result<Vec<String>, Fault> {
+        let folder = self.path("keys");
+        let unreadable = |error: io::Error| self.failed("read", &folder, &error);
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(unreadable)?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            names.push(entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Keys that others can read are not secret, and certificates that others can write are not the owner's.
+    fn refuse_open_keys(&self) -> Result<(), Fault> {
+        for name in self.key_names()? {
+            let path = self.key_path(&name);
+            let Ok(metadata) = std::fs::metadata(&path) else { continue };
+            let (mode, shut) = (metadata.permissions().mode(), if is_public(&name) { 0o022 } else { 0o077 });
+            if mode & shut != 0 {
+                return Err(open_to_others(&path, mode));
+            }
+        }
+        Ok(())
     }
 
     fn key_path(&self, name: &str) -> PathBuf {
@@ -248,9 +406,11 @@ mod tests {
 
     use std::os::unix::fs::PermissionsExt;
 
+    use feiqian_wire::Timestamp;
     use serde::Deserialize;
 
     use super::*;
+    use crate::clock::ManualClock;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -324,6 +484,100 @@ mod tests {
         home.delete_key("tls.pem").unwrap();
         home.delete_key("tls.pem").unwrap();
         assert_eq!(home.read_key("tls.pem").unwrap(), None);
+    }
+
+    const CHEAP: Cost = Cost { memory_kib: 64, passes: 1, lanes: 1 };
+
+    fn passphrase(text: &str) -> Passphrase {
+        Passphrase::new(text.as_bytes().to_vec()).unwrap()
+    }
+
+    fn on_disk(home: &Home, name: &str) -> Vec<u8> {
+        std::fs::read(home.path("keys").join(name)).unwrap()
+    }
+
+    /// A home with a private key and a certificate, under the passphrase `one`.
+    fn sealed_home(dir: &Path) -> Home {
+        let home = Home::create(dir, "bank").unwrap();
+        home.write_new_key("tls.pem", b"private").unwrap();
+        home.write_new_key("tls.chain.pem", b"certificate").unwrap();
+        home.change_passphrase(&passphrase("one"), CHEAP).unwrap();
+        home
+    }
+
+    #[test]
+    fn a_passphrase_seals_private_keys_and_leaves_certificates_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = sealed_home(dir.path());
+        assert!(home.is_sealed());
+        assert!(is_sealed(&on_disk(&home, "tls.pem")));
+        assert_eq!(on_disk(&home, "tls.chain.pem"), b"certificate");
+        home.write_new_key("later.pem", b"later").unwrap();
+        assert!(is_sealed(&on_disk(&home, "later.pem")));
+        let (again, clock) = (Home::open(dir.path(), "bank").unwrap(), ManualClock::new(Timestamp::new(10)));
+        assert_eq!(again.read_key("tls.pem").unwrap_err().code, Code::PassphraseInvalid);
+        assert_eq!(again.write_key("tls.pem", b"x").unwrap_err().code, Code::PassphraseInvalid);
+        assert_eq!(**again.read_key("tls.chain.pem").unwrap().unwrap(), *b"certificate");
+        assert_eq!(again.unseal(&passphrase("two"), &clock).unwrap_err().code, Code::PassphraseInvalid);
+        // Right, but too soon: it is not looked at.
+        assert_eq!(again.unseal(&passphrase("one"), &clock).unwrap_err().code, Code::Busy);
+        clock.set(Timestamp::new(11));
+        again.unseal(&passphrase("one"), &clock).unwrap();
+        assert_eq!(**again.clone().read_key("tls.pem").unwrap().unwrap(), *b"private");
+        assert_eq!(**again.read_key("later.pem").unwrap().unwrap(), *b"later");
+    }
+
+    #[test]
+    fn another_passphrase_takes_the_place_of_the_first_and_an_empty_one_ends_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, clock) = (sealed_home(dir.path()), ManualClock::new(Timestamp::new(10)));
+        let locked = Home::open(dir.path(), "bank").unwrap();
+        let refused = locked.change_passphrase(&passphrase("two"), CHEAP).unwrap_err();
+        assert_eq!(refused.code, Code::PassphraseInvalid, "only who knows the first may change it");
+        home.change_passphrase(&passphrase("two"), CHEAP).unwrap();
+        locked.unseal(&passphrase("one"), &clock).unwrap_err();
+        clock.set(Timestamp::new(20));
+        locked.unseal(&passphrase("two"), &clock).unwrap();
+        locked.change_passphrase(&passphrase(""), CHEAP).unwrap();
+        assert!(!locked.is_sealed());
+        assert_eq!(on_disk(&locked, "tls.pem"), b"private");
+        Home::open(dir.path(), "bank").unwrap().unseal(&passphrase(""), &clock).unwrap();
+    }
+
+    #[test]
+    fn sealing_cut_short_is_finished_when_the_home_is_next_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = sealed_home(dir.path());
+        // As if the process had died after the vault was written.
+        std::fs::remove_file(home.path("keys/tls.pem")).unwrap();
+        files::write_private(&home.path("keys/tls.pem"), b"private").unwrap();
+        files::write_private(&home.path("keys/.tls.pem.new"), b"half of it").unwrap();
+        let again = Home::open(dir.path(), "bank").unwrap();
+        again.unseal(&passphrase("one"), &ManualClock::new(Timestamp::new(10))).unwrap();
+        assert!(is_sealed(&on_disk(&again, "tls.pem")));
+        assert_eq!(**again.read_key("tls.pem").unwrap().unwrap(), *b"private");
+        assert!(!again.path("keys/.tls.pem.new").exists());
+    }
+
+    #[test]
+    fn keys_that_others_can_read_or_change_keep_the_home_shut() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::create(dir.path(), "bank").unwrap();
+        home.write_new_key("tls.pem", b"private").unwrap();
+        home.write_new_key("root.pem", b"certificate").unwrap();
+        let change = |name: &str, mode| {
+            std::fs::set_permissions(home.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for (name, wrong, right) in
+            [("keys/tls.pem", 0o640, 0o600), ("keys/tls.pem", 0o604, 0o400), ("keys/root.pem", 0o666, 0o644)]
+        {
+            change(name, wrong);
+            let refused = Home::open(dir.path(), "bank").unwrap_err();
+            assert_eq!(refused.code, Code::Forbidden);
+            assert!(refused.message.contains(name), "{refused}");
+            change(name, right);
+            Home::open(dir.path(), "bank").unwrap();
+        }
     }
 
     #[tokio::test]

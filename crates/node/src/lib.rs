@@ -14,37 +14,51 @@
 //!
 //! * Peers are believed by role and name under one pinned root ([`Trust`]), never by DNS name.
 //! * Anonymous calls share nothing with certified ones: no connection, no TLS session, no header that identifies.
-//! * Keys lie in files of mode 0600 in a folder of mode 0700; commands come through a socket of mode 0600.
+//! * Keys lie in files of mode 0600 in a folder of mode 0700, encrypted where the home has a passphrase ([`sealed`]);
+//!   commands come through a socket of mode 0600.
 
+pub mod acts;
 pub mod carried;
+pub mod carrier;
+pub mod cash;
 pub mod clock;
 pub mod contact;
 pub mod control;
+pub mod dial;
 pub mod endpoint;
 pub mod entropy;
+pub mod fair;
 pub mod files;
 pub mod home;
 pub mod https;
 pub mod identity;
+pub mod listing;
 pub mod lock;
 pub mod logging;
 pub mod members;
 pub mod metrics;
 pub mod network;
 mod offline;
+pub mod passphrase;
 pub mod revocation;
 pub mod route;
+pub mod sealed;
 pub mod seams;
 pub mod server;
 pub mod task;
 mod tls;
 mod trust;
+pub mod workers;
 
+pub use carrier::{Carrier, Carriers, Paths, answer_batch, present_together};
+pub use cash::{CashLane, cash_lane};
 pub use clock::{Clock, ManualClock, RuntimeClock, SystemClock};
 pub use contact::first_contact;
 pub use control::ControlSocket;
+pub use dial::Dialer;
 pub use endpoint::{Endpoint, EndpointError, TrustPin};
 pub use entropy::{Entropy, StreamEntropy, SystemEntropy};
+pub use fair::{PeerAddress, Shares};
 pub use home::{Home, bind};
 pub use https::HttpsNetwork;
 pub use identity::Identity;
@@ -54,6 +68,7 @@ pub use network::{
     CALL_TIMEOUT, CallError, Caller, Format, Network, NetworkError, Outgoing, REPLY_LIMIT, Reply, Target,
     call, call_unlisted, call_within,
 };
+pub use passphrase::Passphrase;
 pub use revocation::{ListSet, ListsResponse};
 pub use route::{Access, Peer, PeerCertificate, Route, Routes, deliver};
 pub use seams::{Seams, Service};
@@ -61,3 +76,4 @@ pub use server::{ServerIdentity, ServerLimits, serve, serve_with};
 pub use task::{Backoff, Coalesced, Shutdown};
 pub use tls::TlsError;
 pub use trust::Trust;
+pub use workers::{InlineWorkers, Lane, ThreadWorkers, Workers, offload};

@@ -2,7 +2,7 @@
 //! checked against the root and kept for use without asking again.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use feiqian_clearing::membership::{BankEntry, Directory};
@@ -12,7 +12,7 @@ use feiqian_online_cash::keyset::{PinEntry, PinLog, PinsRequest, PinsResponse};
 use feiqian_online_cash::request::Authorities;
 use feiqian_pki::{
     Chain, PkiError, Purpose, Revocation, RevocationList, Role, TrustedRoot, Verified, VerifiedAuthority,
-    fingerprint, validate, validate_authority,
+    validate, validate_authority,
 };
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Timestamp, U64};
@@ -21,13 +21,11 @@ use crate::network::{CallError, Caller, Network, Target, call, call_unlisted};
 use crate::offline::Offline;
 use crate::revocation::{ListSet, ListsResponse};
 
-/// The most payee certificates whose validation is remembered.
-const REMEMBERED_PAYEES: usize = 4096;
 /// How far another node's clock may be ahead of ours, seconds.
 pub const CLOCK_SKEW: u64 = 300;
 
 /// A checked bank of the directory.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     /// As the center shows it.
     pub entry: BankEntry,
@@ -40,12 +38,11 @@ pub struct Member {
 pub struct MemberView {
     root: TrustedRoot,
     /// The pinned keysets.
-    pub pins: PinLog,
-    entries: Vec<PinEntry>,
-    members: BTreeMap<String, Member>,
-    by_authority: BTreeMap<Digest, String>,
+    pub pins: Arc<PinLog>,
+    entries: Arc<Vec<PinEntry>>,
+    members: Arc<BTreeMap<String, Member>>,
+    by_authority: Arc<BTreeMap<Digest, String>>,
     lists: ListSet,
-    payees: Mutex<BTreeMap<Digest, Arc<Verified>>>,
     offline: Arc<Offline>,
 }
 
@@ -54,12 +51,11 @@ impl MemberView {
     pub fn empty(root: TrustedRoot) -> Self {
         Self {
             root,
-            pins: PinLog::new(),
-            entries: Vec::new(),
-            members: BTreeMap::new(),
-            by_authority: BTreeMap::new(),
+            pins: Arc::default(),
+            entries: Arc::default(),
+            members: Arc::default(),
+            by_authority: Arc::default(),
             lists: ListSet::default(),
-            payees: Mutex::new(BTreeMap::new()),
             offline: Arc::default(),
         }
     }
@@ -87,11 +83,10 @@ impl MemberView {
         more: Vec<PinEntry>,
         now: Timestamp,
     ) -> Result<Self, Fault> {
-        let mut pins = self.pins.clone();
-        let mut entries = self.entries.clone();
+        let (mut pins, mut entries) = (Arc::clone(&self.pins), Arc::clone(&self.entries));
         for entry in more {
-            pins.append(entry.clone(), &self.root)?;
-            entries.push(entry);
+            Arc::make_mut(&mut pins).append(entry.clone(), &self.root)?;
+            Arc::make_mut(&mut entries).push(entry);
         }
         let mut members = BTreeMap::new();
         let mut by_authority = BTreeMap::new();
@@ -100,9 +95,14 @@ impl MemberView {
             by_authority.insert(authority.fingerprint, entry.name.as_str().to_owned());
             members.insert(entry.name.as_str().to_owned(), Member { entry: entry.clone(), authority });
         }
-        let (lists, payees) = (self.lists.clone(), Mutex::new(BTreeMap::new()));
-        let (root, offline) = (self.root.clone(), Arc::clone(&self.offline));
-        Ok(Self { root, pins, entries, members, by_authority, lists, payees, offline })
+        // What has not changed stays the one copy that every view has of it.
+        let members = if members == *self.members { Arc::clone(&self.members) } else { Arc::new(members) };
+        let by_authority = if by_authority == *self.by_authority {
+            Arc::clone(&self.by_authority)
+        } else {
+            Arc::new(by_authority)
+        };
+        Ok(Self { pins, entries, members, by_authority, ..self.copied() })
     }
 
     /// This view with what of these lists is signed by the root or by a member, current, and newer than what it has.
@@ -133,7 +133,8 @@ impl MemberView {
         mut put: impl FnMut(&mut ListSet, &[u8; 32], &RevocationList) -> bool,
     ) -> Self {
         let mut set = self.lists.clone();
-        for list in lists {
+        // One that is held was checked when it came.
+        for list in lists.iter().filter(|list| !self.lists.all().contains(list)) {
             let members = self.members.values().map(|member| &member.authority.public_key);
             let _taken = std::iter::once(self.root.public_key())
                 .chain(members)
@@ -142,17 +143,38 @@ impl MemberView {
         Self { lists: set, ..self.copied() }
     }
 
-    /// The same again, with no payee remembered.
     fn copied(&self) -> Self {
         Self {
             root: self.root.clone(),
-            pins: self.pins.clone(),
-            entries: self.entries.clone(),
-            members: self.members.clone(),
-            by_authority: self.by_authority.clone(),
+            pins: Arc::clone(&self.pins),
+            entries: Arc::clone(&self.entries),
+            members: Arc::clone(&self.members),
+            by_authority: Arc::clone(&self.by_authority),
             lists: self.lists.clone(),
-            payees: Mutex::new(BTreeMap::new()),
             offline: Arc::clone(&self.offline),
+        }
+    }
+
+    /// This view, with what of it equals parts of `other` shared with it: for many nodes in one process.
+    #[must_use]
+    pub fn sharing(&self, other: &Self) -> Self {
+        fn one<T: PartialEq>(own: &Arc<T>, other: &Arc<T>) -> Arc<T> {
+            Arc::clone(if own == other { other } else { own })
+        }
+        // The log of keys follows from the entries and the root.
+        let same_log = self.entries == other.entries && self.root == other.root;
+        Self {
+            pins: Arc::clone(if same_log { &other.pins } else { &self.pins }),
+            entries: one(&self.entries, &other.entries),
+            members: one(&self.members, &other.members),
+            by_authority: one(&self.by_authority, &other.by_authority),
+            lists: if self.lists.all() == other.lists.all() {
+                other.lists.clone()
+            } else {
+                self.lists.clone()
+            },
+            offline: Arc::new(self.offline.sharing(&other.offline, self.root == other.root)),
+            ..self.copied()
         }
     }
 
@@ -260,13 +282,6 @@ impl MemberView {
         let revocation = self.lists.revocation(&member.authority.public_key);
         validate(chain, &self.root, Purpose::Signing, revocation, now.seconds())
     }
-
-    /// Do the lists that speak for this member still hold?
-    fn is_listed_now(&self, bank: Option<&str>, now: Timestamp) -> bool {
-        let Some(member) = bank.and_then(|bank| self.members.get(bank)) else { return false };
-        let until = self.lists.current_until([self.root.public_key(), &member.authority.public_key]);
-        now.seconds() < until
-    }
 }
 
 fn check_authority(
@@ -286,22 +301,7 @@ fn check_authority(
 
 impl Authorities for MemberView {
     fn payee(&self, leaf: &[u8], issuer: &Digest, now: Timestamp) -> Result<Verified, Rejection> {
-        let print = fingerprint(leaf);
-        let known = self.payees.lock().unwrap_or_else(PoisonError::into_inner).get(&print).cloned();
-        if let Some(verified) = known
-            && (verified.not_before..verified.not_after).contains(&now.seconds())
-            && self.by_authority.get(issuer).map(String::as_str) == verified.subject.bank_name()
-            && self.is_listed_now(verified.subject.bank_name(), now)
-        {
-            return Ok((*verified).clone());
-        }
-        let verified = self.validate_payee(leaf, issuer, now)?;
-        let mut payees = self.payees.lock().unwrap_or_else(PoisonError::into_inner);
-        if payees.len() >= REMEMBERED_PAYEES {
-            payees.clear();
-        }
-        payees.insert(print, Arc::new(verified.clone()));
-        Ok(verified)
+        self.validate_payee(leaf, issuer, now)
     }
 }
 
@@ -370,6 +370,12 @@ impl Members {
     /// The newest view.
     pub fn snapshot(&self) -> Arc<MemberView> {
         self.view.load_full()
+    }
+
+    /// Shares with `other` what this view has in common with its one, see [`MemberView::sharing`].
+    pub fn share(&self, other: &Self) {
+        let other = other.snapshot();
+        self.view.rcu(|own| own.sharing(&other));
     }
 
     /// Replaces the view. A revocation list that somebody else put into the present one meanwhile stays, where it is

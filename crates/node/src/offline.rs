@@ -2,6 +2,7 @@
 //! against the root and kept for use without asking again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use feiqian_offline_cash::Rejection;
 use feiqian_offline_cash::keyset::KeyBook;
@@ -19,9 +20,9 @@ use crate::network::Network;
 /// The offline part of a [`MemberView`].
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Offline {
-    entries: Vec<OfflinePinEntry>,
-    keys: KeyBook,
-    lists: BTreeMap<String, SignedExposed>,
+    entries: Arc<Vec<OfflinePinEntry>>,
+    keys: Arc<KeyBook>,
+    lists: Arc<BTreeMap<String, SignedExposed>>,
     exposed: Exposed,
 }
 
@@ -31,8 +32,8 @@ impl Offline {
         if self.keys.keyset(&keyset.digest).is_ok() {
             return Err(Rejection::KeysetNotPinned("a keyset stands in the log twice"));
         }
-        self.keys.add(keyset)?;
-        self.entries.push(entry);
+        Arc::make_mut(&mut self.keys).add(keyset)?;
+        Arc::make_mut(&mut self.entries).push(entry);
         Ok(())
     }
 
@@ -40,7 +41,21 @@ impl Offline {
     fn take(&mut self, list: SignedExposed) {
         let bank = list.list.bank.as_str().to_owned();
         if self.lists.get(&bank).is_none_or(|known| known.list.as_of <= list.list.as_of) {
-            self.lists.insert(bank, list);
+            Arc::make_mut(&mut self.lists).insert(bank, list);
+        }
+    }
+
+    /// This, with what of it equals parts of `other` shared with it.
+    pub(crate) fn sharing(&self, other: &Self, same_root: bool) -> Self {
+        // The keys follow from the entries and the root.
+        let same_log = same_root && self.entries == other.entries;
+        let (log, lists) =
+            (if same_log { other } else { self }, if self.lists == other.lists { other } else { self });
+        Self {
+            entries: Arc::clone(&log.entries),
+            keys: Arc::clone(&log.keys),
+            lists: Arc::clone(&lists.lists),
+            exposed: self.exposed.clone(),
         }
     }
 
@@ -72,7 +87,9 @@ impl MemberView {
     #[must_use]
     pub fn with_exposed(&self, lists: Vec<SignedExposed>, as_of: Timestamp, now: Timestamp) -> Self {
         let mut offline = self.offline().clone();
-        for list in lists {
+        // One that is held was checked when it came.
+        let held = |list: &SignedExposed| self.exposed_lists().get(list.list.bank.as_str()) == Some(list);
+        for list in lists.into_iter().filter(|list| !held(list)) {
             match self.check_exposed(&list, now) {
                 Ok(()) => offline.take(list),
                 Err(fault) => {

@@ -74,11 +74,4 @@ impl ListSet {
             Revocation::Unchecked
         }
     }
-
-    /// Until when these authorities' lists hold, Unix seconds; one without a list does not end.
-    #[must_use]
-    pub fn current_until(&self, authorities: [&[u8; 32]; 2]) -> u64 {
-        let ends = authorities.into_iter().filter_map(|it| self.of(it)).map(RevocationList::next_update);
-        ends.min().unwrap_or(u64::MAX)
-    }
 }

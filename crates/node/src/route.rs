@@ -26,17 +26,18 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use feiqian_pki::{Role, Verified};
-use feiqian_wire::Limit;
 use feiqian_wire::error::{Code, Fault};
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
+use feiqian_wire::{Limit, Text, U64};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
+use crate::fair::{Client, Fair, PeerAddress, Seats, Shares};
+use crate::listing::{Calls, ListedCall, message_name};
 use crate::metrics;
 use crate::network::{Format, NetworkError, Outgoing, REPLY_LIMIT, Reply, Target, is_unit};
 
@@ -105,6 +106,18 @@ impl Access {
     }
 }
 
+impl Access {
+    /// Who may call, in words.
+    fn name(self) -> String {
+        match self {
+            Self::Anonymous => "anonymous".to_owned(),
+            Self::Account => "account".to_owned(),
+            Self::Open => "open".to_owned(),
+            Self::Peer(roles) => roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(","),
+        }
+    }
+}
+
 fn unauthenticated() -> Fault {
     Fault::new(Code::Unauthenticated, "this call needs the caller's certificate")
 }
@@ -151,7 +164,7 @@ impl Route {
         Self { timeout, ..self }
     }
 
-    /// Bounds how many are worked on at a time; further callers get `BUSY` at once.
+    /// Bounds how many are worked on at a time; further callers get `BUSY` at once. One caller gets a quarter of them.
     #[must_use]
     pub const fn concurrency(self, concurrency: usize) -> Self {
         Self { concurrency, ..self }
@@ -163,13 +176,23 @@ impl Route {
 pub struct Routes<S> {
     state: Arc<S>,
     router: Router,
+    fair: Arc<Fair>,
+    calls: Calls,
 }
 
 impl<S: Send + Sync + 'static> Routes<S> {
     /// No calls yet.
     #[must_use]
     pub fn new(state: Arc<S>) -> Self {
-        Self { state, router: Router::new() }
+        let (fair, calls) = (Arc::new(Fair::new(Shares::default())), Calls::default());
+        Self { state, router: Router::new(), fair, calls }
+    }
+
+    /// Bounds what one caller may take of the node. To be said before the calls are added.
+    #[must_use]
+    pub fn shares(mut self, shares: Shares) -> Self {
+        self.fair = Arc::new(Fair::new(shares));
+        self
     }
 
     /// Adds a call. A request of type `()` makes it a `GET`, any other a `POST`.
@@ -184,15 +207,30 @@ impl<S: Send + Sync + 'static> Routes<S> {
         H: Fn(Arc<S>, Peer, Req) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<Res, Fault>> + Send + 'static,
     {
-        let places = Arc::new(Semaphore::new(route.concurrency));
+        let doors = Arc::new((Arc::clone(&self.fair), Seats::new(route.concurrency)));
         let state = Arc::clone(&self.state);
         let service = move |request: Request| {
-            let (handler, state, places) = (handler.clone(), Arc::clone(&state), Arc::clone(&places));
-            async move { answer(route, &places, request, |peer, body| handler(state, peer, body)).await }
+            let (handler, state, doors) = (handler.clone(), Arc::clone(&state), Arc::clone(&doors));
+            async move { answer(route, &doors, request, |peer, body| handler(state, peer, body)).await }
         };
         let method = if is_unit::<Req>() { get(service) } else { post(service) };
+        self.list::<Req, Res>(route);
         self.router = self.router.route(route.path, method);
         self
+    }
+
+    /// # Panics
+    /// Above [`crate::listing::MOST_CALLS`] calls.
+    fn list<Req: 'static, Res>(&mut self, route: Route) {
+        let call = ListedCall {
+            method: Text::fitted(if is_unit::<Req>() { "GET" } else { "POST" }),
+            path: Text::fitted(route.path),
+            access: Text::fitted(&route.access.name()),
+            limit: U64(route.limit.bytes().try_into().unwrap_or(u64::MAX)),
+            request: Text::fitted(&message_name::<Req>()),
+            answer: Text::fitted(&message_name::<Res>()),
+        };
+        assert!(self.calls.push(call).is_ok(), "more calls than the list of them takes");
     }
 
     /// Adds pages or other untyped routes.
@@ -202,13 +240,23 @@ impl<S: Send + Sync + 'static> Routes<S> {
         self
     }
 
-    /// The service, with `/healthz`, `/metrics`, and faults for paths and methods that do not exist.
+    /// The service, with `/v1/routes`, `/healthz`, `/metrics`, and faults for paths and methods that do not exist.
     pub fn into_router(self) -> Router {
+        let calls = Arc::new(self.calls);
         self.router
+            .route("/v1/routes", get(async move |headers: HeaderMap| list_calls(&headers, &calls)))
             .route("/healthz", get(async || "ok\n"))
             .route("/metrics", get(figures))
             .method_not_allowed_fallback(no_such_method)
             .fallback(no_such_path)
+    }
+}
+
+fn list_calls(headers: &HeaderMap, calls: &Calls) -> Response {
+    let format = format_of(headers);
+    match format.encode(calls) {
+        Ok(body) => respond(StatusCode::OK, format, body),
+        Err(fault) => fault_response(&fault, format),
     }
 }
 
@@ -230,7 +278,7 @@ async fn no_such_path(headers: HeaderMap) -> Response {
 /// One request from its head to its answer.
 async fn answer<Req, Res, F>(
     route: Route,
-    places: &Semaphore,
+    doors: &(Arc<Fair>, Seats),
     request: Request,
     handler: impl FnOnce(Peer, Req) -> F,
 ) -> Response
@@ -241,7 +289,7 @@ where
 {
     let started = Instant::now();
     let format = format_of(request.headers());
-    let worked = tokio::time::timeout(route.timeout, work(route, places, request, handler)).await;
+    let worked = tokio::time::timeout(route.timeout, work(route, doors, request, handler)).await;
     let result = worked.unwrap_or_else(|_| {
         Err(Fault::new(Code::Unavailable, "the request took too long")
             .hint("repeat it: a repeat has no second effect"))
@@ -260,7 +308,7 @@ where
 
 async fn work<Req, Res, F>(
     route: Route,
-    places: &Semaphore,
+    doors: &(Arc<Fair>, Seats),
     request: Request,
     handler: impl FnOnce(Peer, Req) -> F,
 ) -> Result<Res, Fault>
@@ -271,11 +319,20 @@ where
     let (head, body) = request.into_parts();
     let peer = head.extensions.get::<PeerCertificate>().cloned().unwrap_or_default().0;
     route.access.check(peer.as_deref())?;
+    let (fair, seats) = doors;
+    let address = head.extensions.get::<PeerAddress>().copied();
+    let client = Client::of(peer.as_deref(), address);
+    let entered = match fair.enter(client) {
+        Ok(entered) => entered,
+        Err(busy) => {
+            discard(body).await;
+            return Err(busy);
+        }
+    };
     // Read before a place is taken: bodies that trickle in must not keep the whole ones out.
     let body = if is_unit::<Req>() { Bytes::new() } else { read_in_time(route, &head.headers, body).await? };
-    let _place = places.try_acquire().map_err(|_| {
-        Fault::new(Code::Busy, "too many such requests at a time").hint("try again in a moment")
-    })?;
+    let _place = entered.place().await?;
+    let _seat = seats.take(entered.client())?;
     let request = decode_request(route, &head.headers, &body)?;
     caught(route.path, handler(Peer(peer), request)).await
 }
@@ -360,7 +417,13 @@ pub(crate) fn format_of(headers: &HeaderMap) -> Format {
 pub(crate) fn fault_response(fault: &Fault, format: Format) -> Response {
     let status = StatusCode::from_u16(fault.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     match format.encode(fault) {
-        Ok(body) => respond(status, format, body),
+        Ok(body) => {
+            let mut response = respond(status, format, body);
+            if fault.code == Code::Busy {
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            response
+        }
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

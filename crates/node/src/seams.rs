@@ -8,9 +8,9 @@ use feiqian_ledger::store::Store;
 use feiqian_wire::error::Fault;
 use serde_json::Value;
 
-use crate::{Clock, Entropy, Identity, Network, Shutdown};
+use crate::{Clock, Entropy, Identity, Network, Shutdown, Workers};
 
-/// Store, network, clock and randomness of one node.
+/// Store, network, clock, randomness and working hands of one node.
 #[derive(Clone)]
 pub struct Seams {
     /// Where it keeps what must survive.
@@ -21,6 +21,8 @@ pub struct Seams {
     pub clock: Arc<dyn Clock>,
     /// Where its randomness comes from.
     pub entropy: Arc<dyn Entropy>,
+    /// Who does the work that would keep its runtime from other tasks.
+    pub workers: Arc<dyn Workers>,
 }
 
 impl std::fmt::Debug for Seams {

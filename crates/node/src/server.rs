@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
+use crate::fair::{Doors, Inside, Shares};
 use crate::identity::Identity;
 use crate::metrics::CONNECTIONS;
 use crate::route::{PeerCertificate, fault_response, format_of};
@@ -70,6 +71,8 @@ impl ServerIdentity {
 pub struct ServerLimits {
     /// Connections at a time; further ones wait in the operating system's queue.
     pub connections: usize,
+    /// Connections of one address at a time; further ones are closed at once.
+    pub per_address: usize,
     /// Time for the TLS handshake.
     pub handshake: Duration,
     /// Time for a request's head to arrive, counted from the end of the request before it: so also how long an
@@ -83,6 +86,7 @@ impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             connections: 4096,
+            per_address: Shares::default().connections,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(15),
             drain: Duration::from_secs(10),
@@ -106,6 +110,7 @@ pub async fn serve_with(
     shutdown: Shutdown,
 ) {
     let places = Arc::new(Semaphore::new(limits.connections));
+    let doors = Doors::new(limits.per_address);
     let mut connections = JoinSet::new();
     loop {
         // The place comes before the connection: a full server leaves newcomers in the operating system's queue.
@@ -114,11 +119,11 @@ pub async fn serve_with(
             () = shutdown.wait() => break,
             place = Arc::clone(&places).acquire_owned() => place,
         };
-        let stream = tokio::select! {
+        let (stream, address) = tokio::select! {
             biased;
             () = shutdown.wait() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of descriptors, most likely: others must end first.
                     tracing::warn!(%error, "cannot accept a connection");
@@ -127,11 +132,13 @@ pub async fn serve_with(
                 }
             },
         };
+        let Some(inside) = doors.enter(address.ip()) else { continue };
         let connection = Connection {
             router: router.clone(),
             identity: Arc::clone(&identity),
             limits,
             shutdown: shutdown.clone(),
+            inside,
         };
         connections.spawn(async move {
             let _place = place;
@@ -153,6 +160,7 @@ struct Connection {
     identity: Arc<ServerIdentity>,
     limits: ServerLimits,
     shutdown: Shutdown,
+    inside: Inside,
 }
 
 impl Connection {
@@ -172,7 +180,9 @@ impl Connection {
         let Ok(presented) = self.presented(stream.get_ref().1.peer_certificates()) else { return };
         let presented = Arc::new(presented);
         let (router, trust) = (self.router, Arc::clone(&self.identity.trust));
-        let service = service_fn(move |request: Request<Incoming>| {
+        let address = self.inside.address();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(address);
             answer(router.clone(), Arc::clone(&trust), Arc::clone(&presented), request)
         });
         let connection = http1::Builder::new()

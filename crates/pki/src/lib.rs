@@ -53,6 +53,8 @@
 //! * Certificates are limited to [`MAX_CERTIFICATE_BYTES`], chains to [`MAX_CHAIN`], lists to
 //!   [`MAX_REVOCATION_LIST_BYTES`]: checked before anything is parsed.
 //! * Revocation fails closed: with [`Revocation::Required`] a missing, expired or forged list refuses.
+//! * A favourable verdict is remembered by a hash of all that was judged, for as long as the same lists are current and
+//!   no certificate ends: another list, or time, has the chain judged anew.
 //! * A document signature is checked with [`verify_signature`], which is strict: no small-order keys, no
 //!   malleable `S`, no non-canonical points.
 
@@ -61,6 +63,7 @@ mod chain;
 mod encoding;
 mod error;
 mod key;
+mod known;
 mod parsed;
 mod request;
 mod revocation;

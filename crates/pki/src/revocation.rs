@@ -2,14 +2,16 @@
 
 use core::fmt;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use feiqian_crypto::Digest;
 use rustls_pki_types::pem::SectionKind;
 use serde::{Deserialize, Serialize};
 use webpki::{CertRevocationList, OwnedCertRevocationList};
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
+use crate::chain::fingerprint;
 use crate::encoding::{check_envelope, from_pem, to_pem};
 use crate::error::{PkiError, Rejection};
 use crate::key::verify_signature;
@@ -95,6 +97,7 @@ pub struct RevocationList {
 
 struct Inner {
     der: Vec<u8>,
+    digest: Digest,
     webpki: CertRevocationList<'static>,
     entries: BTreeMap<Serial, Revoked>,
     this_update: u64,
@@ -102,6 +105,15 @@ struct Inner {
     tbs: Vec<u8>,
     signature: [u8; 64],
 }
+
+/// Lists that somebody in this process holds, by their digests: the same one arrives again and again.
+fn parsed() -> MutexGuard<'static, BTreeMap<Digest, Weak<Inner>>> {
+    static PARSED: Mutex<BTreeMap<Digest, Weak<Inner>>> = Mutex::new(BTreeMap::new());
+    PARSED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From how many lists on those are looked for that nobody holds any more.
+const MOST_PARSED: usize = 1024;
 
 impl RevocationList {
     /// Parses a list. Its signature is checked where it is used, by [`validate`](crate::validate), or by
@@ -115,6 +127,10 @@ impl RevocationList {
         const MALFORMED: PkiError = PkiError::Malformed("revocation list");
         if der.len() > MAX_REVOCATION_LIST_BYTES {
             return Err(MALFORMED);
+        }
+        let digest = fingerprint(der);
+        if let Some(inner) = parsed().get(&digest).and_then(Weak::upgrade) {
+            return Ok(Self { inner });
         }
         let owned = OwnedCertRevocationList::from_der(der).map_err(|_| MALFORMED)?;
         let (rest, list) = CertificateRevocationList::from_der(der).map_err(|_| MALFORMED)?;
@@ -134,17 +150,22 @@ impl RevocationList {
                 return Err(MALFORMED);
             }
         }
-        Ok(Self {
-            inner: Arc::new(Inner {
-                der: der.to_vec(),
-                webpki: owned.into(),
-                entries,
-                this_update: seconds(list.last_update())?,
-                next_update: seconds(list.next_update().ok_or(MALFORMED)?)?,
-                tbs: tbs.to_vec(),
-                signature,
-            }),
-        })
+        let inner = Arc::new(Inner {
+            der: der.to_vec(),
+            digest,
+            webpki: owned.into(),
+            entries,
+            this_update: seconds(list.last_update())?,
+            next_update: seconds(list.next_update().ok_or(MALFORMED)?)?,
+            tbs: tbs.to_vec(),
+            signature,
+        });
+        let mut parsed = parsed();
+        if parsed.len() >= MOST_PARSED {
+            parsed.retain(|_, list| list.strong_count() > 0);
+        }
+        parsed.insert(digest, Arc::downgrade(&inner));
+        Ok(Self { inner })
     }
 
     /// Reads a PEM file of exactly one `X509 CRL`.
@@ -167,6 +188,11 @@ impl RevocationList {
     #[must_use]
     pub fn as_der(&self) -> &[u8] {
         &self.inner.der
+    }
+
+    /// SHA-256 of the list.
+    pub(crate) fn digest(&self) -> Digest {
+        self.inner.digest
     }
 
     /// When it was issued, Unix seconds.

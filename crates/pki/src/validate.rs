@@ -10,9 +10,13 @@ use webpki::{
 use crate::chain::{Chain, TrustedRoot, fingerprint};
 use crate::error::{PkiError, Rejection};
 use crate::key::verifying_key;
+use crate::known::{self, Known};
 use crate::parsed::{AUTHORITY_USAGE, DIGITAL_SIGNATURE, Parsed};
 use crate::revocation::{Revocation, RevocationList};
 use crate::subject::{BANK_AUTHORITY_UNIT, Purpose, Role, Serial, Subject};
+
+static LEAVES: Known<Verified> = Known::new();
+static AUTHORITIES: Known<VerifiedAuthority> = Known::new();
 
 /// The holder of a valid chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +78,25 @@ pub fn validate(
     revocation: Revocation<'_>,
     now: u64,
 ) -> Result<Verified, PkiError> {
+    let what = match purpose {
+        Purpose::Signing => b"signing".as_slice(),
+        Purpose::Client => b"client",
+        Purpose::Node => b"node",
+    };
+    LEAVES.or(known::key(what, chain, root, revocation), now, || {
+        let verified = judge(chain, root, purpose, revocation, now)?;
+        let until = known::until(revocation, verified.not_after, now);
+        Ok((verified, until))
+    })
+}
+
+fn judge(
+    chain: &Chain,
+    root: &TrustedRoot,
+    purpose: Purpose,
+    revocation: Revocation<'_>,
+    now: u64,
+) -> Result<Verified, PkiError> {
     let intermediates = chain.intermediates(root)?;
     let leaf = Parsed::read(chain.leaf())?;
     root.check_time(now)?;
@@ -104,6 +127,19 @@ pub fn validate(
 ///
 /// As [`validate`].
 pub fn validate_authority(
+    chain: &Chain,
+    root: &TrustedRoot,
+    revocation: Revocation<'_>,
+    now: u64,
+) -> Result<VerifiedAuthority, PkiError> {
+    AUTHORITIES.or(known::key(b"authority", chain, root, revocation), now, || {
+        let verified = judge_authority(chain, root, revocation, now)?;
+        let until = known::until(revocation, verified.not_after, now);
+        Ok((verified, until))
+    })
+}
+
+fn judge_authority(
     chain: &Chain,
     root: &TrustedRoot,
     revocation: Revocation<'_>,

@@ -34,6 +34,16 @@ pub fn resident_kib() -> u64 {
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
+/// How many files this process may have open, after it has asked for as many as it can get.
+#[must_use]
+pub fn open_files() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limits = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: limits.maximum, maximum: limits.maximum };
+    let now = if setrlimit(Resource::Nofile, most).is_ok() { limits.maximum } else { limits.current };
+    now.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX))
+}
+
 /// A word about the processor and system, for the manifest.
 #[must_use]
 pub fn describe() -> String {

@@ -5,10 +5,14 @@ use rusqlite::Connection;
 
 use crate::{
     error::translate,
+    held::Held,
     statements::Statements,
     threads::{self, Job, Outcome, run_caught},
     tx::SqliteTx,
 };
+
+/// A work and the point it is committed at.
+pub(crate) type Task<'w> = (&'static str, &'w mut Work);
 
 /// A connection with its generated statements. Lives on one thread at a time.
 pub(crate) struct Engine {
@@ -38,12 +42,50 @@ impl Engine {
         Ok(())
     }
 
-    /// Runs the works in one transaction, each behind its own savepoint, and commits. One outcome a work, in order; an `Ok` is
-    /// durable.
-    pub(crate) fn commit<'w>(
-        &mut self,
-        works: impl ExactSizeIterator<Item = (&'static str, &'w mut Work)>,
-    ) -> Vec<Outcome> {
+    /// Runs the works in one transaction and commits. One outcome a work, in order; an `Ok` is durable.
+    ///
+    /// First all together: works that fail do so before they write anything, as good as always, and so nothing of them
+    /// has to be undone. Where that does not hold, everything is undone and the works run once more, apart.
+    pub(crate) fn commit(&mut self, works: &mut [Task<'_>]) -> Vec<Outcome> {
+        match self.together(works) {
+            Some(outcomes) => outcomes,
+            None => self.apart(works),
+        }
+    }
+
+    /// All works in one transaction with no savepoint between them; `None` when the transaction was undone because a
+    /// single work in it could not be.
+    fn together(&mut self, works: &mut [Task<'_>]) -> Option<Vec<Outcome>> {
+        if let Err(error) = self.control("BEGIN IMMEDIATE") {
+            return Some(vec![Err(error); works.len()]);
+        }
+        let is_alone = works.len() == 1;
+        let mut held = Held::default();
+        let mut outcomes = Vec::with_capacity(works.len());
+        let mut points = Vec::with_capacity(works.len());
+        for (point, work) in works {
+            let (outcome, wrote) = self.run(work, Some(&mut held).filter(|_| !is_alone), true);
+            if outcome.is_ok() {
+                points.push(*point);
+            } else if wrote || self.connection.is_autocommit() {
+                self.abandon();
+                return is_alone.then(|| vec![outcome]);
+            }
+            outcomes.push(outcome);
+        }
+        if points.is_empty() {
+            self.abandon();
+        } else if held.flush(&self.connection, &mut self.statements).is_err() {
+            self.abandon();
+            return None;
+        } else {
+            self.seal_all(&points, &mut outcomes);
+        }
+        Some(outcomes)
+    }
+
+    /// The works in one transaction, each behind its own savepoint.
+    fn apart(&mut self, works: &mut [Task<'_>]) -> Vec<Outcome> {
         let count = works.len();
         if let Err(error) = self.control("BEGIN IMMEDIATE") {
             return vec![Err(error); count];
@@ -53,7 +95,7 @@ impl Engine {
         for (point, work) in works {
             let outcome = self.run_in_savepoint(work);
             if outcome.is_ok() {
-                points.push(point);
+                points.push(*point);
             }
             outcomes.push(outcome);
             // A full disk or a failed read makes SQLite undo the whole transaction: then nobody's work was done.
@@ -63,13 +105,20 @@ impl Engine {
         }
         if points.is_empty() {
             self.abandon();
-        } else if let Err(error) = self.seal(&points) {
+        } else {
+            self.seal_all(&points, &mut outcomes);
+        }
+        outcomes
+    }
+
+    /// Commits; where that fails, nobody knows whether what succeeded is durable.
+    fn seal_all(&mut self, points: &[&'static str], outcomes: &mut [Outcome]) {
+        if let Err(error) = self.seal(points) {
             let text = error.to_string();
             for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_ok()) {
                 *outcome = Err(StoreError::Uncertain(text.clone()));
             }
         }
-        outcomes
     }
 
     fn all_lost(outcomes: &[Outcome], count: usize) -> Vec<Outcome> {
@@ -80,7 +129,7 @@ impl Engine {
 
     fn run_in_savepoint(&mut self, work: &mut Work) -> Outcome {
         self.control("SAVEPOINT work")?;
-        let outcome = self.run(work, true);
+        let (outcome, _) = self.run(work, None, true);
         let closed = match &outcome {
             Ok(()) => self.control("RELEASE work"),
             Err(_) => self.control("ROLLBACK TO work").and_then(|()| self.control("RELEASE work")),
@@ -92,14 +141,16 @@ impl Engine {
         closed.and(outcome)
     }
 
-    fn run(&mut self, work: &mut Work, writable: bool) -> Outcome {
-        let mut tx = SqliteTx::new(&self.connection, &mut self.statements, writable);
+    /// The work's outcome, and whether it tried to write anything.
+    fn run(&mut self, work: &mut Work, held: Option<&mut Held>, writable: bool) -> (Outcome, bool) {
+        let mut tx = SqliteTx::new(&self.connection, &mut self.statements, held, writable);
         let outcome = run_caught(work, &mut tx);
-        match (outcome, tx.broken) {
+        let outcome = match (outcome, tx.broken) {
             (Err(StoreError::Panicked(text)), _) => Err(StoreError::Panicked(text)),
             (_, Some(broken)) => Err(broken),
             (outcome, None) => outcome,
-        }
+        };
+        (outcome, tx.wrote)
     }
 
     fn seal(&mut self, points: &[&'static str]) -> Outcome {
@@ -130,7 +181,7 @@ impl Engine {
     /// Runs one work on a snapshot, without the right to write.
     pub(crate) fn read(&mut self, work: &mut Work) -> Outcome {
         self.control("BEGIN")?;
-        let outcome = self.run(work, false);
+        let (outcome, _) = self.run(work, None, false);
         self.abandon();
         outcome
     }
@@ -138,7 +189,8 @@ impl Engine {
 
 impl threads::Engine for Engine {
     fn commit(&mut self, jobs: &mut [Job]) -> Vec<Outcome> {
-        Self::commit(self, jobs.iter_mut().map(|job| (job.point, &mut job.work)))
+        let mut works: Vec<Task<'_>> = jobs.iter_mut().map(|job| (job.point, &mut job.work)).collect();
+        Self::commit(self, &mut works)
     }
 
     fn read(&mut self, work: &mut Work) -> Outcome {

@@ -4,14 +4,12 @@
 //! `point@after#2` just after it, before anybody is answered. `FEIQIAN_FAULT_TRACE=file` appends the name of every
 //! point that reaches a commit, one a line.
 
-use std::{
-    fs::OpenOptions,
-    io::Write as _,
-    sync::{
-        LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicU64, Ordering},
 };
+
+use crate::killed::{append, note_killed};
 
 struct Fault {
     point: String,
@@ -50,6 +48,9 @@ pub(crate) fn before_commit(points: &[&'static str]) -> bool {
     for _ in points.iter().filter(|point| **point == fault.point) {
         chosen |= SEEN.fetch_add(1, Ordering::SeqCst).checked_add(1) == Some(fault.number);
     }
+    if chosen {
+        note_killed(&fault.point);
+    }
     if chosen && !fault.after {
         kill();
     }
@@ -58,15 +59,7 @@ pub(crate) fn before_commit(points: &[&'static str]) -> bool {
 
 fn trace(points: &[&'static str]) {
     let Some(path) = TRACE.as_ref() else { return };
-    let lines: String = points.iter().flat_map(|point| [point, "\n"]).collect();
-    let written = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .and_then(|mut file| file.write_all(lines.as_bytes()));
-    if let Err(error) = written {
-        tracing::error!(%error, "the fault trace cannot be written");
-    }
+    append(path, &points.iter().flat_map(|point| [point, "\n"]).collect::<String>());
 }
 
 /// Ends this process as a power cut would end it: no destructor runs, no buffer is flushed.

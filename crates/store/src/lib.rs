@@ -8,6 +8,8 @@
 //!   simulation and tests.
 //! * [`SqliteStore::open_read_only`]: readers only, beside a node that goes on writing. For audits.
 //!
+//! [`backup`] copies such a file while a node writes to it, and makes a store of the copy.
+//!
 //! [`PostgresStore`] has the first and the last of these forms and the same behaviour, over connections to a server:
 //!
 //! | | SQLite | PostgreSQL |
@@ -18,16 +20,21 @@
 //! | the commit's answer is lost | only with the process | found out by reading, see [`StoreError::Uncertain`] |
 //! | texts are ordered | by bytes | by bytes (`COLLATE "C"`) |
 //!
-//! Group commit: all works that wait are put into one transaction, a savepoint each, and made durable by one
-//! synchronisation of the disk; only then is anybody answered. While the disk works, the next group gathers, so the
+//! Group commit: all works that wait are put into one transaction and made durable by one synchronisation of the disk;
+//! only then is anybody answered. Each stands or falls by itself: where one that has written something fails, the group is
+//! undone and its works run again, a savepoint each. While the disk works, the next group gathers, so the
 //! number of transfers a second grows with the load instead of being bound to the number of synchronisations.
 //!
 //! [`StoreError::Uncertain`]: feiqian_ledger::store::StoreError::Uncertain
 
+pub mod backup;
 mod engine;
 mod error;
 #[cfg(feature = "test-faults")]
 mod fault;
+mod held;
+#[cfg(any(feature = "test-faults", feature = "testing"))]
+mod killed;
 mod postgres;
 mod schema;
 mod sqlite;

@@ -2,13 +2,14 @@
 
 use std::{path::Path, time::Duration};
 
-use feiqian_ledger::store::Table;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use feiqian_ledger::store::{Step, StoreError, Table};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, config::DbConfig};
 
 use crate::{
     error::OpenError,
     sqlite::Options,
-    statements::{create_indexes, create_table},
+    statements::{Statements, create_indexes, create_table},
+    tx::SqliteTx,
 };
 
 const META: &str =
@@ -40,15 +41,22 @@ pub(crate) fn open_writer(
     Ok(connection)
 }
 
+/// A plan of a statement never depends on the values bound to it. Without this SQLite plans a statement anew at every
+/// use whose plan could, such as one with `LIMIT ?1`.
+fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
+
 fn settings(connection: &Connection) -> rusqlite::Result<()> {
+    plan_once(connection)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;
-         PRAGMA cache_size = -65536;",
+         PRAGMA cache_size = -262144;",
     )?;
     // Checkpoints cost the writer time: rarer and larger ones cost less a transfer.
-    connection.pragma_update_and_check(None, "wal_autocheckpoint", 4000, |_| Ok(()))?;
-    connection.pragma_update_and_check(None, "journal_size_limit", 67_108_864, |_| Ok(()))
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", 16_000, |_| Ok(()))?;
+    connection.pragma_update_and_check(None, "journal_size_limit", 134_217_728, |_| Ok(()))
 }
 
 /// A connection that cannot write, also not by mistake.
@@ -57,6 +65,7 @@ pub(crate) fn open_reader(path: &Path, busy_timeout: Duration) -> Result<Connect
     let open = || {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(busy_timeout)?;
+        plan_once(&connection)?;
         connection.execute_batch(
             "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;",
         )?;
@@ -65,12 +74,27 @@ pub(crate) fn open_reader(path: &Path, busy_timeout: Duration) -> Result<Connect
     open().map_err(failure(path))
 }
 
-/// A database that lives and dies with its connection.
-pub(crate) fn open_memory(tables: &[&'static Table], options: &Options) -> Result<Connection, OpenError> {
-    let path = Path::new(":memory:");
-    let mut connection = Connection::open_in_memory().map_err(failure(path))?;
+/// A database that lives and dies with its connection: in memory, or in a temporary file of which at most `cache_kib` KiB
+/// are in memory.
+pub(crate) fn open_memory(
+    tables: &[&'static Table],
+    options: &Options,
+    cache_kib: Option<u32>,
+) -> Result<Connection, OpenError> {
+    // A file without a name is made when the cache is full and is gone with its connection.
+    let path = Path::new(if cache_kib.is_some() { "" } else { ":memory:" });
+    let mut connection = Connection::open(path).map_err(failure(path))?;
+    plan_once(&connection).map_err(failure(path))?;
     // Many small tables: with pages of the usual size an empty store would take four times as much.
     connection.pragma_update(None, "page_size", 1024).map_err(failure(path))?;
+    if let Some(kib) = cache_kib {
+        connection
+            .pragma_update_and_check(None, "journal_mode", "MEMORY", |_| Ok(()))
+            .map_err(failure(path))?;
+        connection
+            .pragma_update(None, "cache_size", i64::from(kib).saturating_neg())
+            .map_err(failure(path))?;
+    }
     install(&mut connection, path, tables, options)?;
     Ok(connection)
 }
@@ -128,7 +152,12 @@ fn install(
     let transaction = connection
         .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
         .map_err(failure(path))?;
-    if !check_meta(&transaction, path, options)? {
+    if check_meta(&transaction, path, options)? {
+        let found = read_meta(&transaction, path)?.map_or(options.version, |(_, version)| version);
+        for step in options.steps.iter().filter(|step| step.to > found) {
+            take_step(&transaction, path, step)?;
+        }
+    } else {
         transaction.execute_batch(META).map_err(failure(path))?;
     }
     let version = options.version.to_string();
@@ -140,6 +169,53 @@ fn install(
         install_table(&transaction, path, table)?;
     }
     transaction.commit().map_err(failure(path))
+}
+
+fn take_step(connection: &Connection, path: &Path, step: &Step) -> Result<(), OpenError> {
+    let run = |sql: &str| connection.execute_batch(sql).map_err(failure(path));
+    for rebuilt in step.rebuilt {
+        let (before, aside) = (rebuilt.before, aside(rebuilt.before));
+        check_layout(connection, path, before)?;
+        for (index, _) in create_indexes(before) {
+            run(&format!("DROP INDEX IF EXISTS {index}"))?;
+        }
+        run(&format!("ALTER TABLE {} RENAME TO {aside}", before.name))?;
+        run(&create_table(rebuilt.after))?;
+        let mut statements = Statements::default();
+        let mut tx = SqliteTx::new(connection, &mut statements, None, true);
+        let mut last = None;
+        while let Some(key) = rebuilt
+            .carry_on(&mut tx, &aside, last.as_deref())
+            .map_err(|error| not_carried(&shown(path), before, &error))?
+        {
+            last = Some(key);
+        }
+        drop(tx);
+        run(&format!("DROP TABLE {aside}"))?;
+    }
+    for table in step.dropped {
+        check_layout(connection, path, table)?;
+        run(&format!("DROP TABLE {}", table.name))?;
+    }
+    Ok(())
+}
+
+/// The name of a table that is being replaced.
+pub(crate) fn aside(table: &Table) -> String {
+    format!("{}_before", table.name)
+}
+
+pub(crate) fn not_carried(store: &str, table: &Table, error: &StoreError) -> OpenError {
+    let reason = format!("table '{}' cannot be brought to today's layout: {error}", table.name);
+    OpenError::Database { path: store.to_owned(), reason }
+}
+
+/// The table is laid out as an older program wrote it.
+fn check_layout(connection: &Connection, path: &Path, table: &Table) -> Result<(), OpenError> {
+    if definition(connection, table.name).map_err(failure(path))?.as_ref() == Some(&create_table(table)) {
+        return Ok(());
+    }
+    Err(OpenError::OtherLayout { path: shown(path), table: table.name.to_owned() })
 }
 
 fn install_table(connection: &Connection, path: &Path, table: &Table) -> Result<(), OpenError> {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use feiqian_ledger::store::{BoxFuture, Store, StoreError, StoreExt as _, Table, Tx, Work};
+use feiqian_ledger::store::{BoxFuture, Step, Store, StoreError, StoreExt as _, Table, Tx, Work};
 
 use crate::{engine::Engine, error::OpenError, schema, threads::Pool};
 
@@ -17,6 +17,8 @@ pub struct Options {
     pub role: String,
     /// The schema version this program writes. A file of a higher one is refused.
     pub version: i64,
+    /// How a store of a lower version comes to this one.
+    pub steps: &'static [Step],
     /// How many works may wait for the writer before callers wait to hand in theirs.
     pub queue: usize,
     /// How many works at most share one commit.
@@ -32,13 +34,19 @@ impl Options {
     #[must_use]
     pub fn new(role: impl Into<String>) -> Self {
         let busy_timeout = Duration::from_secs(10);
-        Self { role: role.into(), version: 1, queue: 4096, batch: 1024, readers: 4, busy_timeout }
+        Self { role: role.into(), version: 1, steps: &[], queue: 4096, batch: 1024, readers: 4, busy_timeout }
     }
 
     /// The same options with another schema version.
     #[must_use]
     pub fn version(self, version: i64) -> Self {
         Self { version, ..self }
+    }
+
+    /// The same options with a schema of this history: its version is the last step's, 1 without any.
+    #[must_use]
+    pub fn steps(self, steps: &'static [Step]) -> Self {
+        Self { version: steps.last().map_or(1, |step| step.to), steps, ..self }
     }
 }
 
@@ -92,8 +100,22 @@ impl SqliteStore {
     ///
     /// [`OpenError::Database`] if a table's description is not valid SQL.
     pub fn open_in_memory(tables: &[&'static Table]) -> Result<Self, OpenError> {
+        Self::open_inline(tables, None)
+    }
+
+    /// As [`SqliteStore::open_in_memory`], with at most `cache_kib` KiB of the data in memory: what is more lies in a
+    /// temporary file, which is gone with the store.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Database`] if a table's description is not valid SQL.
+    pub fn open_temporary(tables: &[&'static Table], cache_kib: u32) -> Result<Self, OpenError> {
+        Self::open_inline(tables, Some(cache_kib))
+    }
+
+    fn open_inline(tables: &[&'static Table], cache_kib: Option<u32>) -> Result<Self, OpenError> {
         let options = Options::new("memory");
-        let engine = Engine::new(schema::open_memory(tables, &options)?);
+        let engine = Engine::new(schema::open_memory(tables, &options, cache_kib)?);
         Ok(Self { role: options.role, version: options.version, form: Form::Inline(Mutex::new(engine)) })
     }
 
@@ -170,7 +192,7 @@ impl Store for SqliteStore {
                 let mut work = work;
                 Box::pin(async move {
                     let mut engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
-                    engine.commit([(point, &mut work)].into_iter()).pop().unwrap_or(Err(StoreError::Closed))
+                    engine.commit(&mut [(point, &mut work)]).pop().unwrap_or(Err(StoreError::Closed))
                 })
             }
         }

@@ -10,6 +10,10 @@ use std::{
 use feiqian_ledger::store::{StoreError, Tx, Work};
 use tokio::sync::{mpsc, oneshot};
 
+/// How many transactions the writer committed, and how many works they held: their ratio is the size of a group.
+const COMMITS: &str = "feiqian_store_commits_total";
+const WORKS: &str = "feiqian_store_works_total";
+
 pub(crate) type Outcome = Result<(), StoreError>;
 
 /// One work on its way to a thread.
@@ -96,6 +100,8 @@ fn write_all(mut engine: impl Engine, mut queue: mpsc::Receiver<Job>, batch: usi
     let mut jobs = Vec::with_capacity(batch);
     while queue.blocking_recv_many(&mut jobs, batch) > 0 {
         let outcomes = engine.commit(&mut jobs);
+        metrics::counter!(COMMITS).increment(1);
+        metrics::counter!(WORKS).increment(u64::try_from(jobs.len()).unwrap_or(u64::MAX));
         for (job, outcome) in jobs.drain(..).zip(outcomes) {
             // Nobody waiting any more is no reason not to have done it.
             let _ = job.reply.send(outcome);

@@ -6,25 +6,35 @@ use rusqlite::{
     types::{ToSqlOutput, ValueRef},
 };
 
-use crate::{error::translate, statements::Statements};
+use crate::{error::translate, held::Held, statements::Statements};
 
 pub(crate) struct SqliteTx<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) statements: &'a mut Statements,
+    /// Rows of the group that are written when it is sealed; none: every change is written at once.
+    held: Option<&'a mut Held>,
     pub(crate) writable: bool,
+    /// Whether there is anything to undo.
+    pub(crate) wrote: bool,
     /// A failure after which nothing of this work may be kept, whatever the work makes of it.
     pub(crate) broken: Option<StoreError>,
 }
 
 impl<'a> SqliteTx<'a> {
-    pub(crate) fn new(connection: &'a Connection, statements: &'a mut Statements, writable: bool) -> Self {
-        Self { connection, statements, writable, broken: None }
+    pub(crate) fn new(
+        connection: &'a Connection,
+        statements: &'a mut Statements,
+        held: Option<&'a mut Held>,
+        writable: bool,
+    ) -> Self {
+        Self { connection, statements, held, writable, wrote: false, broken: None }
     }
 
     fn failed(&mut self, error: rusqlite::Error) -> StoreError {
         let error = translate(error);
         if matches!(error, StoreError::Database(_) | StoreError::Busy(_)) {
             self.broken.get_or_insert_with(|| error.clone());
+            self.wrote = true;
         }
         error
     }
@@ -58,27 +68,49 @@ impl Tx for SqliteTx<'_> {
         let check = row_check(table, values);
         let sql = self.statements.of(table);
         execute(self.connection, &sql.insert, values, Some(&check)).map_err(|error| self.failed(error))?;
+        self.wrote = true;
         Ok(())
     }
 
     fn update(&mut self, table: &Table, values: &[Value]) -> Result<(), StoreError> {
         self.check_write(table, values, table.columns.len())?;
+        if self.held.as_deref_mut().is_some_and(|held| held.take(table, values)) {
+            self.wrote = true;
+            return Ok(());
+        }
         let check = row_check(table, values);
         let sql = self.statements.of(table);
         let changed = execute(self.connection, &sql.update, values, Some(&check))
             .map_err(|error| self.failed(error))?;
-        if changed == 0 { Err(StoreError::Missing(table.name)) } else { Ok(()) }
+        if changed == 0 {
+            return Err(StoreError::Missing(table.name));
+        }
+        self.wrote = true;
+        if let Some(held) = &mut self.held {
+            held.keep(table, values);
+        }
+        Ok(())
     }
 
     fn delete(&mut self, table: &Table, key: &[Value]) -> Result<(), StoreError> {
         self.check_write(table, key, table.key)?;
+        if let Some(held) = &mut self.held {
+            held.forget(table, key);
+        }
         let sql = self.statements.of(table);
         let changed = execute(self.connection, &sql.delete, key, None).map_err(|error| self.failed(error))?;
-        if changed == 0 { Err(StoreError::Missing(table.name)) } else { Ok(()) }
+        if changed == 0 {
+            return Err(StoreError::Missing(table.name));
+        }
+        self.wrote = true;
+        Ok(())
     }
 
     fn find(&mut self, table: &Table, key: &[Value]) -> Result<Option<Row>, StoreError> {
         check_key(table, key, table.key)?;
+        if let Some(row) = self.held.as_deref().and_then(|held| held.find(table, key)) {
+            return Ok(Some(row));
+        }
         let sql = self.statements.of(table);
         let found = self.connection.prepare_cached(&sql.find).and_then(|mut statement| {
             bind(&mut statement, key, None)?;
@@ -89,6 +121,15 @@ impl Tx for SqliteTx<'_> {
     }
 
     fn select(&mut self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, StoreError> {
+        if let Some(held) = self.held.as_deref_mut().filter(|held| held.concerns(sql)) {
+            let flushed = held.flush(self.connection, self.statements);
+            if let Err(error) = flushed {
+                // Another work's change is at fault: only apart from each other can that be told.
+                self.wrote = true;
+                self.broken.get_or_insert_with(|| error.clone());
+                return Err(error);
+            }
+        }
         let mut statement = match self.connection.prepare_cached(sql) {
             Ok(statement) => statement,
             // A statement that does not compile is the caller's mistake and has done nothing.
@@ -124,7 +165,7 @@ fn collect(
     Ok(Ok(found))
 }
 
-fn execute(
+pub(crate) fn execute(
     connection: &Connection,
     sql: &str,
     values: &[Value],

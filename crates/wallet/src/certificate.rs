@@ -5,7 +5,7 @@
 //! is taken up by the same command.
 
 use feiqian_cheque::messages::{CertificateList, CertificateRenew, CertificateRevoke};
-use feiqian_node::{Caller, Clock, Entropy, Home, Network, Target, call};
+use feiqian_node::{Caller, Clock, Home, Network, Target, call};
 use feiqian_online_cash::account::{EnrolRequest, EnrolResponse};
 use feiqian_pki::{
     CertificateRequest, Chain, KeyPair, Purpose, Revocation, Role, Subject, TrustedRoot, fingerprint,
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::Config;
 use crate::failure::{Failure, Result};
-use crate::init::{check_chain, pki, read_text, stored_document_key, stored_key, token_of};
+use crate::init::{check_chain, pki, read_text, stored_document_key, stored_transport_key, token_of};
 
 /// The pairs of files: what is in use, and what takes its place.
 const PAIRS: [(&str, &str); 4] = [
@@ -101,14 +101,9 @@ async fn list_of(home: &Home, network: &dyn Network, clock: &dyn Clock) -> Resul
 ///
 /// # Errors
 /// What the bank answers; `CERTIFICATE_INVALID` when its certificates are not what was asked for.
-pub async fn renew(
-    home: &Home,
-    network: &dyn Network,
-    clock: &dyn Clock,
-    entropy: &dyn Entropy,
-) -> Result<Value, Fault> {
+pub async fn renew(home: &Home, network: &dyn Network, clock: &dyn Clock) -> Result<Value, Fault> {
     let config: Config = home.read_config()?;
-    let request = next_keys(home, &config, entropy)?;
+    let request = next_keys(home, &config)?;
     let request = CertificateRenew { transport: request.0, signing: request.1, hosts: Text::fitted("") };
     let response: EnrolResponse =
         call(network, &bank(&config), Caller::Certified, "/v1/account/certificate/renew", &request)
@@ -128,14 +123,13 @@ pub async fn apply(
     code: &str,
     network: &dyn Network,
     clock: &dyn Clock,
-    entropy: &dyn Entropy,
 ) -> Result<Value, Fault> {
     let config: Config = home.read_config()?;
     if token_of(code)? != config.account {
         return Err(Fault::new(Code::Conflict, "the code is of another account")
             .hint("make another wallet for it with `feiqian wallet init`"));
     }
-    let (transport, signing) = next_keys(home, &config, entropy)?;
+    let (transport, signing) = next_keys(home, &config)?;
     let request = EnrolRequest { code: Text::new(code.trim())?, transport, signing, hosts: Text::fitted("") };
     let response: EnrolResponse =
         call(network, &bank(&config), Caller::Anonymous, "/v1/enrol", &request).await?;
@@ -206,13 +200,13 @@ fn broken(file: &str) -> Failure {
 type Requests = (Blob<2048>, Blob<2048>);
 
 /// The next keys, made if they are not there, as certificate requests.
-fn next_keys(home: &Home, config: &Config, entropy: &dyn Entropy) -> Result<Requests> {
+fn next_keys(home: &Home, config: &Config) -> Result<Requests> {
     let subject = Subject::customer(&config.account, config.bank.as_str()).map_err(|error| pki(&error))?;
     let request = |key: &KeyPair| -> Result<Blob<2048>> {
         Ok(Blob::new(CertificateRequest::create(key, &subject).map_err(|error| pki(&error))?)?)
     };
-    let transport = stored_key(home, "next.transport.pem", entropy)?;
     let signing = stored_document_key(home, "next.signing.pem", &config.account)?;
+    let transport = stored_transport_key(home, "next.transport.pem", config.bank.as_str())?;
     Ok((request(&transport)?, request(&signing)?))
 }
 

@@ -6,7 +6,7 @@ use feiqian_crypto::snowblind::Challenge;
 use feiqian_crypto::{Digest, EncodedPoint, Scalar, possession};
 use feiqian_ledger::store::{StoreError, StoreExt, Tx};
 use feiqian_money::Minor;
-use feiqian_online_cash::coin::Coin;
+use feiqian_online_cash::coin::{Coin, CoinId};
 use feiqian_online_cash::funding::{
     CoinFunding, Funding, MAX_RELEASES, PlannedInput, Released, received_statement, refunded_statement,
 };
@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::failure::{Failure, Result};
 use crate::pledge::{self, Pledge};
 use crate::record::{CoinRow, PaymentRow, PlannedCoin, ReceivedRow, SessionRow};
+use crate::restore::refund_coins;
 use crate::tables::{COIN, PAYEE_REQUEST, RECEIVED};
 use crate::wallet::Wallet;
 
@@ -81,32 +82,32 @@ impl Wallet {
         (payment, amount): (Digest, Minor),
         challenges: &[Challenge],
     ) -> Result<Funding> {
-        let coins = self
-            .seams
-            .store
-            .read(move |tx| {
-                let paid = PaymentRow::of_payment(tx, &payment)?.ok_or(StoreError::Missing("payment"))?;
-                let shown = paid.item.payment.coins.iter();
-                shown
-                    .map(|shown| {
-                        Ok(CoinRow::find(tx, &shown.share.coin)?.ok_or(StoreError::Missing(COIN.name))?)
-                    })
-                    .collect::<Result<Vec<CoinRow>>>()
-            })
-            .await?;
-        let keys: Vec<EncodedPoint> = coins.iter().map(|coin| coin.id.key).collect();
+        let coins = self.seams.store.read(move |tx| coins_of(tx, &payment)).await?;
+        let keys: Vec<EncodedPoint> = coins.iter().map(|(id, _)| id.key).collect();
         let secrets: Vec<Scalar> = coins
             .iter()
-            .map(|coin| feiqian_crypto::EncodedScalar(*coin.secret).decode())
+            .map(|(_, secret)| feiqian_crypto::EncodedScalar(**secret).decode())
             .collect::<Result<_, _>>()
             .map_err(|_| Failure::broken("a stored coin secret"))?;
         let secrets = Zeroizing::new(secrets);
         let statement = refunded_statement(&row.bank, session, &payment, amount, challenges);
         let possession = possession::prove(&secrets, &keys, &statement, &mut self.rng())
             .map_err(|_| Failure::broken("a refunded payment without coins"))?;
-        let coins = Bounded::new(coins.iter().map(|coin| coin.id).collect())?;
+        let coins = Bounded::new(coins.iter().map(|(id, _)| *id).collect())?;
         Ok(Funding::Refunded { payment, amount, coins, possession })
     }
+}
+
+/// The coins of a payment of ours in its order: of one that this wallet made, or that the words found again.
+fn coins_of(tx: &mut dyn Tx, payment: &Digest) -> Result<Vec<(CoinId, Zeroizing<[u8; 32]>)>> {
+    let Some(paid) = PaymentRow::of_payment(tx, payment)? else {
+        return refund_coins(tx, payment)?.ok_or_else(|| StoreError::Missing("payment").into());
+    };
+    let coins = paid.item.payment.coins.iter().map(|shown| {
+        let coin = CoinRow::find(tx, &shown.share.coin)?.ok_or(StoreError::Missing(COIN.name))?;
+        Ok((coin.id, coin.secret))
+    });
+    coins.collect()
 }
 
 /// The coins of a refresh, what each gives and releases, and the released statements in full. Applies the rule.

@@ -4,7 +4,7 @@
 //! home/
 //!   config.toml              written last: a home without it is taken up again by the same `init`
 //!   keys/seed                32 bytes of BIP 39 entropy in hexadecimal
-//!   keys/transport.pem       TLS key            keys/signing.pem        document-signing key
+//!   keys/transport.pem       TLS key            keys/signing.pem        document-signing key, both of the words
 //!   keys/transport.chain.pem its certificates   keys/signing.chain.pem  its certificates
 //!   keys/root.pem            the center's root
 //!   store.db                 coins and all the rest, of role `wallet`
@@ -118,27 +118,8 @@ async fn enrol_at(
     let (bank, center) = check_about(&about, root)?;
     let to = Target::named(options.bank.url(), Role::Bank, bank.as_str());
     let words = seed_words(home, entropy)?;
-    let transport = stored_key(home, "transport.pem", entropy)?;
-    let token = token_of(&options.code)?;
-    let signing = stored_document_key(home, "signing.pem", token)?;
-    let subject = Subject::customer(token, bank.as_str()).map_err(|error| pki(&error))?;
-    let csr = |key: &KeyPair| -> Result<Blob<2048>> {
-        Ok(Blob::new(CertificateRequest::create(key, &subject).map_err(|error| pki(&error))?)?)
-    };
-    let request = EnrolRequest {
-        code: Text::new(options.code.trim())?,
-        transport: csr(&transport)?,
-        signing: csr(&signing)?,
-        hosts: Text::fitted(""),
-    };
-    let response: EnrolResponse = call(network, &to, Caller::Anonymous, "/v1/enrol", &request).await?;
-    let now = clock.now().seconds();
-    let expected = (bank.as_str(), response.account.as_str());
-    let tls = check_chain(&response.transport, &transport, (root, Purpose::Client, now), expected)?;
-    let documents = check_chain(&response.signing, &signing, (root, Purpose::Signing, now), expected)?;
-    home.write_key("transport.chain.pem", tls.to_pem().as_bytes())?;
-    home.write_key("signing.chain.pem", documents.to_pem().as_bytes())?;
-    home.write_key("root.pem", root.to_pem().as_bytes())?;
+    let response = redeem(home, (&to, &bank), &options.code, network).await?;
+    keep_certificates(home, &response, bank.as_str(), (root, clock.now().seconds()))?;
     let currency = about.currency.ok_or_else(|| {
         Failure::new(Code::WrongBank, "the bank does not say in which currency it keeps accounts")
     })?;
@@ -161,7 +142,50 @@ async fn enrol_at(
     }))
 }
 
-fn check_about(about: &About, root: &TrustedRoot) -> Result<(Name, Endpoint)> {
+/// Redeems an enrolment code for the next keys of the home's words.
+pub(crate) async fn redeem(
+    home: &Home,
+    (to, bank): (&Target, &Name),
+    code: &str,
+    network: &dyn Network,
+) -> Result<EnrolResponse> {
+    let token = token_of(code)?;
+    let signing = stored_document_key(home, "signing.pem", token)?;
+    let transport = stored_transport_key(home, "transport.pem", bank.as_str())?;
+    let subject = Subject::customer(token, bank.as_str()).map_err(|error| pki(&error))?;
+    let csr = |key: &KeyPair| -> Result<Blob<2048>> {
+        Ok(Blob::new(CertificateRequest::create(key, &subject).map_err(|error| pki(&error))?)?)
+    };
+    let request = EnrolRequest {
+        code: Text::new(code.trim())?,
+        transport: csr(&transport)?,
+        signing: csr(&signing)?,
+        hosts: Text::fitted(""),
+    };
+    Ok(call(network, to, Caller::Anonymous, "/v1/enrol", &request).await?)
+}
+
+/// Checks certificates against the home's keys and keeps them with the root.
+pub(crate) fn keep_certificates(
+    home: &Home,
+    response: &EnrolResponse,
+    bank: &str,
+    (root, now): (&TrustedRoot, u64),
+) -> Result<()> {
+    let key = |name: &str| -> Result<KeyPair> {
+        KeyPair::from_pkcs8_pem(&read_text(home, name)?).map_err(|error| pki(&error))
+    };
+    let expected = (bank, response.account.as_str());
+    let tls =
+        check_chain(&response.transport, &key("transport.pem")?, (root, Purpose::Client, now), expected)?;
+    let documents =
+        check_chain(&response.signing, &key("signing.pem")?, (root, Purpose::Signing, now), expected)?;
+    home.write_key("transport.chain.pem", tls.to_pem().as_bytes())?;
+    home.write_key("signing.chain.pem", documents.to_pem().as_bytes())?;
+    Ok(home.write_key("root.pem", root.to_pem().as_bytes())?)
+}
+
+pub(crate) fn check_about(about: &About, root: &TrustedRoot) -> Result<(Name, Endpoint)> {
     if about.role.as_str() != "bank" {
         return Err(Failure::new(Code::WrongBank, format!("a {} answers there, not a bank", about.role))
             .hint("enrol a wallet at a bank: give the bank's address"));
@@ -202,16 +226,19 @@ fn mnemonic(home: &Home) -> Result<Mnemonic> {
     Mnemonic::from_entropy(&bytes).map_err(|_| broken())
 }
 
-pub(crate) fn stored_key(home: &Home, name: &str, entropy: &dyn Entropy) -> Result<KeyPair> {
+/// The file with the number of the newest pair of keys; it outlives the keys.
+pub(crate) const DOCUMENT_NUMBER: &str = "document-number";
+
+/// The TLS key in this file; if there is none, the one of the words that goes with the newest document-signing key.
+pub(crate) fn stored_transport_key(home: &Home, name: &str, bank: &str) -> Result<KeyPair> {
     if home.read_key(name)?.is_none() {
-        let pem = KeyPair::generate(&mut entropy.rng()).to_pkcs8_pem().map_err(|error| pki(&error))?;
-        home.write_new_key(name, pem.as_bytes())?;
+        let broken = || Failure::new(Code::WrongHome, "keys/document-number is broken");
+        let number = read_text(home, DOCUMENT_NUMBER)?.trim().parse().map_err(|_| broken())?;
+        let pem = document_key::transport(&online_seed(home)?, bank, number).to_pkcs8_pem();
+        home.write_new_key(name, pem.map_err(|error| pki(&error))?.as_bytes())?;
     }
     KeyPair::from_pkcs8_pem(&read_text(home, name)?).map_err(|error| pki(&error))
 }
-
-/// The file with the number of the newest document-signing key; it outlives the keys.
-const DOCUMENT_NUMBER: &str = "document-number";
 
 /// The document-signing key in this file; if there is none, the next one of the home's seed.
 pub(crate) fn stored_document_key(home: &Home, name: &str, account: &str) -> Result<KeyPair> {
@@ -231,7 +258,11 @@ pub(crate) fn stored_document_key(home: &Home, name: &str, account: &str) -> Res
     KeyPair::from_pkcs8_pem(&read_text(home, name)?).map_err(|error| pki(&error))
 }
 
-fn offline_seed(home: &Home) -> Result<OfflineSeed> {
+pub(crate) fn online_seed(home: &Home) -> Result<Seed> {
+    Ok(Seed::from_bytes(mnemonic(home)?.to_seed_normalized("")))
+}
+
+pub(crate) fn offline_seed(home: &Home) -> Result<OfflineSeed> {
     Ok(OfflineSeed::from_bytes(mnemonic(home)?.to_seed_normalized("")))
 }
 
@@ -289,7 +320,7 @@ fn read_parts(home: &Home) -> Result<Parts> {
     let identity = Identity::new(key("transport.pem")?, chain("transport.chain.pem")?, root.clone());
     Ok(Parts {
         config,
-        seed: Seed::from_bytes(mnemonic(home)?.to_seed_normalized("")),
+        seed: online_seed(home)?,
         offline_seed: offline_seed(home)?,
         signing: key("signing.pem")?,
         signing_chain: chain("signing.chain.pem")?,
@@ -309,7 +340,9 @@ pub fn https_seams(
 ) -> Seams {
     let trust = Arc::new(Trust::new(parts.root.clone(), Arc::clone(&clock)));
     let network = Arc::new(HttpsNetwork::new(trust, parts.identity.clone()));
-    Seams { store, network, clock, entropy }
+    // A wallet checks its own few coins where it is.
+    let workers = Arc::new(feiqian_node::InlineWorkers);
+    Seams { store, network, clock, entropy, workers }
 }
 
 /// Opens the wallet of a home over seams of one's own.

@@ -15,6 +15,7 @@
 //! | `cheque`, `transfer` | e-cheques and credit transfers over the account |
 //! | [`offline`] | coins that pay without a bank, and pass from hand to hand |
 //! | [`certificate`] | the wallet's own certificates |
+//! | [`restore`] | a wallet made again from its words alone |
 //! | [`mod@audit`] | recomputes everything from the store |
 //!
 //! # The rule
@@ -54,6 +55,7 @@ mod record;
 mod refresh;
 mod refund;
 mod request;
+pub mod restore;
 mod resume;
 mod service;
 mod session;

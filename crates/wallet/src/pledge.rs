@@ -56,6 +56,9 @@ pub(crate) fn signed(tx: &mut dyn Tx, coin: &CoinId) -> Result<Vec<Signed>> {
 
 /// What a coin can give a refresh, and the statements that refresh must release.
 pub(crate) fn refreshable(tx: &mut dyn Tx, coin: &CoinRow) -> Result<(Minor, Vec<Digest>)> {
+    if coin.is_untouched() {
+        return Ok((coin.worth, Vec::new()));
+    }
     let (void, counted): (Vec<Signed>, Vec<Signed>) =
         signed(tx, &coin.id)?.into_iter().partition(|signed| signed.state == "void");
     let taken = Minor::sum(counted.iter().map(|signed| signed.amount))?;
@@ -66,7 +69,7 @@ pub(crate) fn refreshable(tx: &mut dyn Tx, coin: &CoinRow) -> Result<(Minor, Vec
 
 /// What a coin can give a payment: its rest, or nothing while a statement waits to be released.
 pub(crate) fn payable(tx: &mut dyn Tx, coin: &CoinRow) -> Result<Minor> {
-    let all = signed(tx, &coin.id)?;
+    let all = if coin.is_untouched() { Vec::new() } else { signed(tx, &coin.id)? };
     if coin.state != "good" || all.iter().any(|signed| signed.state == "void") {
         return Ok(Minor::ZERO);
     }

@@ -115,13 +115,19 @@ impl Wallet {
                     .map(|plan| plan.coin)
                     .collect();
                 let mut due = Vec::new();
+                let restoring = crate::restore::is_open(tx)?;
                 for coin in CoinRow::unspent(tx)? {
+                    let suspect = coin.state == "suspect";
+                    // Found again by the words: until that is done, it alone decides when each is refreshed.
+                    if suspect && restoring {
+                        continue;
+                    }
                     let Ok(key) = view.pins.key(&coin.id.denomination) else { continue };
                     if busy.contains(&coin.id) || key.check_grace(now).is_err() {
                         continue;
                     }
                     let (left, releases) = pledge::refreshable(tx, &coin)?;
-                    let wanted = !releases.is_empty() || left < coin.worth || ends_soon(key, now);
+                    let wanted = suspect || !releases.is_empty() || left < coin.worth || ends_soon(key, now);
                     if left.is_zero() || !wanted || releases.len() > MAX_RELEASES {
                         continue;
                     }
@@ -129,7 +135,7 @@ impl Wallet {
                         plan: PlannedCoin { coin: coin.id, contribution: left },
                         releases,
                         bank: coin.bank,
-                        alone: coin.state == "suspect",
+                        alone: suspect,
                     });
                 }
                 Ok(due)

@@ -89,9 +89,23 @@ impl Wallet {
         amount: Minor,
         intent: Option<Digest>,
     ) -> Result<Digest> {
+        self.keep_generation().await?;
         let keyset = self.issuing_keyset(bank).await?;
         let held = self.held(bank).await?;
-        let outputs = outputs_of(&denominations(&keyset, amount, &held)?)?;
+        let denominations = denominations(&keyset, amount, &held)?;
+        self.plan_outputs(&keyset, purpose, amount, (&denominations, intent)).await
+    }
+
+    /// Writes down a session for coins of these denominations, worth `amount`; answers with its request id.
+    pub(crate) async fn plan_outputs(
+        &self,
+        keyset: &VerifiedKeyset,
+        purpose: Purpose,
+        amount: Minor,
+        (denominations, intent): (&[Digest], Option<Digest>),
+    ) -> Result<Digest> {
+        let bank = keyset.keyset.bank.as_str();
+        let outputs = outputs_of(denominations)?;
         let epoch = keyset.keyset.epoch.0;
         let point = points(&purpose).plan;
         let design = Design { purpose, outputs };
@@ -422,7 +436,7 @@ impl Wallet {
 }
 
 /// The denominations of an issuance: tops up what the wallet holds.
-fn denominations(
+pub(crate) fn denominations(
     keyset: &VerifiedKeyset,
     amount: Minor,
     held: &std::collections::BTreeMap<Denomination, u32>,

@@ -2,7 +2,7 @@
 //!
 //! | table | a row is |
 //! |---|---|
-//! | `setting` | generation, directory of banks |
+//! | `setting` | generation, directory of banks, where a restore stands |
 //! | `revocation_list` | the newest revocation list seen of an authority |
 //! | `pin` | an entry of the center's log of keysets |
 //! | `counter` | the next number for request ids or payee keys |
@@ -19,7 +19,7 @@
 //! | `cheque_leaf` | a leaf of the own cheque book, and the cheque drawn on it |
 //! | `cheque_received` | a cheque made out or endorsed to us |
 //!
-//! Those of offline cash stand in [`crate::offline::tables`].
+//! Those of offline cash stand in [`crate::offline::tables`], those of a restore in [`crate::restore::tables`].
 
 use feiqian_ledger::store::{Column, Table};
 
@@ -27,8 +27,10 @@ use crate::offline::tables::{
     OFFLINE_ANSWER, OFFLINE_CLAIM, OFFLINE_COIN, OFFLINE_EXPECT, OFFLINE_EXPOSED, OFFLINE_OFFER,
     OFFLINE_PAYMENT, OFFLINE_PIN, OFFLINE_SESSION,
 };
+use crate::restore::tables::{RESTORE_COIN, RESTORE_COUNT, RESTORE_REFUND, RESTORE_REQUEST};
 
-/// Named values: `generation`, `directory`.
+/// Named values: `generation`, `generation-told` (to the own bank), `directory`, `restore` (`open` or `done`; absent where the
+/// wallet was not made from words).
 pub static SETTING: Table = Table {
     name: "setting",
     columns: &[Column::text("name"), Column::blob("body")],
@@ -120,7 +122,7 @@ pub static COIN: Table = Table {
         "CHECK (rest >= 0 AND rest <= worth)",
         "CHECK (state IN ('good', 'suspect', 'refused'))",
     ],
-    indexes: &["(bank, rest)"],
+    indexes: &["(bank, rest)", "(denomination, coin_key) WHERE rest > 0"],
 };
 
 /// Everything signed with coins' keys, by digest. `owner`: the payment's request digest or the session's request id;
@@ -142,7 +144,7 @@ pub static STATEMENT: Table = Table {
         "CHECK (state IN ('open', 'effective', 'void'))",
         "UNIQUE (number)",
     ],
-    indexes: &[],
+    indexes: &["(digest) WHERE state = 'void'"],
 };
 
 /// What a statement takes of a coin, and the statement that released it.
@@ -349,4 +351,8 @@ pub static TABLES: &[&Table] = &[
     &OFFLINE_OFFER,
     &OFFLINE_EXPECT,
     &OFFLINE_CLAIM,
+    &RESTORE_COUNT,
+    &RESTORE_REQUEST,
+    &RESTORE_COIN,
+    &RESTORE_REFUND,
 ];

@@ -11,11 +11,11 @@ use feiqian_node::{Identity, MemberView, Members, Seams};
 use feiqian_offline_cash::seed::Seed as OfflineSeed;
 use feiqian_online_cash::evidence::Evidence;
 use feiqian_online_cash::keyset::PinEntry;
+use feiqian_online_cash::recovery::FIRST_GENERATION;
 use feiqian_online_cash::seed::Seed;
 use feiqian_pki::{Chain, KeyPair, RevocationList, TrustedRoot, fingerprint};
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Blob, Bounded, Timestamp};
-use rand::RngExt as _;
 use rand::rngs::ChaCha12Rng;
 use tokio::sync::Mutex;
 
@@ -91,7 +91,6 @@ impl Wallet {
             .map(|der| fingerprint(der))
             .ok_or_else(|| Failure::new(Code::CertificateInvalid, "the signing chain lacks its authority"))?;
         let leaf = Blob::new(parts.signing_chain.leaf().to_vec())?;
-        let fresh: [u8; 16] = seams.entropy.rng().random();
         let generation = seams
             .store
             .commit("wallet.open.generation", move |tx| match read_setting(tx, "generation")? {
@@ -99,8 +98,8 @@ impl Wallet {
                     stored.try_into().map_err(|_| Failure::broken("the stored generation has another length"))
                 }
                 None => {
-                    write_setting(tx, "generation", fresh.to_vec())?;
-                    Ok(fresh)
+                    write_setting(tx, "generation", FIRST_GENERATION.to_vec())?;
+                    Ok(FIRST_GENERATION)
                 }
             })
             .await?;
@@ -160,6 +159,11 @@ impl Wallet {
     pub async fn sync_members(&self) -> Result<(), Fault> {
         let _turn = self.gate.lock().await;
         Ok(self.sync().await?)
+    }
+
+    /// Shares with another wallet of the same process what both know of the members: for worlds of many wallets.
+    pub fn share_members(&self, other: &Self) {
+        self.members.share(&other.members);
     }
 
     /// Asks the center for news of its members and keeps them, so that the next start needs no center.

@@ -118,6 +118,7 @@ codes! {
     56 IdentityClosed "IDENTITY_CLOSED" 409 true "the offline identity is closed";
     57 AccusationInvalid "ACCUSATION_INVALID" 422 true "the accusation does not prove what it claims";
     58 ClaimInvalid "CLAIM_INVALID" 422 true "the claim on value never deposited does not hold";
+    59 PassphraseInvalid "PASSPHRASE_INVALID" 403 true "the passphrase of the home is missing or wrong";
 }
 
 impl Code {

@@ -66,6 +66,7 @@ const NAMES: &[&str] = &[
     "IDENTITY_CLOSED",
     "ACCUSATION_INVALID",
     "CLAIM_INVALID",
+    "PASSPHRASE_INVALID",
 ];
 
 #[test]

@@ -3,7 +3,8 @@
 use feiqian_crypto::Digest;
 use feiqian_crypto::transcript::Transcript;
 use feiqian_money::Amount;
-use feiqian_wire::{Name, Text};
+use feiqian_wire::error::Fault;
+use feiqian_wire::{Bounded, Name, Text};
 use serde::{Deserialize, Serialize};
 
 /// The kinds of item that are cleared; hashed into presentment ids.
@@ -98,4 +99,35 @@ pub struct Presented<O> {
     pub id: Digest,
     /// What became of the item.
     pub outcome: O,
+}
+
+/// The most presentments that travel together.
+pub const MAX_BATCH: usize = 64;
+
+/// Presentments that travel together, each as if it came alone: idempotent by its own id, refused or paid by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Batch<I> {
+    /// At most [`MAX_BATCH`].
+    pub items: Bounded<Presentment<I>, MAX_BATCH>,
+}
+
+/// The answer to one presentment of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Answer<O> {
+    /// What it would have been answered alone.
+    Presented(Presented<O>),
+    /// The fault it would have been answered with alone.
+    Failed(Fault),
+    /// Its answer does not fit here: it is to be presented alone, which gets it.
+    Alone,
+}
+
+/// The answers to a [`Batch`], in its order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answers<O> {
+    /// One for each presentment.
+    pub answers: Bounded<Answer<O>, MAX_BATCH>,
 }

@@ -334,11 +334,12 @@ impl ExpectPayment {
     ) -> Result<Accepted, (Self, Rejection)> {
         let item = CashItem { request: self.request.clone(), payment };
         let checker = Checker { keys: counter.keys, authorities, now: counter.now };
-        let checked = check_size(&item.payment).and_then(|()| checker.verify(&item, rng)).and_then(|payment| {
-            payment.request.check_open(counter.now)?;
-            counter.check(&payment.chains)?;
-            Ok(payment)
-        });
+        let checked =
+            check_size(&item.payment).and_then(|()| checker.verify(&item, rng)).and_then(|payment| {
+                payment.request.check_open(counter.now)?;
+                counter.check(&payment.chains)?;
+                Ok(payment)
+            });
         match checked {
             Ok(payment) => Ok(Accepted { item, payment }),
             Err(rejection) => Err((self, rejection)),

@@ -20,6 +20,7 @@
 //! | [`evidence`] | signed statements that together exceed a coin's value: a double spend anyone can check |
 //! | [`refund`] | a payee gives back, the payer claims it anonymously |
 //! | [`drop_box`] | sealed messages that wait at a bank for a wallet that is not listening |
+//! | [`recovery`] | what a wallet that has nothing but its words asks of the banks |
 //! | [`account`] | enrolment, balance, deposits as the customer sees them |
 //! | `vectors` | feature `vectors`: the builder of the published test vectors |
 
@@ -33,6 +34,7 @@ pub mod funding;
 pub mod issue;
 pub mod keyset;
 pub mod payment;
+pub mod recovery;
 pub mod refund;
 pub mod request;
 pub mod seed;

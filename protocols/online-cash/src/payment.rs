@@ -5,6 +5,7 @@
 //! `D("online-cash/payment"; request digest, n, (denomination id, K_i, contribution_i)…)`, so a coin stolen on
 //! its way is worthless to the thief, and who cheats signs it. That digest names the payment.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 
 use feiqian_crypto::batch::{self, Item};
@@ -177,14 +178,14 @@ impl Checker<'_> {
     /// does not spoil the others. The answers are in the order of `items`.
     pub fn verify_many<R: CryptoRng>(
         &self,
-        items: &[CashItem],
+        items: &[impl Borrow<CashItem>],
         rng: &mut R,
     ) -> Vec<Result<VerifiedPayment, Rejection>> {
         let mut checks = Vec::new();
         let mut ranges = Vec::with_capacity(items.len());
         for item in items {
             let from = checks.len();
-            ranges.push(self.prepare(item).map(|(payment, own)| {
+            ranges.push(self.prepare(item.borrow()).map(|(payment, own)| {
                 checks.extend(own);
                 (payment, from..checks.len())
             }));

@@ -11,7 +11,7 @@
 use feiqian_crypto::snowblind::{Blinding, Commitment, PublicKey};
 use feiqian_crypto::transcript::Transcript;
 use feiqian_crypto::{Digest, Scalar};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// A wallet's seed: the 64 bytes that BIP 39 derives from its words.
 ///
@@ -106,6 +106,15 @@ impl Seed {
             .into_digest();
         seed_key.zeroize();
         id
+    }
+
+    /// The seed of the TLS key of this number that the wallet shows to its bank, 32 bytes:
+    /// `D("wallet/transport-key"; seed, bank, number)`.
+    ///
+    /// Drawn from the words, so that they open the account again where everything else is lost.
+    pub fn transport_key(&self, bank: &str, number: u32) -> Zeroizing<[u8; 32]> {
+        let transcript = Transcript::new("wallet/transport-key").bytes(&self.0);
+        Zeroizing::new(transcript.text(bank).integer(number.into()).into_digest().0)
     }
 
     /// A payee key of a person, one for each request:

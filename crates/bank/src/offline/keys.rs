@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use feiqian_crypto::Digest;
 use feiqian_crypto::acl::SecretKey;
-use feiqian_ledger::store::{StoreExt, Tx, Value};
+use feiqian_ledger::store::{StoreError, StoreExt, Tx, Value};
 use feiqian_money::Minor;
 use feiqian_node::{Caller, call};
 use feiqian_offline_cash::Rejection;
@@ -19,6 +19,7 @@ use feiqian_wire::error::{Code, Fault};
 
 use super::tables::KEYSET;
 use crate::Bank;
+use crate::instances::EPOCH_SECRET;
 use crate::refusal::{Refusal, from_blob, to_blob};
 use crate::secrets::{EpochSecrets, OFFLINE};
 
@@ -96,7 +97,7 @@ impl Bank {
             self.make_offline_keyset().await?;
             self.pin_offline_keysets().await?;
         }
-        self.forget_offline_secrets()
+        self.forget_offline_secrets().await
     }
 
     async fn make_offline_keyset(self: &Arc<Self>) -> Result<(), Fault> {
@@ -119,12 +120,21 @@ impl Bank {
         // The secrets first: a keyset is never seen by anybody before its secrets are safe.
         self.secrets.write(OFFLINE | epoch, &secrets)?;
         let (digest, body) = (keyset.digest(), to_blob(&keyset).map_err(Refusal::from)?);
+        let sealed = self.sealed_secrets(OFFLINE | epoch, &secrets)?;
         let work = move |tx: &mut dyn Tx| {
             let (epoch, created) = (Value::unsigned(epoch)?, Value::unsigned(now.seconds())?);
-            Ok::<_, Refusal>(tx.insert(&KEYSET, &[epoch, digest.into(), body.clone().into(), created])?)
+            match tx.insert(&KEYSET, &[epoch, digest.into(), body.clone().into(), created]) {
+                // Another process of this bank was first; its secrets are taken up with its keyset.
+                Err(StoreError::Exists(_)) if sealed.is_some() => return Ok(false),
+                other => other?,
+            }
+            if let Some(sealed) = &sealed {
+                tx.insert(&EPOCH_SECRET, sealed)?;
+            }
+            Ok::<_, Refusal>(true)
         };
-        self.seams.store.commit("bank.offline.keyset", work).await?;
-        tracing::info!(epoch, "offline keyset made");
+        let made = self.seams.store.commit("bank.offline.keyset", work).await?;
+        tracing::info!(epoch, made, "offline keyset made");
         self.reload_offline_ring().await
     }
 
@@ -161,6 +171,7 @@ impl Bank {
     /// Reads offline keysets and secrets again.
     pub(crate) async fn reload_offline_ring(&self) -> Result<(), Fault> {
         let keysets = self.seams.store.read(stored).await?;
+        self.take_secrets(keysets.iter().map(|keyset| OFFLINE | keyset.epoch.0).collect()).await?;
         self.offline.ring.store(Arc::new(ring(keysets, &self.signer.public_key(), &*self.secrets)?));
         Ok(())
     }
@@ -189,12 +200,12 @@ impl Bank {
         if pinned { self.sync().await } else { Ok(()) }
     }
 
-    fn forget_offline_secrets(&self) -> Result<(), Fault> {
+    async fn forget_offline_secrets(&self) -> Result<(), Fault> {
         let now = self.now();
-        for known in &self.offline.ring.load().keysets {
+        for known in &self.offline.ring.load_full().keysets {
             let end = known.keyset.times.issue_until.saturating_add(self.config.session_seconds);
             if end < now {
-                self.secrets.delete(OFFLINE | known.keyset.epoch.0)?;
+                self.drop_secrets(OFFLINE | known.keyset.epoch.0).await?;
             }
         }
         Ok(())

@@ -30,7 +30,7 @@ mod overdue;
 mod parts;
 mod reclaim;
 pub(crate) mod register;
-mod sessions;
+pub(crate) mod sessions;
 mod settle;
 pub(crate) mod tables;
 mod withdraw;

@@ -25,6 +25,7 @@ use super::tables::{DRAWN, LINE, SESSION};
 use crate::Bank;
 use crate::accounts::{Holder, open_account};
 use crate::chart::{Event, Post, along, id};
+use crate::instances::{Handed, Whereabouts, check_voidable, elsewhere};
 use crate::refusal::{Refusal, to_blob};
 use crate::sessions::State;
 
@@ -141,7 +142,9 @@ impl Bank {
         if begin.is_some_and(|begin| begin.outputs != row.outputs) {
             return Err(Fault::new(Code::Conflict, "the request id was used with other outputs"));
         }
-        if row.state != State::Open || self.has_session(&row) {
+        let elsewhere = row.state == State::Open
+            && matches!(self.whereabouts(row.instance, row.expires).await?, Whereabouts::Elsewhere(_));
+        if row.state != State::Open || elsewhere || self.has_session(&row) {
             return Ok(Some(row.response()));
         }
         Ok(Some(self.void_session(row.session).await?.response()))
@@ -152,8 +155,13 @@ impl Bank {
     }
 
     async fn void_session(&self, session: Digest) -> Result<SessionRow, Fault> {
-        let work =
-            move |tx: &mut dyn Tx| sessions::void(tx, &session)?.ok_or_else(|| Refusal::Fault(unknown()));
+        let (now, me) = (self.now(), self.instance);
+        let work = move |tx: &mut dyn Tx| {
+            if let Some(row) = sessions::find(tx, &session)?.filter(|row| row.state == State::Open) {
+                check_voidable(tx, me, row.instance, row.expires, now)?;
+            }
+            sessions::void(tx, &session)?.ok_or_else(|| Refusal::Fault(unknown()))
+        };
         Ok(self.seams.store.commit("bank.offline.void", work).await?)
     }
 
@@ -193,11 +201,43 @@ impl Bank {
         request: CommitRequest,
     ) -> Result<CommitResponse, Fault> {
         let holder = self.holder(&peer).await?;
+        self.commit_session(holder, request, false).await
+    }
+
+    /// `POST /v1/instance/offline/commit`.
+    pub(crate) async fn instance_offline_commit(
+        self: Arc<Self>,
+        peer: Peer,
+        handed: Handed<CommitRequest>,
+    ) -> Result<CommitResponse, Fault> {
+        let holder = self.handed_holder(&peer, handed.bearer.as_ref()).await?.ok_or_else(unknown)?;
+        holder.check_current()?;
+        self.commit_session(holder, handed.request, true).await
+    }
+
+    /// The instance that holds a session when it is another; a call that was handed over goes no further.
+    async fn holder_of(&self, row: &SessionRow, handed: bool) -> Result<Option<String>, Fault> {
+        match self.whereabouts(row.instance, row.expires).await? {
+            Whereabouts::Elsewhere(_) if handed => Err(elsewhere()),
+            Whereabouts::Elsewhere(url) => Ok(Some(url)),
+            Whereabouts::Here | Whereabouts::Gone => Ok(None),
+        }
+    }
+
+    async fn commit_session(
+        self: Arc<Self>,
+        holder: Holder,
+        request: CommitRequest,
+        handed: bool,
+    ) -> Result<CommitResponse, Fault> {
         let row = self.session_row(holder.account, request.session).await?;
         match (row.state, &row.answer) {
             (State::Open, _) => {}
             (State::Answered, Some(answer)) => return announced(&answer.session, &request),
             _ => return Err(voided()),
+        }
+        if let Some(url) = self.holder_of(&row, handed).await? {
+            return self.hand(&url, "/v1/instance/offline/commit", Some(&holder), &request).await;
         }
         let identity = self.identity_row(holder.account).await?;
         let bytes = to_blob(&request).map_err(Refusal::from)?;
@@ -234,11 +274,33 @@ impl Bank {
         request: FinishRequest,
     ) -> Result<FinishResponse, Fault> {
         let holder = self.owner(&peer).await?;
+        self.finish_session(holder, request, false).await
+    }
+
+    /// `POST /v1/instance/offline/finish`.
+    pub(crate) async fn instance_offline_finish(
+        self: Arc<Self>,
+        peer: Peer,
+        handed: Handed<FinishRequest>,
+    ) -> Result<FinishResponse, Fault> {
+        let holder = self.handed_holder(&peer, handed.bearer.as_ref()).await?.ok_or_else(unknown)?;
+        self.finish_session(holder, handed.request, true).await
+    }
+
+    async fn finish_session(
+        self: Arc<Self>,
+        holder: Holder,
+        request: FinishRequest,
+        handed: bool,
+    ) -> Result<FinishResponse, Fault> {
         let row = self.session_row(holder.account, request.session).await?;
         if row.state != State::Open {
             return repeated(&row, &request);
         }
         holder.check_current()?;
+        if let Some(url) = self.holder_of(&row, handed).await? {
+            return self.hand(&url, "/v1/instance/offline/finish", Some(&holder), &request).await;
+        }
         let identity = self.identity_row(holder.account).await?;
         let (slot, mut work) = self.take_session(&row).await?;
         let Slot::Announced { request: committed, open } = slot else {

@@ -8,6 +8,7 @@
 )]
 
 mod accounts;
+mod batches;
 mod certificates;
 mod cheque_audit;
 mod cheque_crashes;
@@ -17,6 +18,7 @@ mod cheque_world;
 mod cheques;
 mod clearing;
 mod drop_box;
+mod instances;
 mod issue;
 mod lists;
 mod offline_audit;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use feiqian_bank::audit::{Audited, BankAudit, audit};
-use feiqian_bank::secrets::MemorySecrets;
+use feiqian_bank::secrets::{EpochSecrets, MemorySecrets};
 use feiqian_bank::tables::TABLES;
 use feiqian_bank::{Bank, Config, Keys, Parts};
 use feiqian_cheque::ReturnCode;
@@ -18,8 +18,8 @@ use feiqian_crypto::{Digest, Id16, Scalar};
 use feiqian_ledger::store::{BoxFuture, Row, Store, StoreError, StoreExt, Table, Tx, Value, Work};
 use feiqian_money::{Amount, Currency, Minor};
 use feiqian_node::{
-    Access, CallError, Caller, ManualClock, MemberView, Network, NetworkError, Outgoing, Reply,
-    Route as NodeRoute, Routes, Seams, Service, StreamEntropy, Target, call, deliver,
+    Access, CallError, Caller, InlineWorkers, ManualClock, MemberView, Network, NetworkError, Outgoing,
+    Reply, Route as NodeRoute, Routes, Seams, Service, StreamEntropy, Target, call, deliver,
 };
 use feiqian_online_cash::account::{EnrolRequest, EnrolResponse};
 use feiqian_online_cash::coin::{Coin, public_key};
@@ -40,7 +40,7 @@ use feiqian_pki::{
     Authority, CertificateRequest, Chain, KeyPair, Purpose, Revocation, Subject, TrustedRoot, Verified,
     fingerprint, validate,
 };
-use feiqian_store::testing::fresh;
+use feiqian_store::testing::{fresh, note_killed};
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Blob, Bounded, Limit, Name, Text, Timestamp, codec};
 use rand::SeedableRng;
@@ -119,6 +119,13 @@ impl News {
 
 struct Verifier(Option<ReturnCode>);
 
+impl Line {
+    /// Nothing is relayed any more.
+    pub(crate) fn cut(&self) {
+        *self.relay.lock().unwrap() = None;
+    }
+}
+
 impl Verifier {
     async fn answer(
         self: Arc<Self>,
@@ -153,6 +160,7 @@ impl Network for Line {
         let (router, peer) = self.relay.lock().unwrap().clone().ok_or_else(cut)?;
         let path = match message.path.as_str() {
             "/v1/present/payment" => "/v1/pay/payment",
+            "/v1/present/payments" => "/v1/pay/payments",
             "/v1/present/refund" => "/v1/pay/refund",
             "/v1/present/cheque" => "/v1/pay/cheque",
             "/v1/present/transfer" => "/v1/pay/transfer",
@@ -160,6 +168,7 @@ impl Network for Line {
             "/v1/offline/claim" => "/v1/pay/claim",
             "/v1/present/part" => "/v1/pay/part",
             path @ ("/v1/offline/identity" | "/v1/offline/expose") => path,
+            path if path.starts_with("/v1/instance/") => path,
             _ => return Err(cut()),
         };
         let hangs = *self.hang.lock().unwrap();
@@ -270,6 +279,9 @@ impl Store for Gate {
     fn commit_raw(&self, point: &'static str, work: Work) -> BoxFuture<'_, Result<(), StoreError>> {
         let plan = self.plan.lock().unwrap().take_if(|(chosen, _)| *chosen == point);
         let work = self.counted(work);
+        if plan.is_some() {
+            note_killed(point);
+        }
         Box::pin(async move {
             if plan == Some((point, false)) {
                 return Err(StoreError::Closed);
@@ -369,7 +381,11 @@ impl World {
             Config::new(Name::new(name).unwrap(), Currency::CNY, "https://127.0.0.1:7000", "127.0.0.1:7001");
         config.pool_size = 64;
         tune(&mut config);
-        let entropy = Arc::new(StreamEntropy::new(seed.into(), name));
+        // Each run of each of a bank's processes draws from a stream of its own.
+        static RUNS: AtomicUsize = AtomicUsize::new(0);
+        let run = || format!("{name}/{}", RUNS.fetch_add(1, Ordering::Relaxed));
+        let stream = if config.instance.is_some() { run() } else { name.to_owned() };
+        let entropy = Arc::new(StreamEntropy::new(seed.into(), &stream));
         let keys = Keys::certify(
             self.trusted(),
             Authority::from_parts(KeyPair::from_seed(&[seed; 32]), chain.clone()).unwrap(),
@@ -384,9 +400,38 @@ impl World {
             network: Arc::clone(line) as _,
             clock: Arc::clone(&self.clock) as _,
             entropy,
+            workers: Arc::new(InlineWorkers),
         };
         let secrets = Arc::clone(secrets) as _;
         Bank::new(Parts { config, keys: keys.unwrap(), secrets }, seams).await.unwrap()
+    }
+
+    /// One more process of a bank: the same store, a home of its own.
+    pub(crate) async fn fellow(&self, node: &Node, tune: fn(&mut Config)) -> Node {
+        let (secrets, line) = (Arc::new(MemorySecrets::default()), Arc::new(Line::default()));
+        let (name, seed, chain) = (node.name, node.seed, node.chain.clone());
+        let store = Arc::clone(&node.store);
+        let bank = self.start(name, seed, &store, &secrets, &line, &chain, tune).await;
+        Node { bank, line, name, seed, store, secrets, chain, tune }
+    }
+
+    /// What `from` asks another process of its bank reaches `to`.
+    pub(crate) fn introduce(&self, from: &Node, to: &Node) {
+        let peer = Arc::new(self.bank_peer(from));
+        *from.line.relay.lock().unwrap() = Some((Arc::clone(&to.bank).router(), peer));
+    }
+
+    /// A bank as it appears to those it calls.
+    pub(crate) fn bank_peer(&self, node: &Node) -> Verified {
+        let authority =
+            Authority::from_parts(KeyPair::from_seed(&[node.seed; 32]), node.chain.clone()).unwrap();
+        let subject = Subject::bank(node.name).unwrap();
+        let key = KeyPair::from_seed(&[node.seed + 2; 32]);
+        let request =
+            CertificateRequest::verify(&CertificateRequest::create(&key, &subject).unwrap()).unwrap();
+        let chain =
+            authority.issue_leaf(&request, &subject, Purpose::Node, &[], 1 << 30, NOW, &mut rng(8)).unwrap();
+        validate(&chain, &self.trusted(), Purpose::Client, Revocation::Unchecked, NOW).unwrap()
     }
 
     /// The same home, another run.
@@ -542,6 +587,11 @@ impl Begun {
 }
 
 impl Node {
+    /// The secrets of an epoch in the bank's home.
+    pub(crate) fn has_secrets(&self, epoch: u64) -> bool {
+        self.secrets.read(epoch).unwrap().is_some()
+    }
+
     pub(crate) async fn ask<Req, Res>(
         &self,
         peer: Option<&Arc<Verified>>,

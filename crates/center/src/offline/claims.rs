@@ -9,7 +9,6 @@ use feiqian_offline_cash::messages::{ClaimOutcome, OverdueClaim};
 use feiqian_offline_cash::signed::WireChain;
 use feiqian_wire::Timestamp;
 use feiqian_wire::error::{Code, Fault};
-use rand_core::CryptoRng;
 
 use crate::failure::Failure;
 use crate::items::{Bench, Checked, Item, Stated, Verdict, unsound};
@@ -57,12 +56,8 @@ impl Item for ClaimItem {
         Ok(Stated { amount: self.amount, route: Some(route) })
     }
 
-    fn check(
-        presentment: &Presentment<Self>,
-        bench: &Bench<'_>,
-        rng: &mut impl CryptoRng,
-    ) -> Checked<ClaimOutcome> {
-        let checked = presentment.item.verify(bench.view.offline_keys(), rng);
+    async fn check(presentment: &Presentment<Self>, bench: &Bench<'_>) -> Checked<ClaimOutcome> {
+        let checked = presentment.item.verify(bench.view.offline_keys(), &mut bench.entropy.rng());
         let debtor = checked.map(|claim| claim.debtor.as_str().to_owned()).map_err(Fault::from);
         Checked::of(debtor, Self::refused)
     }

@@ -8,7 +8,6 @@ use feiqian_node::Deposited;
 use feiqian_offline_cash::deposit::{Outcome, Receipt};
 use feiqian_offline_cash::pay::{CashItem, Checker};
 use feiqian_wire::error::{Code, Fault};
-use rand_core::CryptoRng;
 
 use crate::items::{Bench, Checked, Item, Stated, Verdict, is_verdict, unsound};
 use crate::settlement::{self, Owed};
@@ -30,14 +29,10 @@ impl Item for CashItem {
         Ok(Stated { amount: request.amount, route: Some(route) })
     }
 
-    fn check(
-        presentment: &Presentment<Self>,
-        bench: &Bench<'_>,
-        rng: &mut impl CryptoRng,
-    ) -> Checked<Outcome> {
+    async fn check(presentment: &Presentment<Self>, bench: &Bench<'_>) -> Checked<Outcome> {
         let payees = Deposited(bench.view);
         let checker = Checker { keys: bench.view.offline_keys(), authorities: &payees, now: bench.now };
-        let checked = checker.verify(&presentment.item, rng).map_err(Fault::from);
+        let checked = checker.verify(&presentment.item, &mut bench.entropy.rng()).map_err(Fault::from);
         match checked {
             // The payee has given its goods away: a list that has ended must not cost it the money for ever.
             Err(fault) if fault.code == Code::CertificateInvalid => {

@@ -4,7 +4,6 @@ use feiqian_clearing::presentment::{ItemKind, Presentment};
 use feiqian_crypto::Digest;
 use feiqian_offline_cash::messages::{PartItem, PartOutcome};
 use feiqian_wire::error::{Code, Fault};
-use rand_core::CryptoRng;
 
 use crate::items::{Bench, Checked, Item, Stated, Verdict};
 use crate::settlement::{self, Owed};
@@ -25,11 +24,7 @@ impl Item for PartItem {
         Ok(Stated { amount: self.amount, route: Some(route) })
     }
 
-    fn check(
-        presentment: &Presentment<Self>,
-        bench: &Bench<'_>,
-        _rng: &mut impl CryptoRng,
-    ) -> Checked<PartOutcome> {
+    async fn check(presentment: &Presentment<Self>, bench: &Bench<'_>) -> Checked<PartOutcome> {
         let item = &presentment.item;
         let to = bench.view.member(&item.to).and_then(|member| {
             if member.entry.currency == item.amount.currency {

@@ -9,12 +9,12 @@ use feiqian_cheque::messages::{ChequeItem, ChequeOutcome, StateRequest, StateRes
 use feiqian_cheque::{ReturnCode, State};
 use feiqian_clearing::finality::SettledRequest;
 use feiqian_clearing::membership::{AdmitRequest, AdmitResponse, RegisterRequest, RegisterResponse};
-use feiqian_clearing::presentment::{ItemKind, Presented, Presentment};
+use feiqian_clearing::presentment::{Batch, ItemKind, Presented, Presentment};
 use feiqian_clearing::remittance::{TransferItem, TransferOutcome};
 use feiqian_crypto::snowblind::{self, Blinding, SecretKey};
 use feiqian_crypto::{Digest, Scalar, scalar};
 use feiqian_money::{Amount, Currency, Minor};
-use feiqian_node::{Access, Caller, MemberView, Peer, Route, Routes, Target, call};
+use feiqian_node::{Access, Caller, MemberView, Peer, Route, Routes, Target, answer_batch, call};
 use feiqian_online_cash::coin::{Coin, CoinId, message, public_key};
 use feiqian_online_cash::deposit::{
     CashItem, ExpiredStatement, Outcome, OutcomeRequest, OutcomeResponse, Receipt, ReceiptTerms,
@@ -266,6 +266,16 @@ impl TestBank {
                 Route::new("/v1/pay/payment").access(CENTER),
                 |bank: Arc<Self>, _: Peer, presentment: Presentment<CashItem>| async move {
                     bank.pay(&presentment)
+                },
+            )
+            .add(
+                Route::new("/v1/pay/payments").access(CENTER).limit(Limit::Large),
+                |bank: Arc<Self>, _: Peer, batch: Batch<CashItem>| async move {
+                    let pay = |presentment| {
+                        let bank = Arc::clone(&bank);
+                        async move { bank.pay(&presentment) }
+                    };
+                    answer_batch(batch, pay).await
                 },
             )
             .add(

@@ -5,6 +5,7 @@
 
 mod audit;
 mod bank;
+mod batches;
 mod cheque;
 mod clearing;
 mod crash;

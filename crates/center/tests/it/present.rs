@@ -181,6 +181,26 @@ async fn background_brings_a_forwarded_item_home() {
 }
 
 #[tokio::test]
+async fn two_centers_on_one_store_clear_an_item_once() {
+    let mut scene = Scene::new().await;
+    let presentment = scene.payment(1250, 1);
+    scene.world.wires.trouble("/v1/pay/payment", &[Trouble::Unreachable]);
+    present(&scene.south, &presentment).await.unwrap_err();
+    // The first goes on beside the second, which has the address now.
+    let first = Arc::clone(&scene.world.center);
+    scene.world.restart().await;
+    let second = Arc::clone(&scene.world.center);
+    let (one, two, _) = tokio::join!(first.resume(), second.resume(), present(&scene.south, &presentment));
+    one.unwrap();
+    two.unwrap();
+    let answer = present(&scene.south, &presentment).await.unwrap();
+    assert!(matches!(answer.outcome, Outcome::Paid(_)));
+    assert_eq!(scene.north.payments(), 1);
+    assert_eq!(scene.settlements().await, both("987.50", "1012.50"));
+    scene.world.assert_sound().await;
+}
+
+#[tokio::test]
 async fn without_cover_an_item_waits_and_is_paid_once_funded() {
     let scene = Scene::new().await;
     let items: Vec<_> =

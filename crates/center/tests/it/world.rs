@@ -13,7 +13,7 @@ use feiqian_node::{
     deliver,
 };
 use feiqian_pki::Verified;
-use feiqian_store::testing::fresh;
+use feiqian_store::testing::{fresh, note_killed};
 use feiqian_wire::Timestamp;
 use feiqian_wire::error::{Code, Fault};
 use serde_json::{Value, json};
@@ -126,6 +126,7 @@ impl Store for MortalStore {
             };
             let dies = self.death.filter(|death| death.commit == number);
             if dies.is_some() {
+                note_killed(point);
                 *self.dead.lock().unwrap() = true;
             }
             match dies {
@@ -255,6 +256,7 @@ async fn start(
         network: Arc::new(network),
         clock: Arc::clone(clock) as _,
         entropy: Arc::new(StreamEntropy::new(2, "center")),
+        workers: Arc::new(feiqian_node::InlineWorkers),
     };
     let center = open(home, seams).await?;
     wires.plug(&center.config().url, Arc::clone(&center).router());

@@ -159,6 +159,17 @@ impl CommitmentPool {
         missing
     }
 
+    /// Puts in what [`commit_batch`] made elsewhere, up to the capacity; the rest is destroyed.
+    pub fn put(&mut self, fresh: Vec<(SecretNonces, Commitment)>) {
+        let room = self.capacity.saturating_sub(self.ready.len());
+        self.ready.extend(fresh.into_iter().take(room));
+    }
+
+    /// Takes at most `count` commitments, oldest first: as many as are ready.
+    pub fn take_ready(&mut self, count: usize) -> Vec<(SecretNonces, Commitment)> {
+        self.ready.drain(..count.min(self.ready.len())).collect()
+    }
+
     /// Takes `count` commitments, oldest first; what the pool lacks is made on the spot.
     pub fn take(&mut self, count: usize, rng: &mut impl CryptoRng) -> Vec<(SecretNonces, Commitment)> {
         let stocked = count.min(self.ready.len());

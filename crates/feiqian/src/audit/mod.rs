@@ -37,6 +37,8 @@ struct Look {
     world: World,
     /// Of the homes one by one: label and finding.
     findings: Vec<(String, Finding)>,
+    /// Homes that were made from a backup: label, the backup's time, and when.
+    restored: Vec<(String, Value)>,
     accounts: u64,
     transfers: u64,
 }
@@ -76,7 +78,13 @@ async fn settle(places: &[Place]) -> Result<(Look, Compared), Fault> {
 }
 
 async fn look(places: &[Place]) -> Result<Look, Fault> {
-    let mut look = Look { world: World::default(), findings: Vec::new(), accounts: 0, transfers: 0 };
+    let mut look = Look {
+        world: World::default(),
+        findings: Vec::new(),
+        restored: Vec::new(),
+        accounts: 0,
+        transfers: 0,
+    };
     for place in places {
         if let Err(fault) = place.read(&mut look).await {
             if fault.code == Code::WrongHome || fault.code == Code::Usage {
@@ -112,6 +120,10 @@ impl Place {
         for text in store.check_integrity().await.map_err(|error| damaged(&error))? {
             look.findings.push((self.label.clone(), Finding::new(7, "store.db", text)));
         }
+        let restored = store.restored().await.map_err(|error| damaged(&error))?;
+        look.restored.extend(
+            restored.map(|(from, at)| (self.label.clone(), json!({"backup_of": from, "restored_at": at}))),
+        );
         let read = Reading::new(self.role, &home)?;
         let seen =
             store.store().read(move |tx: &mut dyn Tx| read.run(tx)).await.map_err(|error| damaged(&error))?;
@@ -146,10 +158,18 @@ enum Books {
     None,
 }
 
+/// The key that a bank signs documents with, from its certificate: who audits need not know a passphrase.
+fn signer_of(home: &Home) -> Result<[u8; 32], Fault> {
+    let broken = || Fault::new(Code::WrongHome, "keys/signer-chain.pem is missing or damaged");
+    let pem = home.read_key("signer-chain.pem")?.ok_or_else(broken)?;
+    let text = std::str::from_utf8(&pem).map_err(|_| broken())?;
+    feiqian_pki::Chain::from_pem(text).and_then(|chain| chain.leaf_key()).map_err(|_| broken())
+}
+
 /// What to read of a store, with what its settings say.
 enum Reading {
     Center,
-    Bank(feiqian_bank::Config, feiqian_bank::audit::Audited),
+    Bank(Box<feiqian_bank::Config>, feiqian_bank::audit::Audited),
     Merchant(feiqian_merchant::Config),
     Wallet(feiqian_wallet::Config),
 }
@@ -159,8 +179,8 @@ impl Reading {
         Ok(match role {
             Role::Center => Self::Center,
             Role::Bank => {
-                let config: feiqian_bank::Config = home.read_config()?;
-                let signer = feiqian_bank::load(home)?.keys.signer.public_key();
+                let config: Box<feiqian_bank::Config> = Box::new(home.read_config()?);
+                let signer = signer_of(home)?;
                 let bank = config.name.as_str().to_owned();
                 Self::Bank(config, feiqian_bank::audit::Audited { bank, signer })
             }
@@ -261,7 +281,12 @@ fn result(places: &[Place], look: &Look, compared: &Compared) -> Value {
         .iter()
         .map(|place| {
             let clean = look.findings.iter().all(|(label, _)| *label != place.label);
-            json!({"role": place.role.name(), "home": place.dir.display().to_string(), "held": clean})
+            let mut home =
+                json!({"role": place.role.name(), "home": place.dir.display().to_string(), "held": clean});
+            if let Some((_, restored)) = look.restored.iter().find(|(label, _)| *label == place.label) {
+                set(&mut home, "restored", restored.clone());
+            }
+            home
         })
         .collect();
     let mut result = json!({

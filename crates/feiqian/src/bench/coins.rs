@@ -40,10 +40,9 @@ pub(super) fn checking(items: &[Item<'_>]) -> impl FnMut() {
 
 impl Coins {
     /// As many coins as the largest batch has.
-    pub(super) fn make() -> Result<Self, Fault> {
+    pub(super) fn make(most: usize) -> Result<Self, Fault> {
         let mut rng = SystemEntropy.rng();
         let key = SecretKey::generate(&mut rng);
-        let most = super::most();
         let failed = || Fault::new(Code::Internal, "a signature made for the measure does not verify");
         let mut signed = Vec::with_capacity(most);
         for number in 0..most {

@@ -1,7 +1,8 @@
 //! `feiqian bench`: how many coins this machine signs and verifies, online and offline, how many cheques it verifies and
 //! clears.
 //!
-//! Each measure runs for the given time after a quarter of it as warm-up; threads run the same loop side by side.
+//! Each measure runs for the given time after a quarter of it as warm-up; threads run the same loop side by side, and
+//! different numbers of threads take turns.
 //! Clearing is measured on the whole: nodes of their own, as `feiqian … run` runs them.
 //! Figures are whole operations and nanoseconds: nothing here needs a fraction. A percentile is of the time that a
 //! whole batch took.
@@ -9,22 +10,25 @@
 mod cheques;
 mod clearing;
 mod coins;
+mod machine;
+mod measure;
+mod node;
 mod pieces;
 
-use std::sync::Barrier;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use feiqian_wire::error::Fault;
-use serde_json::{Value, json};
+use feiqian_wire::error::{Code, Fault};
+use serde_json::{Map, Value};
 
-use crate::cli::Scheme;
+use crate::cli::{Bench, BenchCommand, BenchHere, Scheme, Threads};
 use crate::output;
 use cheques::Cheques;
 use coins::Coins;
+use measure::{Plan, Plans, percentile, rate, rate_of};
 use pieces::Pieces;
 
-/// Sizes of the batches.
-const BATCHES: [usize; 3] = [16, 64, 256];
+/// Sizes of the batches, unless others are asked for.
+const BATCHES: [usize; 4] = [1, 16, 64, 256];
 
 /// The arithmetic behind the group, as compiled and as this processor runs it.
 pub(crate) fn backend() -> &'static str {
@@ -42,39 +46,100 @@ pub(crate) fn backend() -> &'static str {
     "serial"
 }
 
-/// Runs the measures of `schemes` for `seconds` each; of all when none is named.
+/// Measures in this process, or nodes of their own.
 ///
 /// # Errors
-/// `INTERNAL` when what was made for the measures does not verify; those of the nodes that clear.
-pub(crate) async fn run(seconds: u64, schemes: &[Scheme], as_json: bool) -> Result<Value, Fault> {
-    let all = std::thread::available_parallelism().map_or(1, usize::from);
-    let wanted = |scheme| schemes.is_empty() || schemes.contains(&scheme);
-    let plans = Plans { length: Duration::from_secs(seconds), all };
+/// As [`run`] and [`node::run`].
+pub(crate) async fn dispatch(args: Bench, as_json: bool) -> Result<(), Fault> {
+    match args.command {
+        Some(BenchCommand::Node(args)) => node::run(&args, as_json).await,
+        Some(BenchCommand::Echo(args)) => node::serve_echo(&args).await,
+        None => {
+            let measured = run(&args.here, as_json).await?;
+            output::result(&measured, as_json);
+            Ok(())
+        }
+    }
+}
+
+/// Runs the measures that are asked for.
+///
+/// # Errors
+/// `INTERNAL` when what was made for the measures does not verify, or the file cannot be written; those of the nodes that
+/// clear.
+async fn run(args: &BenchHere, as_json: bool) -> Result<Value, Fault> {
+    let wanted = |scheme| args.schemes.is_empty() || args.schemes.contains(&scheme);
+    let plans = plans(args);
     let mut rows = Vec::new();
     if wanted(Scheme::Online) {
-        rows.extend(plans.online(&Coins::make()?));
+        rows.extend(plans.online(&Coins::make(plans.most())?));
     }
     if wanted(Scheme::Offline) {
         rows.extend(plans.offline(&Pieces::make()?));
     }
     if wanted(Scheme::Cheque) {
-        rows.extend(plans.cheques(&Cheques::make(most())?));
+        rows.extend(plans.cheques(&Cheques::make(plans.most())?));
     }
     rows.sort_by_key(|row| ORDER.iter().position(|work| *work == output::at(row, "work")));
-    let clearing = if wanted(Scheme::Clearing) { vec![clearing::run(seconds).await?] } else { Vec::new() };
-    let value = json!({
-        "backend": backend(),
-        "compiled_for": if cfg!(curve25519_dalek_backend = "avx512") { "avx512" } else { "default" },
-        "cores": all,
-        "seconds": seconds,
-        "optimised": !cfg!(debug_assertions),
-        "measures": rows,
-        "clearing": clearing,
-    });
+    if let Some(path) = &args.csv {
+        let text = csv(rows.iter().filter_map(Value::as_object));
+        std::fs::write(path, text).map_err(|error| {
+            Fault::new(Code::Internal, format!("cannot write {}: {error}", path.display()))
+        })?;
+    }
+    let clearing =
+        if wanted(Scheme::Clearing) { vec![clearing::run(args.seconds).await?] } else { Vec::new() };
+    let mut value = machine::describe();
+    output::set(&mut value, "seconds", args.seconds);
+    output::set(&mut value, "measures", rows);
+    output::set(&mut value, "clearing", clearing);
     if !as_json && cfg!(debug_assertions) {
         output::line("This is a development build: for real figures use cargo run --release -- bench");
     }
     Ok(value)
+}
+
+/// What is varied: as asked, else one thread and all, and the usual batches.
+fn plans(args: &BenchHere) -> Plans {
+    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    let number = |threads: &Threads| match threads {
+        Threads::All => all,
+        Threads::Number(number) => usize::try_from(*number).unwrap_or(all),
+    };
+    let mut threads: Vec<usize> = args.threads.iter().map(number).collect();
+    if threads.is_empty() {
+        threads = vec![1, all];
+    }
+    let mut batches: Vec<usize> = args.batches.iter().map(|batch| usize::from(*batch)).collect();
+    if batches.is_empty() {
+        batches = BATCHES.to_vec();
+    }
+    for numbers in [&mut threads, &mut batches] {
+        numbers.sort_unstable();
+        numbers.dedup();
+    }
+    Plans { length: Duration::from_secs(args.seconds), threads, batches, runs: args.runs }
+}
+
+/// Rows as lines, a column for every name that one of them has.
+fn csv<'r>(rows: impl Iterator<Item = &'r Map<String, Value>> + Clone) -> String {
+    let mut names: Vec<&String> = rows.clone().flat_map(Map::keys).collect();
+    names.sort_unstable();
+    names.dedup();
+    let first = ["work", "batch", "threads", "connections", "per_second"];
+    names.sort_by_key(|name| first.iter().position(|known| known == name).unwrap_or(first.len()));
+    let quoted = |text: &str| if text.contains(',') { format!("\"{text}\"") } else { text.to_owned() };
+    let line = |cells: Vec<String>| cells.join(",") + "\n";
+    let mut text = line(names.iter().map(|name| (*name).clone()).collect());
+    for row in rows {
+        let cell = |name: &&String| match row.get(*name) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => quoted(text),
+            Some(other) => other.to_string(),
+        };
+        text.push_str(&line(names.iter().map(cell).collect()));
+    }
+    text
 }
 
 /// In which order works are shown.
@@ -89,159 +154,50 @@ const ORDER: [&str; 8] = [
     "verifying_cheques",
 ];
 
-/// How long each measure runs, on one thread and on all.
-struct Plans {
-    length: Duration,
-    all: usize,
-}
-
 impl Plans {
-    /// Every batch size, on one thread and on all.
-    fn each<'a>(
-        &'a self,
-        batches: impl Iterator<Item = usize> + Clone + 'a,
-    ) -> impl Iterator<Item = Plan> + 'a {
-        let threads = if self.all > 1 { vec![1, self.all] } else { vec![1] };
-        let plan = |batch, threads| Plan { batch, threads, length: self.length };
-        threads.into_iter().flat_map(move |threads| batches.clone().map(move |batch| plan(batch, threads)))
-    }
-
     fn online(&self, coins: &Coins) -> Vec<Value> {
-        let rows = self.each(batches()).flat_map(|plan| {
+        let mut rows = Vec::new();
+        for batch in self.batches.iter().copied() {
             // Made before the clock starts: what is measured is the checking, not the copying of its input.
-            let items = coins.items(plan.batch);
-            [
-                plan.row("blind_signing", || coins.signing(plan.batch)),
-                plan.row("verifying", || coins::checking(&items)),
-            ]
-        });
-        rows.collect()
+            let items = coins.items(batch);
+            rows.extend(self.rows("blind_signing", batch, || coins.signing(batch)));
+            rows.extend(self.rows("verifying", batch, || coins::checking(&items)));
+        }
+        rows
     }
 
+    /// Offline coins come singly, their leaves in batches of a coin's.
     fn offline(&self, pieces: &Pieces) -> Vec<Value> {
-        let single = self.each(std::iter::once(1)).flat_map(|plan| {
-            [
-                plan.row("issuing_offline_coins", || pieces.issuing()),
-                plan.row("withdrawing_offline_coins", || pieces.withdrawing()),
-                plan.row("naming_double_spenders", || pieces.naming()),
-            ]
-        });
-        let leaves = self.each(std::iter::once(pieces::LEAVES));
-        let spent = leaves.map(|plan| plan.row("spending_leaves", || pieces.paying()));
-        let checked = self.each([1, pieces::LEAVES].into_iter()).map(|plan| {
-            let shown = pieces.shown(plan.batch);
-            plan.row("verifying_leaves", || pieces::checking(&shown))
-        });
-        single.chain(spent).chain(checked).collect()
+        let mut rows = self.rows("issuing_offline_coins", 1, || pieces.issuing());
+        rows.extend(self.rows("withdrawing_offline_coins", 1, || pieces.withdrawing()));
+        rows.extend(self.rows("naming_double_spenders", 1, || pieces.naming()));
+        rows.extend(self.rows("spending_leaves", pieces::LEAVES, || pieces.paying()));
+        for batch in [1, pieces::LEAVES] {
+            let shown = pieces.shown(batch);
+            rows.extend(self.rows("verifying_leaves", batch, || pieces::checking(&shown)));
+        }
+        rows
     }
 
     fn cheques(&self, cheques: &Cheques) -> Vec<Value> {
-        let rows = self.each(batches()).map(|plan| {
-            let files = cheques.files(plan.batch);
-            plan.row("verifying_cheques", || cheques.checking(files))
+        let rows = self.batches.iter().flat_map(|batch| {
+            let files = cheques.files(*batch);
+            self.rows("verifying_cheques", *batch, || cheques.checking(files))
         });
         rows.collect()
     }
-}
-
-fn batches() -> impl Iterator<Item = usize> + Clone {
-    std::iter::once(1).chain(BATCHES)
-}
-
-fn most() -> usize {
-    BATCHES.into_iter().max().unwrap_or(1)
-}
-
-/// One measure: how many at a time, on how many threads, for how long.
-#[derive(Clone, Copy)]
-struct Plan {
-    batch: usize,
-    threads: usize,
-    length: Duration,
-}
-
-impl Plan {
-    /// Measures; `round` makes, for a thread, what does one batch each time it is called.
-    fn row<R: FnMut()>(self, work: &str, round: impl Fn() -> R + Sync) -> Value {
-        let Measured { mut rounds, elapsed } = self.measure(round);
-        rounds.sort_unstable();
-        let count = u64::try_from(rounds.len()).unwrap_or(u64::MAX);
-        let operations = count.saturating_mul(u64::try_from(self.batch).unwrap_or(u64::MAX));
-        let nanos = elapsed.as_nanos().max(1);
-        let busy = nanos.saturating_mul(u128::try_from(self.threads).unwrap_or(1));
-        let each = busy.checked_div(u128::from(operations.max(1))).unwrap_or(0);
-        json!({
-            "work": work,
-            "batch": self.batch,
-            "threads": self.threads,
-            "per_second": rate(operations, elapsed),
-            "nanoseconds_each": u64::try_from(each).unwrap_or(u64::MAX),
-            "batch_nanoseconds_p50": percentile(&rounds, 50),
-            "batch_nanoseconds_p95": percentile(&rounds, 95),
-            "batch_nanoseconds_p99": percentile(&rounds, 99),
-            "operations": operations,
-        })
-    }
-
-    /// What all threads did together.
-    fn measure<R: FnMut()>(self, round: impl Fn() -> R + Sync) -> Measured {
-        let Self { threads, length, .. } = self;
-        let start = Barrier::new(threads);
-        let results: Vec<(Vec<u64>, Duration)> = std::thread::scope(|scope| {
-            let one = || {
-                let mut round = round();
-                let warm = Instant::now();
-                while warm.elapsed().saturating_mul(4) < length {
-                    round();
-                }
-                start.wait();
-                let (begun, mut rounds) = (Instant::now(), Vec::new());
-                let mut before = Duration::ZERO;
-                while before < length {
-                    round();
-                    let now = begun.elapsed();
-                    let took = now.saturating_sub(before).as_nanos();
-                    rounds.push(u64::try_from(took).unwrap_or(u64::MAX));
-                    before = now;
-                }
-                (rounds, before)
-            };
-            let handles: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
-            handles.into_iter().filter_map(|handle| handle.join().ok()).collect()
-        });
-        let elapsed = results.iter().map(|(_, elapsed)| *elapsed).max().unwrap_or(length);
-        Measured { rounds: results.into_iter().flat_map(|(rounds, _)| rounds).collect(), elapsed }
-    }
-}
-
-/// How long every batch took, nanoseconds, and all of them together.
-struct Measured {
-    rounds: Vec<u64>,
-    elapsed: Duration,
-}
-
-/// The smallest of the sorted times that at least `percent` of a hundred do not exceed; 0 of none.
-fn percentile(sorted: &[u64], percent: usize) -> u64 {
-    let rank = sorted.len().saturating_mul(percent).div_ceil(100);
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0)
-}
-
-/// Whole operations a second.
-fn rate(operations: u64, elapsed: Duration) -> u64 {
-    let nanos = elapsed.as_nanos().max(1);
-    let rate = u128::from(operations).saturating_mul(1_000_000_000).checked_div(nanos).unwrap_or(0);
-    u64::try_from(rate).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::percentile;
+    use serde_json::json;
+
+    use super::*;
 
     #[test]
-    fn a_percentile_is_the_least_time_that_so_many_do_not_exceed() {
-        let times: Vec<u64> = (1..=200).collect();
-        assert_eq!([50, 95, 99].map(|percent| percentile(&times, percent)), [100, 190, 198]);
-        assert_eq!(percentile(&[7], 99), 7);
-        assert_eq!(percentile(&[], 99), 0);
+    fn a_line_has_a_cell_for_every_name() {
+        let rows = [json!({"work": "a, b", "z": 1}), json!({"work": "c", "batch": 2, "y": null})];
+        let text = csv(rows.iter().filter_map(Value::as_object));
+        assert_eq!(text, "work,batch,y,z\n\"a, b\",,,1\nc,2,,\n");
     }
 }

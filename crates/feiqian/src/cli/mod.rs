@@ -1,5 +1,7 @@
 //! The command tree: what can be typed, and its help.
 
+mod backup;
+mod bench;
 mod cheques;
 mod nodes;
 mod offline;
@@ -9,12 +11,14 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use backup::{BackupArgs, RestoreArgs, WalletRestore};
+pub(crate) use bench::{Bench, BenchCommand, BenchEcho, BenchHere, BenchNode, Scheme, Threads, Workload};
 pub(crate) use cheques::{
     Certificate, Cheque, ChequeDeposit, ChequeWrite, Cycle, JudgedBy, MerchantCheque, Transfer, WalletCheque,
 };
 pub(crate) use nodes::{
-    AccountAmount, AccountCommand, Admission, Bank, BankInit, Center, CenterInit, CustomerRole, HomeOnly,
-    Merchant, MerchantInit, Message, RunArgs, Settlement, Wallet, WalletInit,
+    AccountAmount, AccountCommand, Admission, Bank, BankInit, BankJoin, Center, CenterInit, CustomerRole,
+    HomeOnly, Merchant, MerchantInit, Message, PassphraseCommand, RunArgs, Settlement, Wallet, WalletInit,
 };
 pub(crate) use simulate::{Compare, Report, Simulate};
 
@@ -48,6 +52,9 @@ pub(crate) struct Cli {
     /// How log lines look: text or json.
     #[arg(long, global = true, env = "FEIQIAN_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     pub(crate) log_format: String,
+    /// The passphrase of the home's keys, in a file that only its owner can read; without it a terminal is asked.
+    #[arg(long, global = true, env = "FEIQIAN_PASSPHRASE_FILE", value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -95,9 +102,10 @@ Exits with 4 when an invariant is broken, and names it. Nodes may go on running 
     /// offline cash with the banks dead, cheques, a cycle of net settlement.
     #[command(after_help = "Examples:\n  feiqian demo\n  feiqian demo --keep /tmp/feiqian --json")]
     Demo(Demo),
-    /// Measure this machine: signing and verifying coins, online and offline, verifying cheques, clearing between nodes.
+    /// Measure this machine: signing and verifying coins, online and offline, verifying cheques, clearing between nodes;
+    /// and, as `bench node`, whole nodes under load.
     #[command(
-        after_help = "Examples:\n  feiqian bench --seconds 2 --json\n  feiqian bench --scheme online,offline"
+        after_help = "Examples:\n  feiqian bench --seconds 2 --json\n  feiqian bench --scheme online,offline\n  feiqian bench --scheme online --threads 1,2 --batch 1024 --runs 5\n  feiqian bench node deposit"
     )]
     Bench(Bench),
     /// Run a world in virtual time: banks, shops, wallets, faults and attacks, the same again from its seed.
@@ -148,27 +156,4 @@ pub(crate) struct Demo {
     /// Spoil one step, to see the demo notice: `expectation` or `node`.
     #[arg(long = "break", value_name = "STEP", hide = true)]
     pub(crate) spoil: Option<crate::demo::Spoil>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Bench {
-    /// How long each measure runs, in seconds, after a warm-up of a quarter of it.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=600))]
-    pub(crate) seconds: u64,
-    /// Only these; several with commas. Without it, all.
-    #[arg(long = "scheme", value_name = "SCHEME", value_delimiter = ',')]
-    pub(crate) schemes: Vec<Scheme>,
-}
-
-/// What `bench` measures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Scheme {
-    /// Online coins: blind signing, verifying.
-    Online,
-    /// Offline coins: issuing, withdrawing, spending, verifying, naming the double-spender.
-    Offline,
-    /// Cheques: verifying.
-    Cheque,
-    /// Clearing: cheques between nodes of their own on this machine.
-    Clearing,
 }

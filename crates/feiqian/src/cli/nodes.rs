@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::backup::{BackupArgs, RestoreArgs, WalletRestore};
 use super::cheques::{Certificate, Cycle, MerchantCheque, Transfer, WalletCheque};
 use super::offline::{BankOffline, MerchantOffline, WalletOffline};
 
@@ -13,6 +14,22 @@ pub(crate) struct HomeOnly {
     /// The node's home.
     #[arg(long, value_name = "DIR")]
     pub(crate) home: PathBuf,
+}
+
+/// What can be done with the passphrase of a home.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PassphraseCommand {
+    /// Put the private keys under another passphrase, or a first one; an empty one ends encryption. No node may run there.
+    #[command(after_help = "Examples:
+  feiqian wallet passphrase change --home alice
+  feiqian bank passphrase change --home north --passphrase-file old --new-passphrase-file new")]
+    Change {
+        #[command(flatten)]
+        at: HomeOnly,
+        /// The new passphrase, in a file that only its owner can read; without it a terminal is asked.
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: Option<PathBuf>,
+    },
 }
 
 /// How a node runs.
@@ -89,6 +106,18 @@ pub(crate) enum Center {
         #[arg(long, default_value = "unspecified")]
         reason: String,
     },
+    /// Show what operators did to the center, and how it ended; nothing that only looks is recorded.
+    #[command(after_help = "Example:\n  feiqian center log --home center --json")]
+    Log(HomeOnly),
+    /// The passphrase of the private keys.
+    #[command(subcommand, after_help = "Example:\n  feiqian center passphrase change --home center")]
+    Passphrase(PassphraseCommand),
+    /// Copy everything into one file, also while it runs.
+    #[command(after_help = "Example:\n  feiqian center backup --home center --out center.backup")]
+    Backup(BackupArgs),
+    /// Make it again from a backup, with what its peers must be asked.
+    #[command(after_help = "Example:\n  feiqian center restore --home center-again --from center.backup")]
+    Restore(RestoreArgs),
     /// Show how the center is doing.
     #[command(after_help = "Example:\n  feiqian center status --home center --json")]
     Status(HomeOnly),
@@ -142,6 +171,10 @@ pub(crate) enum Bank {
     #[command(after_help = "Example:
   feiqian bank init --home north --name north --center https://127.0.0.1:7000#sha256=FINGERPRINT")]
     Init(BankInit),
+    /// Make a home for one more process of a bank that keeps everything in PostgreSQL.
+    #[command(after_help = "Example:
+  feiqian bank join --home north-2 --of north --name 2")]
+    Join(BankJoin),
     /// Run it until Ctrl-C; prints one line with its address when it is ready.
     #[command(after_help = "Example:\n  feiqian bank run --home north")]
     Run(RunArgs),
@@ -174,6 +207,18 @@ pub(crate) enum Bank {
     Cheques(HomeOnly),
     #[command(flatten)]
     Offline(BankOffline),
+    /// Show what operators did to the bank, and how it ended; nothing that only looks is recorded.
+    #[command(after_help = "Example:\n  feiqian bank log --home north --json")]
+    Log(HomeOnly),
+    /// The passphrase of the private keys.
+    #[command(subcommand, after_help = "Example:\n  feiqian bank passphrase change --home north")]
+    Passphrase(PassphraseCommand),
+    /// Copy everything into one file, also while it runs.
+    #[command(after_help = "Example:\n  feiqian bank backup --home north --out north.backup")]
+    Backup(BackupArgs),
+    /// Make it again from a backup, with what its peers must be asked.
+    #[command(after_help = "Example:\n  feiqian bank restore --home north-again --from north.backup")]
+    Restore(RestoreArgs),
     /// Show how the bank is doing.
     #[command(after_help = "Example:\n  feiqian bank status --home north --json")]
     Status(HomeOnly),
@@ -214,6 +259,29 @@ pub(crate) struct BankInit {
     /// file of the home.
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<String>,
+    /// The URL that others reach it at, when that is a balancer's in front of several processes [default: https:// and
+    /// the address it listens at].
+    #[arg(long, value_name = "URL")]
+    pub(crate) advertise: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BankJoin {
+    /// A new or empty folder for it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    /// A home of the bank, whose keys and database it gets.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) of: PathBuf,
+    /// A name that no other home of the bank has: a-z, 0-9 and -.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Where it will listen; port 0 takes a free one and keeps it.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
+    pub(crate) listen: String,
+    /// The URL that the bank's other processes reach it at [default: https:// and the address it listens at].
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -350,6 +418,15 @@ pub(crate) enum Merchant {
     Cheque(MerchantCheque),
     #[command(flatten)]
     Offline(MerchantOffline),
+    /// The passphrase of the private keys.
+    #[command(subcommand, after_help = "Example:\n  feiqian merchant passphrase change --home shop")]
+    Passphrase(PassphraseCommand),
+    /// Copy everything into one file, also while it runs.
+    #[command(after_help = "Example:\n  feiqian merchant backup --home shop --out shop.backup")]
+    Backup(BackupArgs),
+    /// Make it again from a backup, with what its peers must be asked.
+    #[command(after_help = "Example:\n  feiqian merchant restore --home shop-again --from shop.backup")]
+    Restore(RestoreArgs),
     /// Show how the merchant is doing.
     #[command(after_help = "Example:\n  feiqian merchant status --home shop --json")]
     Status(HomeOnly),
@@ -376,11 +453,16 @@ pub(crate) struct MerchantInit {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Wallet {
-    /// Create a wallet at its bank, which must be running; shows, once, the 24 words that its coins are derived from;
-    /// restoring from them is not built yet.
+    /// Create a wallet at its bank, which must be running; shows, once, the 24 words that everything in it is derived from:
+    /// they are its backup.
     #[command(after_help = "Example:
   feiqian wallet init --home alice --name alice --bank https://127.0.0.1:7001#sha256=FINGERPRINT --code CODE")]
     Init(WalletInit),
+    /// Make a wallet again from its words alone; the same command goes on with one that was interrupted.
+    #[command(after_help = "Examples:
+  feiqian wallet restore --home alice --words-file words.txt --bank https://127.0.0.1:7001#sha256=FINGERPRINT
+  feiqian wallet restore --home alice --words-file stdin --bank https://127.0.0.1:7001#sha256=FINGERPRINT --code CODE")]
+    Restore(WalletRestore),
     /// Run it until Ctrl-C: collects what others pay without being asked.
     #[command(after_help = "Example:\n  feiqian wallet run --home alice")]
     Run(RunArgs),
@@ -478,6 +560,9 @@ pub(crate) enum Wallet {
     Certificate(Certificate),
     #[command(flatten)]
     Offline(WalletOffline),
+    /// The passphrase of the private keys.
+    #[command(subcommand, after_help = "Example:\n  feiqian wallet passphrase change --home alice")]
+    Passphrase(PassphraseCommand),
     /// Show how the wallet is doing.
     #[command(after_help = "Example:\n  feiqian wallet status --home alice --json")]
     Status(HomeOnly),

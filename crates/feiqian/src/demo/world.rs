@@ -30,6 +30,7 @@ pub(crate) struct World {
     folder: PathBuf,
     nodes: BTreeMap<String, Node>,
     processes: u32,
+    environment: Vec<(String, String)>,
 }
 
 /// What one command answered: its object, or the fault's code and text.
@@ -43,7 +44,17 @@ impl World {
     pub(crate) fn new(folder: PathBuf) -> Result<Self, Fault> {
         let program = std::env::current_exe()
             .map_err(|error| broken(format!("this program is not to be found: {error}")))?;
-        Ok(Self { program, folder, nodes: BTreeMap::new(), processes: 0 })
+        Ok(Self { program, folder, nodes: BTreeMap::new(), processes: 0, environment: Vec::new() })
+    }
+
+    /// Gives processes started from now on a variable of the environment.
+    pub(crate) fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// The process of a started node.
+    pub(crate) fn process(&self, name: &str) -> Option<u32> {
+        self.nodes.get(name)?.child.id()
     }
 
     /// How many processes were started.
@@ -66,6 +77,9 @@ impl World {
         self.processes = self.processes.saturating_add(1);
         let mut command = Command::new(&self.program);
         command.kill_on_drop(true).env_remove("FEIQIAN_LOG").env_remove("FEIQIAN_LOG_FORMAT");
+        // Homes that are opened in this process too, and that nobody guards: never under the user's passphrase.
+        command.env_remove("FEIQIAN_PASSPHRASE_FILE");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -106,12 +120,19 @@ impl World {
 
     /// Starts the node in the home `name` and waits until it is ready.
     pub(crate) async fn start(&mut self, role: &str, name: &str) -> Result<(), Fault> {
+        self.launch(name, &[role, "run"], name).await
+    }
+
+    /// Starts `words` as the node `name` in `home` and waits until it is ready.
+    pub(crate) async fn launch(&mut self, name: &str, words: &[&str], home: &str) -> Result<(), Fault> {
         let log = std::fs::File::create(self.folder.join(format!("{name}.log")))
             .map_err(|error| broken(format!("cannot write the log of {name}: {error}")))?;
-        let home = self.home(name);
+        let home = self.home(home);
         let mut child = self
             .program()
-            .args(["--json", role, "run", "--until-input-ends", "--home"])
+            .arg("--json")
+            .args(words)
+            .args(["--until-input-ends", "--home"])
             .arg(home)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

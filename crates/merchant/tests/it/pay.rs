@@ -64,6 +64,7 @@ async fn start(
         network: Arc::new(NodeWires { wires: Arc::clone(wires), own: Some(Arc::new(own)) }),
         clock: Arc::clone(clock) as _,
         entropy: Arc::new(StreamEntropy::new(4, "shop")),
+        workers: Arc::new(feiqian_node::InlineWorkers),
     };
     let merchant = Merchant::new(Parts { config, keys, first_view: None, home: Some(home) }, seams).await?;
     wires.plug(SHOP_URL, Arc::clone(&merchant).router());

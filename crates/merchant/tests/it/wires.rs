@@ -9,6 +9,7 @@ use feiqian_ledger::store::{BoxFuture, Store, StoreError, Work};
 use feiqian_node::{Caller, Network, NetworkError, Outgoing, Reply, Target, deliver};
 use feiqian_pki::Verified;
 use feiqian_store::SqliteStore;
+use feiqian_store::testing::note_killed;
 use feiqian_wire::error::{Code, Fault};
 
 /// What happens to the next calls of a path.
@@ -111,6 +112,7 @@ impl Store for MortalStore {
             };
             let dies = self.death.filter(|death| death.commit == number);
             if dies.is_some() {
+                note_killed(point);
                 *self.dead.lock().unwrap() = true;
             }
             match dies {

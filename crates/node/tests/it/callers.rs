@@ -1,6 +1,7 @@
 //! Both kinds of caller, and whom each side believes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use feiqian_node::{CallError, Caller, HttpsNetwork, Network, NetworkError, Target, call};
 use feiqian_pki::{Purpose, Role};
@@ -140,22 +141,21 @@ async fn a_document_signing_certificate_opens_no_connection() {
 async fn a_revocation_takes_effect_on_open_connections() {
     let world = World::new("center");
     let node = world.node().await;
+    let (to, connections) = crate::server::counted(&node).await;
     let identity = world.identity(Role::Customer, "alice", Purpose::Client);
     let serial = world.trust().verify_client(identity.chain()).unwrap().serial;
     let net = HttpsNetwork::new(world.trust(), Some(Arc::new(identity)));
-    ask::<Who>(&net, &node.target(), Caller::Certified, "/v1/account").await.unwrap();
+    ask::<Who>(&net, &to, Caller::Certified, "/v1/account").await.unwrap();
 
     let revoked = Revoked { serial, at: NOW, reason: RevocationReason::KeyCompromise };
     let of_root = world.root.issue_crl(&[], 1, NOW, NOW + 3600).unwrap();
     let before = world.bank.issue_crl(&[], 1, NOW, NOW + 3600).unwrap();
     let after = world.bank.issue_crl(&[revoked], 2, NOW, NOW + 3600).unwrap();
     node.identity.trust().set_revocation_lists(&[of_root.clone(), before]);
-    ask::<Who>(&net, &node.target(), Caller::Certified, "/v1/account").await.unwrap();
+    ask::<Who>(&net, &to, Caller::Certified, "/v1/account").await.unwrap();
     node.identity.trust().set_revocation_lists(&[of_root, after]);
-    assert_eq!(
-        code(ask::<Who>(&net, &node.target(), Caller::Certified, "/v1/account").await),
-        Code::Unauthenticated
-    );
+    assert_eq!(code(ask::<Who>(&net, &to, Caller::Certified, "/v1/account").await), Code::Unauthenticated);
+    assert_eq!(connections.load(Ordering::SeqCst), 1, "the connection of the first call, kept alive");
 }
 
 #[tokio::test]

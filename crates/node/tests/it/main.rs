@@ -5,6 +5,7 @@
 
 mod callers;
 mod contact;
+mod fair;
 mod members;
 mod memory;
 mod server;

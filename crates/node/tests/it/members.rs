@@ -46,3 +46,25 @@ fn a_receipt_outlives_the_certificate_it_was_signed_under() {
         assert_eq!(view.receipt_signer("first", signed, now).unwrap_err().code, Code::CertificateInvalid);
     }
 }
+
+#[test]
+fn views_share_what_is_the_same_and_keep_what_is_their_own() {
+    let world = World::new("center");
+    let entry = |url: &str| BankEntry {
+        name: Name::new("first").unwrap(),
+        currency: "CNY".parse().unwrap(),
+        url: Text::new(url).unwrap(),
+        authority: Blob::new(world.bank.chain().leaf()).unwrap(),
+        signer: Bounded::default(),
+    };
+    let view = |url: &str| {
+        let directory = Directory { banks: Bounded::new(vec![entry(url)]).unwrap() };
+        MemberView::restore(world.trusted(), &directory, Vec::new(), at(NOW)).unwrap()
+    };
+    let (one, same, other) = (view("https://one:1"), view("https://one:1"), view("https://other:1"));
+    let shares = |a: &MemberView, b: &MemberView| std::ptr::eq(a.members(), b.members());
+    assert!(!shares(&one, &same) && shares(&same.sharing(&one), &one));
+    let kept = other.sharing(&one);
+    assert!(shares(&kept, &other), "what differs stays its own");
+    assert_eq!(kept.member("first").unwrap().entry.url.as_str(), "https://other:1");
+}

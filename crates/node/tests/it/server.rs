@@ -10,11 +10,15 @@ use feiqian_wire::{Code, Fault, Limit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::world::{Echo, World};
+use crate::world::{Echo, Node, World};
 
 /// A node behind a relay that counts connections.
 pub(crate) async fn counting_proxy(world: &World) -> (Target, Arc<AtomicU64>) {
-    let node = world.node().await;
+    counted(&world.node().await).await
+}
+
+/// The same for a node that runs.
+pub(crate) async fn counted(node: &Node) -> (Target, Arc<AtomicU64>) {
     let upstream = node.address().to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -75,10 +75,19 @@ pub fn crooks(scenario: &Scenario) -> usize {
     needs.fold(0, usize::saturating_add)
 }
 
+/// One of a world's adversaries.
+struct Member {
+    /// What its report stands under.
+    name: String,
+    /// As the scenario has it; none for a researcher's own.
+    spec: Option<AdversarySpec>,
+    adversary: Box<dyn Adversary>,
+}
+
 /// All adversaries of a world.
 #[derive(Default)]
 pub struct Force {
-    members: Vec<(AdversarySpec, Box<dyn Adversary>)>,
+    members: Vec<Member>,
 }
 
 impl std::fmt::Debug for Force {
@@ -96,7 +105,7 @@ impl Force {
         let mut force = Self::default();
         let mut wallet = world.scenario().population.wallets;
         for spec in &world.scenario().adversary {
-            let mut member: Box<dyn Adversary> = match spec.kind {
+            let adversary: Box<dyn Adversary> = match spec.kind {
                 Attack::DoubleSpender => Box::new(double::DoubleSpender::new(spec, wallet)),
                 Attack::Replayer => Box::new(replay::Replayer::new(spec)),
                 Attack::Tamperer => Box::new(tamper::Tamperer::new(spec)),
@@ -114,47 +123,71 @@ impl Force {
                     ));
                 }
             };
-            member.enlist(world).await?;
+            force.take(world, spec.kind.as_str().to_owned(), Some(spec.clone()), adversary).await?;
             let one = Scenario { adversary: vec![spec.clone()], ..(**world.scenario()).clone() };
             wallet = wallet.saturating_add(crooks(&one));
-            force.members.push((spec.clone(), member));
         }
         Ok(force)
     }
 
+    /// Adds one that no scenario names. What it comes to stands under `name` in `attacks`.
+    ///
+    /// # Errors
+    /// When it cannot take its place.
+    pub async fn join(
+        &mut self,
+        world: &World,
+        name: String,
+        adversary: Box<dyn Adversary>,
+    ) -> Result<(), SimError> {
+        self.take(world, name, None, adversary).await
+    }
+
+    async fn take(
+        &mut self,
+        world: &World,
+        name: String,
+        spec: Option<AdversarySpec>,
+        mut adversary: Box<dyn Adversary>,
+    ) -> Result<(), SimError> {
+        adversary.enlist(world).await?;
+        self.members.push(Member { name, spec, adversary });
+        Ok(())
+    }
+
     /// They begin.
     pub fn begin(&mut self, world: &Arc<World>) {
-        for (_, member) in &mut self.members {
-            member.begin(world);
+        for member in &mut self.members {
+            member.adversary.begin(world);
         }
     }
 
     /// Lets them do what they have left to do.
     pub async fn finish(&mut self, world: &Arc<World>) {
-        for (_, member) in &mut self.members {
-            member.finish(world).await;
+        for member in &mut self.members {
+            member.adversary.finish(world).await;
         }
     }
 
     /// Whether some world-breaking control is on: then broken books are what was asked for.
     #[must_use]
     pub fn is_control(&self) -> bool {
-        self.members.iter().any(|(spec, _)| spec.control)
+        self.members.iter().any(|member| member.spec.as_ref().is_some_and(|spec| spec.control))
     }
 
     /// What they came to: `attacks`, by kind; linkage besides under its own name.
     pub async fn report(&mut self, world: &Arc<World>) -> Map<String, Value> {
         let (mut out, mut attacks) = (Map::new(), Map::new());
-        for (spec, member) in &mut self.members {
-            let mut report = member.report(world).await;
-            if spec.kind == Attack::Colluders {
+        for Member { name, spec, adversary } in &mut self.members {
+            let mut report = adversary.report(world).await;
+            if spec.as_ref().is_some_and(|spec| spec.kind == Attack::Colluders) {
                 out.insert("linkage".to_owned(), report);
                 continue;
             }
-            if let Value::Object(fields) = &mut report {
+            if let (Some(spec), Value::Object(fields)) = (spec, &mut report) {
                 fields.insert("control".to_owned(), json!(spec.control));
             }
-            attacks.insert(spec.kind.as_str().to_owned(), report);
+            attacks.insert(name.clone(), report);
         }
         if !attacks.is_empty() {
             out.insert("attacks".to_owned(), Value::Object(attacks));

@@ -61,32 +61,6 @@ impl std::fmt::Debug for Own {
     }
 }
 
-/// Those of one world.
-struct Guests(Vec<(String, Box<dyn Adversary>)>);
-
-impl Guests {
-    async fn enlist(options: &Options, world: &World) -> Result<Self, SimError> {
-        let mut guests = Vec::new();
-        for own in &options.own {
-            let mut guest = (own.make)();
-            guest.enlist(world).await?;
-            guests.push((own.name.clone(), guest));
-        }
-        Ok(Self(guests))
-    }
-
-    /// What they came to, beside what the scenario's adversaries did.
-    async fn report(&mut self, world: &Arc<World>, summary: &mut Map<String, Value>) {
-        for (name, guest) in &mut self.0 {
-            let report = guest.report(world).await;
-            let attacks = summary.entry("attacks").or_insert_with(|| Value::Object(Map::new()));
-            if let Value::Object(attacks) = attacks {
-                attacks.insert(name.clone(), report);
-            }
-        }
-    }
-}
-
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Options").field("until_event", &self.until_event).finish_non_exhaustive()
@@ -121,16 +95,17 @@ pub struct Outcome {
     pub held: bool,
 }
 
-/// Lays a trace's people and length over the scenario.
-fn with_trace(scenario: &Scenario) -> Result<Scenario, SimError> {
+/// Reads the scenario's trace, where it names one, and lays its people and length over the scenario.
+fn with_trace(scenario: &Scenario) -> Result<(Scenario, Option<Trace>), SimError> {
     let mut scenario = scenario.clone();
-    if !scenario.workload.trace.is_empty() {
-        let trace = Trace::load(std::path::Path::new(&scenario.workload.trace), scenario.currency)?;
-        scenario.population.wallets = trace.wallets;
-        scenario.population.merchants.count = trace.merchants.max(1);
-        scenario.duration = Span(trace.length());
+    if scenario.workload.trace.is_empty() {
+        return Ok((scenario, None));
     }
-    Ok(scenario)
+    let trace = Trace::load(std::path::Path::new(&scenario.workload.trace), scenario.currency)?;
+    scenario.population.wallets = trace.wallets;
+    scenario.population.merchants.count = trace.merchants.max(1);
+    scenario.duration = Span(trace.length());
+    Ok((scenario, Some(trace)))
 }
 
 /// Runs a cell on this thread.
@@ -138,13 +113,14 @@ fn with_trace(scenario: &Scenario) -> Result<Scenario, SimError> {
 /// # Errors
 /// [`SimError`] when the world cannot be built, a trace or file refuses, or the run was interrupted.
 pub fn run(scenario: &Scenario, options: &Options) -> Result<Outcome, SimError> {
-    let scenario = with_trace(scenario)?;
+    let (scenario, trace) = with_trace(scenario)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|error| SimError::Files(format!("no runtime: {error}")))?;
     let _ = machine::take_accounts();
     super::panics::watch();
     let watch = Stopwatch::start();
-    let outcome = machine::on_account("simulator", || runtime.block_on(live(&scenario, options, watch)));
+    let outcome =
+        machine::on_account("simulator", || runtime.block_on(live(&scenario, trace, options, watch)));
     // Tasks that are left hold the world; ending the runtime lets go of it.
     drop(runtime);
     if let Some(panic) = super::panics::take() {
@@ -186,7 +162,12 @@ struct Run<'a> {
     broken: Option<Verdict>,
 }
 
-async fn live(scenario: &Scenario, options: &Options, watch: Stopwatch) -> Result<Outcome, SimError> {
+async fn live(
+    scenario: &Scenario,
+    trace: Option<Trace>,
+    options: &Options,
+    watch: Stopwatch,
+) -> Result<Outcome, SimError> {
     let before = machine::resident_kib();
     let log = match &options.events {
         Some(path) => EventLog::to_file(path)?,
@@ -196,7 +177,9 @@ async fn live(scenario: &Scenario, options: &Options, watch: Stopwatch) -> Resul
     let mut world = unless(&options.interrupt, World::build(scenario, watched)).await??;
     let (built, built_kib) = (watch.elapsed(), machine::resident_kib());
     let mut force = crate::adversary::Force::enlist(&world).await?;
-    let mut guests = Guests::enlist(options, &world).await?;
+    for own in &options.own {
+        force.join(&world, own.name.clone(), (own.make)()).await?;
+    }
     let faults = world.go_live().await;
     let world = Arc::new(world);
     let customers = Arc::new(Customers::new(&world)?);
@@ -217,15 +200,11 @@ async fn live(scenario: &Scenario, options: &Options, watch: Stopwatch) -> Resul
         broken,
     };
     force.begin(&world);
-    guests.0.iter_mut().for_each(|(_, guest)| guest.begin(&world));
     let stopped = tokio::select! {
         biased;
         () = world.fabric().stop_reached() => true,
-        ended = run.carry_on(scenario, faults, &mut force) => { ended?; false }
+        ended = run.carry_on(scenario, trace, faults, &mut force) => { ended?; false }
     };
-    for (_, guest) in &mut guests.0 {
-        guest.finish(&world).await;
-    }
     let running_kib = machine::resident_kib();
     let (left, waited) = if stopped || run.broken.is_some() {
         (liveness::Unfinished::default(), Duration::ZERO)
@@ -242,7 +221,6 @@ async fn live(scenario: &Scenario, options: &Options, watch: Stopwatch) -> Resul
     let mut summary = world.measures().summary();
     let attacks = force.report(&world).await;
     summary.extend(attacks);
-    guests.report(&world, &mut summary).await;
     summary.extend(look::at_the_end(&world, &stores).await);
     let seconds = world.fabric().elapsed().saturating_sub(live).as_secs_f64();
     let verdict = json!({
@@ -304,10 +282,14 @@ impl Run<'_> {
     async fn carry_on(
         &mut self,
         scenario: &Scenario,
+        trace: Option<Trace>,
         faults: Duration,
         force: &mut crate::adversary::Force,
     ) -> Result<(), SimError> {
-        let arrivals = Arrivals::of(scenario, self.world.stream("workload"))?;
+        let arrivals = match trace {
+            Some(trace) => Arrivals::Read(trace.rows.into_iter()),
+            None => Arrivals::drawn(scenario, self.world.stream("workload")),
+        };
         for (number, arrival) in (0_u64..).zip(arrivals) {
             self.wait_until(arrival.at).await?;
             self.begin(arrival, number);

@@ -150,27 +150,6 @@ fn is_about(wanted: &Value, values: &Value) -> bool {
     wanted.iter().all(|(path, value)| values.get(path) == Some(value))
 }
 
-/// Everything about a set of runs as one JSON object: what `report DIR…` and a sweep write as `summary.json`.
-#[must_use]
-pub fn json(groups: &[Group], checked: &[Checked], failed: &[(String, String)]) -> Value {
-    let cells = groups.iter().map(|group| {
-        json!({"values": group.values, "seeds": group.seeds, "held": group.held, "summary": group.summary})
-    });
-    let asserts = checked
-        .iter()
-        .map(|one| json!({"expr": one.expr, "values": one.values, "held": one.held, "compared": one.detail}));
-    let failed: Vec<Value> =
-        failed.iter().map(|(cell, reason)| json!({"cell": cell, "reason": reason})).collect();
-    let held =
-        failed.is_empty() && groups.iter().all(|group| group.held) && checked.iter().all(|one| one.held);
-    json!({
-        "held": held,
-        "groups": cells.collect::<Vec<_>>(),
-        "asserts": asserts.collect::<Vec<_>>(),
-        "failed_cells": failed,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]

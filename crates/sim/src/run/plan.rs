@@ -32,6 +32,10 @@ pub struct Plan {
     pub cells: Vec<Cell>,
     /// Where the results go.
     pub folder: PathBuf,
+    /// The part of the plan that the cells are; none for all of them.
+    pub part: Option<Shard>,
+    /// How many cells the whole plan has.
+    pub whole: usize,
 }
 
 /// One part of a plan: the `number`-th of `count`, from 1.
@@ -55,8 +59,10 @@ impl std::str::FromStr for Shard {
     }
 }
 
-fn too_many() -> SimError {
-    SimError::usage(format!("sweeps and replicates make more than {MAX_CELLS} cells"))
+/// How many cells the plan of a scenario has.
+pub(super) fn count(scenario: &Scenario) -> usize {
+    let replicates = usize::try_from(scenario.replicates.count).unwrap_or(usize::MAX);
+    scenario.sweep.iter().fold(replicates, |cells, sweep| cells.saturating_mul(sweep.values.len()))
 }
 
 impl Plan {
@@ -66,6 +72,10 @@ impl Plan {
     /// [`SimError::Usage`] when a combination makes no sense, or there are too many.
     pub fn new(source: &Source, out: &Path) -> Result<Self, SimError> {
         let scenario = source.scenario()?;
+        let whole = count(&scenario);
+        if whole > MAX_CELLS {
+            return Err(SimError::usage(format!("sweeps and replicates make more than {MAX_CELLS} cells")));
+        }
         if !scenario.workload.trace.is_empty() {
             // A bad row is told before anything runs.
             Trace::load(Path::new(&scenario.workload.trace), scenario.currency)?;
@@ -83,15 +93,7 @@ impl Plan {
                 }
             }
             combinations = more;
-            if combinations.len() > MAX_CELLS {
-                return Err(too_many());
-            }
         }
-        let replicates = usize::try_from(scenario.replicates.count).unwrap_or(usize::MAX);
-        if combinations.len().saturating_mul(replicates) > MAX_CELLS {
-            return Err(too_many());
-        }
-        let alone = combinations.len() == 1 && scenario.replicates.count == 1;
         let mut cells = Vec::new();
         for (source, values) in combinations {
             let first = source.scenario()?.seed;
@@ -101,16 +103,18 @@ impl Plan {
                 source.scenario()?;
                 let digest = source.digest();
                 let short = digest.get(..8).unwrap_or_default();
-                let folder = if alone { folder.clone() } else { folder.join(format!("cell-{short}-{seed}")) };
+                let folder =
+                    if whole == 1 { folder.clone() } else { folder.join(format!("cell-{short}-{seed}")) };
                 cells.push(Cell { source, values: values.clone(), seed, folder });
             }
         }
-        Ok(Self { scenario, cells, folder })
+        Ok(Self { scenario, cells, folder, part: None, whole })
     }
 
     /// Keeps only the cells of one part.
     #[must_use]
     pub fn shard(mut self, shard: Option<Shard>) -> Self {
+        self.part = shard;
         if let Some(Shard { number, count }) = shard {
             let mut index = 0_usize;
             self.cells.retain(|_| {

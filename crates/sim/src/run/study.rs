@@ -7,9 +7,8 @@ use serde_json::{Value, json};
 use super::files::{self, Finished};
 use super::matrix::{self, Results, Work};
 use super::merge::{self, Checked, Group};
-use super::plan::{Plan, Shard};
+use super::plan::{self, Plan, Shard};
 use crate::error::SimError;
-use crate::scenario::{Scenario, Source};
 
 /// What came of a study.
 #[derive(Debug)]
@@ -63,10 +62,6 @@ impl Study {
                 "real_seconds": one.manifest.machine.get("real_seconds"),
             })
         });
-        let failed = self.failed.iter().map(|(cell, reason)| json!({"cell": cell, "reason": reason}));
-        let asserts = self.checked.iter().map(
-            |one| json!({"expr": one.expr, "values": one.values, "held": one.held, "compared": one.detail}),
-        );
         json!({
             "held": self.held(),
             "folder": self.folder.display().to_string(),
@@ -74,10 +69,33 @@ impl Study {
             "missing": self.missing,
             "cells": digests.collect::<Vec<_>>(),
             "groups": groups.collect::<Vec<_>>(),
-            "asserts": asserts.collect::<Vec<_>>(),
-            "failed_cells": failed.collect::<Vec<_>>(),
+            "asserts": self.asserts(),
+            "failed_cells": self.failures(),
             "broken": self.broken(),
         })
+    }
+
+    /// The merged result of many cells: what a sweep and `report DIR…` write as `summary.json`.
+    #[must_use]
+    pub fn merged(&self) -> Value {
+        let cells = self.groups.iter().map(|group| {
+            json!({"values": group.values, "seeds": group.seeds, "held": group.held, "summary": group.summary})
+        });
+        json!({
+            "held": self.held(),
+            "groups": cells.collect::<Vec<_>>(),
+            "asserts": self.asserts(),
+            "failed_cells": self.failures(),
+        })
+    }
+
+    fn asserts(&self) -> Vec<Value> {
+        let tell = |one: &Checked| json!({"expr": one.expr, "values": one.values, "held": one.held, "compared": one.detail});
+        self.checked.iter().map(tell).collect()
+    }
+
+    fn failures(&self) -> Vec<Value> {
+        self.failed.iter().map(|(cell, reason)| json!({"cell": cell, "reason": reason})).collect()
     }
 
     /// For every run with a broken invariant: seed, event, what broke, and the command that goes there.
@@ -101,25 +119,22 @@ impl Study {
     }
 }
 
-/// Runs a scenario's cells, merges them, checks its assertions, and writes everything down. What a part of a plan comes
-/// to is written beside the others' under its own name.
+/// Runs a plan's cells, merges them, checks the scenario's assertions, and writes everything down. What a part of a plan
+/// comes to is written beside the others' under its own name.
 ///
 /// # Errors
-/// [`SimError::Usage`] for a scenario that makes no sense, [`SimError::Files`] when the disk refuses,
+/// [`SimError::Usage`] for an assertion that makes no sense, [`SimError::Files`] when the disk refuses,
 /// [`SimError::Interrupted`] when asked to stop.
-pub fn run(source: &Source, out: &Path, shard: Option<Shard>, work: &Work) -> Result<Study, SimError> {
-    let whole = Plan::new(source, out)?;
-    let many = whole.cells.len() > 1;
-    let plan = whole.shard(shard);
+pub fn run(plan: &Plan, work: &Work) -> Result<Study, SimError> {
     files::make_folder(&plan.folder)?;
-    let Results { finished, reused, failed } = matrix::run(&plan, work)?;
+    let Results { finished, reused, failed } = matrix::run(plan, work)?;
     // A part of a sweep cannot judge the whole.
-    let asserts = if shard.is_some() { Vec::new() } else { plan.scenario.assert.clone() };
+    let asserts = if plan.part.is_some() { Vec::new() } else { plan.scenario.assert.clone() };
     let groups = merge::groups(&finished);
     let checked = merge::check(&groups, &asserts)?;
     let study = Study { folder: plan.folder.clone(), reused, failed, finished, groups, checked, missing: 0 };
-    let part = shard.map(|Shard { number, count }| format!("-{number}-of-{count}")).unwrap_or_default();
-    write(&study, &plan.scenario.name, &plan.scenario.question, many, &part)?;
+    let part = plan.part.map(|Shard { number, count }| format!("-{number}-of-{count}")).unwrap_or_default();
+    write(&study, &plan.scenario.name, &plan.scenario.question, plan.whole > 1, &part)?;
     Ok(study)
 }
 
@@ -135,7 +150,7 @@ pub fn report(folders: &[PathBuf], out: &Path) -> Result<Study, SimError> {
     let groups = merge::groups(&finished);
     let asserts = scenario.as_ref().map(|scenario| scenario.assert.clone()).unwrap_or_default();
     let checked = merge::check(&groups, &asserts)?;
-    let planned = scenario.as_ref().map_or(0, planned);
+    let planned = scenario.as_ref().map_or(0, plan::count);
     let missing = if finished.len() > 1 { planned.saturating_sub(finished.len()) } else { 0 };
     let (folder, failed) = (out.to_path_buf(), Vec::new());
     let study = Study { folder, reused: 0, failed, finished, groups, checked, missing };
@@ -146,18 +161,11 @@ pub fn report(folders: &[PathBuf], out: &Path) -> Result<Study, SimError> {
     Ok(study)
 }
 
-/// How many cells the plan of a scenario has.
-fn planned(scenario: &Scenario) -> usize {
-    let replicates = usize::try_from(scenario.replicates.count).unwrap_or(usize::MAX);
-    scenario.sweep.iter().fold(replicates, |cells, sweep| cells.saturating_mul(sweep.values.len()))
-}
-
 /// Writes the merged result into the study's folder; `part` ends the names of its files.
 fn write(study: &Study, name: &str, question: &str, many: bool, part: &str) -> Result<(), SimError> {
     let into = |file: String| study.folder.join(file);
     if many {
-        let merged = merge::json(&study.groups, &study.checked, &study.failed);
-        files::write(&into(format!("summary{part}.json")), &files::pretty(&merged))?;
+        files::write(&into(format!("summary{part}.json")), &files::pretty(&study.merged()))?;
         files::write(&into(format!("groups{part}.csv")), table(&study.groups).as_bytes())?;
     }
     if let [group] = study.groups.as_slice() {

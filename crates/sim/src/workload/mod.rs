@@ -13,7 +13,6 @@ use feiqian_money::Currency;
 use rand::RngExt as _;
 use rand::rngs::ChaCha12Rng;
 
-use crate::error::SimError;
 use crate::scenario::Scenario;
 use crate::scenario::distribution::{Weights, exponential, uniform};
 use trace::Row;
@@ -113,19 +112,12 @@ pub struct Drawn {
 }
 
 impl Arrivals {
-    /// The arrivals of a scenario, drawn from `rng` unless it names a trace.
-    ///
-    /// # Errors
-    /// [`SimError`] when the trace cannot be read.
+    /// The arrivals of a scenario without a trace, drawn from `rng`.
+    #[must_use]
     #[allow(clippy::float_arithmetic, reason = "rates")]
-    pub fn of(scenario: &Scenario, rng: ChaCha12Rng) -> Result<Self, SimError> {
-        if !scenario.workload.trace.is_empty() {
-            let trace =
-                trace::Trace::load(std::path::Path::new(&scenario.workload.trace), scenario.currency)?;
-            return Ok(Self::Read(trace.rows.into_iter()));
-        }
+    pub fn drawn(scenario: &Scenario, rng: ChaCha12Rng) -> Self {
         let (people, work) = (&scenario.population, &scenario.workload);
-        Ok(Self::Drawn(Box::new(Drawn {
+        Self::Drawn(Box::new(Drawn {
             rng,
             at: 0.0,
             until: scenario.duration.0.as_secs_f64(),
@@ -136,7 +128,7 @@ impl Arrivals {
             instruments: Weights::of(work.instruments.shares().map(|(_, share)| share)),
             amount: work.amount.clone(),
             minor_per_major: minor_per_major(scenario.currency),
-        })))
+        }))
     }
 }
 
@@ -205,7 +197,7 @@ mod tests {
 
     fn arrivals(text: &str) -> Vec<Arrival> {
         let scenario = Source::parse(text, "").unwrap().scenario().unwrap();
-        Arrivals::of(&scenario, ChaCha12Rng::seed_from_u64(1)).unwrap().collect()
+        Arrivals::drawn(&scenario, ChaCha12Rng::seed_from_u64(1)).collect()
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::fabric::{Fabric, NodeId, Port};
 use super::node::{BankRecipe, MerchantRecipe, Node, Recipe, Running, WalletRecipe, bytes_of, internal};
 use super::{Watch, World};
 use crate::error::SimError;
+use crate::machine;
 use crate::measure::Measures;
 use crate::scenario::{Mode, Scenario};
 
@@ -39,6 +40,10 @@ struct Builder<'a> {
     porter: Port,
     root: TrustedRoot,
     center: NodeId,
+    /// Whether stores may have files.
+    spills: bool,
+    /// The first wallet: the others share with it what all know.
+    first: Option<Arc<feiqian_wallet::Wallet>>,
 }
 
 pub(super) async fn build(scenario: &Scenario, watch: Watch) -> Result<World, SimError> {
@@ -152,7 +157,11 @@ impl<'a> Builder<'a> {
             Mode::Net => feiqian_center::config::Settlement::Net,
         };
         let recipe = Recipe::Center(config);
-        let mut node = Node::new(&fabric, scenario.seed, "center".to_owned(), Some(CENTER_URL), recipe)?;
+        // Each store has one file, and other worlds may run beside this one.
+        let nodes = scenario.population.wallets.saturating_add(scenario.population.merchants.count);
+        let spills = nodes < machine::open_files() / 4;
+        let mut node =
+            Node::new(&fabric, scenario.seed, "center".to_owned(), Some(CENTER_URL), recipe, spills)?;
         let Running::Center(center) = node.start(&fabric).await? else { return Err(internal("no center")) };
         let root = center.view().root().clone();
         let clock = Arc::new(NodeClock::new(RuntimeClock::starting_at(BEGINNING)));
@@ -162,7 +171,16 @@ impl<'a> Builder<'a> {
         fabric.equip(porter, Arc::clone(&trust), None);
         let life = fabric.begin_life(porter);
         let porter = Port { fabric: Arc::clone(&fabric), node: porter, life, trust: Some(trust) };
-        Ok(Self { scenario, fabric, nodes: BTreeMap::from([(center, node)]), porter, root, center })
+        Ok(Self {
+            scenario,
+            fabric,
+            nodes: BTreeMap::from([(center, node)]),
+            porter,
+            root,
+            center,
+            spills,
+            first: None,
+        })
     }
 
     fn pinned(&self, url: &str) -> Result<Endpoint, Fault> {
@@ -202,6 +220,7 @@ impl<'a> Builder<'a> {
             listen: listen.clone(),
             advertise: None,
             code: Some(field(&invited, "code")?),
+            shared: false,
         };
         let now = RuntimeClock::starting_at(BEGINNING).now();
         let chain = feiqian_bank::init::admit(&self.porter, &options, &self.root, &authority, now).await?;
@@ -227,7 +246,8 @@ impl<'a> Builder<'a> {
         let secrets = Arc::new(MemorySecrets::default());
         let recipe = BankRecipe { config, secrets, root: self.root.clone(), seeds, chains };
         let recipe = Recipe::Bank(Box::new(recipe));
-        let mut node = Node::new(&self.fabric, seed, format!("bank:{name}"), Some(&url), recipe)?;
+        let mut node =
+            Node::new(&self.fabric, seed, format!("bank:{name}"), Some(&url), recipe, self.spills)?;
         let id = node.id;
         node.start(&self.fabric).await?;
         self.nodes.insert(id, node);
@@ -270,7 +290,8 @@ impl<'a> Builder<'a> {
         let chains = [enrolled.signer, enrolled.transport];
         let recipe =
             Recipe::Merchant(Box::new(MerchantRecipe { config, root: self.root.clone(), seeds, chains }));
-        let mut node = Node::new(&self.fabric, seed, format!("merchant:{number}"), Some(&url), recipe)?;
+        let mut node =
+            Node::new(&self.fabric, seed, format!("merchant:{number}"), Some(&url), recipe, self.spills)?;
         let id = node.id;
         if let Running::Merchant(merchant) = node.start(&self.fabric).await? {
             merchant.sync().await?;
@@ -310,10 +331,12 @@ impl<'a> Builder<'a> {
         seed.iter_mut().zip(halves.as_flattened()).for_each(|(to, from)| *to = *from);
         let recipe =
             Recipe::Wallet(Box::new(WalletRecipe { config, root: self.root.clone(), seed, seeds, chains }));
-        let mut node = Node::new(&self.fabric, scenario.seed, format!("wallet:{number}"), None, recipe)?;
+        let mut node =
+            Node::new(&self.fabric, scenario.seed, format!("wallet:{number}"), None, recipe, self.spills)?;
         let id = node.id;
         if let Running::Wallet(wallet) = node.start(&self.fabric).await? {
             wallet.sync_members().await?;
+            wallet.share_members(self.first.get_or_insert_with(|| Arc::clone(&wallet)));
         }
         node.database.release_memory();
         self.nodes.insert(id, node);

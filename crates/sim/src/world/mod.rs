@@ -249,8 +249,21 @@ impl World {
         }
         warm.push_back(node);
         let coldest = if warm.len() > WARM { warm.pop_front() } else { None };
-        if let Some(database) = coldest.and_then(|coldest| self.databases.get(&coldest)) {
+        drop(warm);
+        let Some(coldest) = coldest else { return };
+        if let Some(database) = self.databases.get(&coldest) {
             database.release_memory();
+        }
+        self.share(coldest);
+    }
+
+    /// Has a wallet share with the first one what both know of the members: all of them are told the same.
+    fn share(&self, wallet: NodeId) {
+        let running = |node: &NodeId| self.nodes.get(node)?.try_lock().ok()?.running.clone();
+        if let (Some(Running::Wallet(one)), Some(Running::Wallet(first))) =
+            (running(&wallet), self.wallets.first().filter(|first| **first != wallet).and_then(running))
+        {
+            one.share_members(&first);
         }
     }
 

@@ -54,6 +54,15 @@ pub(crate) struct WalletRecipe {
     pub(crate) chains: [Chain; 2],
 }
 
+/// Most of a node's store that is in memory, KiB; the rest lies in a temporary file.
+const fn cache_kib(recipe: &Recipe) -> u32 {
+    match recipe {
+        Recipe::Center(_) | Recipe::Bank(_) => 8192,
+        Recipe::Merchant(_) => 256,
+        Recipe::Wallet(_) => 64,
+    }
+}
+
 /// A running role, by its type.
 #[derive(Clone)]
 pub enum Running {
@@ -109,13 +118,14 @@ pub(crate) fn internal(error: impl std::fmt::Display) -> Fault {
 }
 
 impl Node {
-    /// A node that is not up yet. Its name is `role:which`; its randomness is the stream of that name.
+    /// A node that is not up yet, whose store is kept in memory or `spills` into a file. Its name is `role:which`; its randomness is the stream of that name.
     pub(crate) fn new(
         fabric: &Fabric,
         seed: u64,
         name: String,
         url: Option<&str>,
         recipe: Recipe,
+        spills: bool,
     ) -> Result<Self, Fault> {
         let role: RoleName = match &recipe {
             Recipe::Center(_) => "center",
@@ -126,7 +136,12 @@ impl Node {
         let now = BEGINNING.saturating_add(fabric.elapsed().as_secs());
         let clock = Arc::new(NodeClock::new(RuntimeClock::starting_at(now)));
         let id = fabric.seat(&name, role, url, Arc::clone(&clock));
-        let database = Arc::new(SqliteStore::open_in_memory(tables(&recipe)).map_err(internal)?);
+        let database = if spills {
+            SqliteStore::open_temporary(tables(&recipe), cache_kib(&recipe))
+        } else {
+            SqliteStore::open_in_memory(tables(&recipe))
+        };
+        let database = Arc::new(database.map_err(internal)?);
         let entropy = Arc::new(StreamEntropy::new(seed, &name));
         Ok(Self {
             id,
@@ -160,6 +175,7 @@ impl Node {
             network: Arc::new(Port { fabric, node, life, trust: Some(trust) }),
             clock: Arc::clone(&self.clock) as _,
             entropy: Arc::clone(&self.entropy) as _,
+            workers: Arc::new(feiqian_node::InlineWorkers),
         }
     }
 

@@ -21,6 +21,8 @@ use crate::scenario::specs::Side;
 const CONNECTION: u64 = 3600;
 /// How long that of a caller stands: the lists that it was judged by end, too.
 const CLIENT: u64 = 60;
+/// Most judgements that are kept. Whoever is judged anew meanwhile is judged as after a connection that broke.
+const JUDGED: usize = 1 << 16;
 /// How long somebody tries to connect who gets no sign of life.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 
@@ -161,6 +163,9 @@ impl State {
         let verified = Arc::new(verified.map_err(|error| error.to_string())?);
         if lists == Lists::Asked {
             let judged = Judged { at: now, generation, verified: Arc::clone(&verified) };
+            if self.judged.len() >= JUDGED {
+                self.judged.clear();
+            }
             self.judged.insert((judge, shown, client), judged);
         }
         Ok(Some(verified))

@@ -7,6 +7,7 @@ use feiqian_sim::adversary::Adversary;
 use feiqian_sim::run::cell::{self, Options, Own, Progress};
 use feiqian_sim::run::files::{Manifest, find};
 use feiqian_sim::run::matrix::Work;
+use feiqian_sim::run::plan::Plan;
 use feiqian_sim::run::{again, compare, study};
 use feiqian_sim::{SimError, Source, World};
 
@@ -20,6 +21,10 @@ fn work(jobs: usize) -> Work {
     Work { jobs, ..Work::default() }
 }
 
+fn plan(source: &Source, out: &Path) -> Plan {
+    Plan::new(source, out).unwrap()
+}
+
 fn digests(folder: &Path) -> Vec<String> {
     let found = find(&[folder.to_path_buf()]).unwrap();
     found.into_iter().map(|one| one.manifest.events_digest).collect()
@@ -30,19 +35,19 @@ fn a_sweep_is_the_same_on_one_job_and_two_and_from_shards_and_is_used_again() {
     let dir = tempfile::tempdir().unwrap();
     let source = Source::parse(SWEEP, "").unwrap();
     let (one, two, parts) = (dir.path().join("one"), dir.path().join("two"), dir.path().join("parts"));
-    let alone = study::run(&source, &one, None, &work(1)).unwrap();
+    let alone = study::run(&plan(&source, &one), &work(1)).unwrap();
     assert!(alone.held(), "{:#}", alone.json());
     assert_eq!((alone.groups.len(), alone.finished.len()), (2, 4));
     assert!(alone.folder.join("report.html").exists() && alone.folder.join("groups.csv").exists());
-    let both = study::run(&source, &two, None, &work(2)).unwrap();
+    let both = study::run(&plan(&source, &two), &work(2)).unwrap();
     assert_eq!(digests(&alone.folder), digests(&both.folder));
     for shard in ["1/2", "2/2"] {
-        study::run(&source, &parts, Some(shard.parse().unwrap()), &work(1)).unwrap();
+        study::run(&plan(&source, &parts).shard(Some(shard.parse().unwrap())), &work(1)).unwrap();
     }
     let merged = study::report(&[parts.join("sweep-9")], &parts.join("all")).unwrap();
     assert!(merged.held());
     assert_eq!(digests(&parts.join("sweep-9")), digests(&alone.folder));
-    let again = study::run(&source, &one, None, &Work { resume: true, ..work(1) }).unwrap();
+    let again = study::run(&plan(&source, &one), &Work { resume: true, ..work(1) }).unwrap();
     assert_eq!(again.reused, 4);
     let compared = compare::runs(&alone.finished, &both.finished);
     assert_eq!(compared["compared"][0]["differences"].as_array().unwrap().len(), 0);
@@ -53,7 +58,7 @@ fn a_cell_that_panics_is_told_and_the_others_go_on() {
     let dir = tempfile::tempdir().unwrap();
     let source = Source::parse(SWEEP, "").unwrap();
     let panics = |cell: usize, _: Progress| assert!(cell != 1, "cell one falls over");
-    let study = study::run(&source, dir.path(), None, &Work { progress: Some(Arc::new(panics)), ..work(2) });
+    let study = study::run(&plan(&source, dir.path()), &Work { progress: Some(Arc::new(panics)), ..work(2) });
     let study = study.unwrap();
     assert_eq!((study.finished.len(), study.failed.len()), (3, 1));
     assert!(!study.held() && study.failed[0].1.contains("cell one falls over"), "{:?}", study.failed);
@@ -62,7 +67,7 @@ fn a_cell_that_panics_is_told_and_the_others_go_on() {
     let summary = std::fs::read_to_string(study.folder.join("summary.json")).unwrap();
     let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
     assert_eq!(summary["held"], serde_json::Value::Bool(false));
-    let again = study::run(&source, dir.path(), None, &Work { resume: true, ..work(1) }).unwrap();
+    let again = study::run(&plan(&source, dir.path()), &Work { resume: true, ..work(1) }).unwrap();
     assert_eq!((again.reused, again.held()), (3, true));
 }
 
@@ -95,7 +100,7 @@ fn a_panic_that_a_task_hides_is_no_result_either() {
 fn two_runs_of_one_cell_that_differ_are_not_merged() {
     let dir = tempfile::tempdir().unwrap();
     let source = Source::parse(&SWEEP.replace("count = 2", "count = 1"), "").unwrap();
-    let study = study::run(&source, &dir.path().join("a"), None, &work(2)).unwrap();
+    let study = study::run(&plan(&source, &dir.path().join("a")), &work(2)).unwrap();
     let copy = dir.path().join("b");
     std::fs::create_dir(&copy).unwrap();
     for name in ["summary.json", "series.csv"] {
@@ -122,7 +127,7 @@ fn a_manifest_replays_to_the_same_events() {
     source.put("sweep", toml::Value::Array(Vec::new())).unwrap();
     source.put("assert", toml::Value::Array(Vec::new())).unwrap();
     source.set("replicates.count", "1").unwrap();
-    let study = study::run(&source, dir.path(), None, &work(1)).unwrap();
+    let study = study::run(&plan(&source, dir.path()), &work(1)).unwrap();
     let manifest = study.folder.join("manifest.json");
     assert_eq!(again::replay(&manifest, &Options::default()).unwrap().same, Some(true));
     assert!(Manifest::load(&manifest).unwrap().reproduce.contains("--replay"));

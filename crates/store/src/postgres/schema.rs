@@ -1,14 +1,20 @@
 //! Opening a database: what the server promises, role, version, tables.
 
-use feiqian_ledger::store::Table;
+use feiqian_ledger::store::{Rebuilt, Step, Table, Value};
 use tokio::runtime::Runtime;
 
 use super::{
     dialect::create_table,
     link::{Link, Settings},
     trouble::Trouble,
+    tx::PostgresTx,
 };
-use crate::{error::OpenError, sqlite::Options, statements::create_indexes};
+use crate::{
+    error::OpenError,
+    schema::{aside, not_carried},
+    sqlite::Options,
+    statements::create_indexes,
+};
 
 /// The tables every store has beside those of its role: what it is, whose turn it is to write, who writes.
 const OWN: [(&str, &str); 3] = [
@@ -91,14 +97,77 @@ impl Opening<'_> {
         }
     }
 
-    fn install_once(&self, tables: &[&'static Table], options: &Options) -> Result<(), OpenError> {
+    fn take_step(&mut self, step: &Step) -> Result<(), OpenError> {
+        for rebuilt in step.rebuilt {
+            let (before, aside) = (rebuilt.before, aside(rebuilt.before));
+            self.check_layout(before)?;
+            for (index, _) in create_indexes(before) {
+                self.batch(&format!("DROP INDEX IF EXISTS {index}"))?;
+                self.forget(&format!("index {index}"))?;
+            }
+            self.batch(&format!("ALTER TABLE {} RENAME TO {aside}", before.name))?;
+            self.forget(&format!("table {}", before.name))?;
+            let wanted = create_table(rebuilt.after);
+            self.batch(&wanted)?;
+            self.remember(&format!("table {}", rebuilt.after.name), &wanted)?;
+            let mut last = None;
+            while let Some(key) = self.carry_on(rebuilt, &aside, last.as_deref())? {
+                last = Some(key);
+            }
+            self.batch(&format!("DROP TABLE {aside}"))?;
+        }
+        for table in step.dropped {
+            self.check_layout(table)?;
+            self.batch(&format!("DROP TABLE {}", table.name))?;
+            self.forget(&format!("table {}", table.name))?;
+        }
+        Ok(())
+    }
+
+    /// Some rows behind a savepoint of their own, so that not all of them have to be noted for a repeat.
+    fn carry_on(
+        &mut self,
+        rebuilt: &Rebuilt,
+        aside: &str,
+        last: Option<&[Value]>,
+    ) -> Result<Option<Vec<Value>>, OpenError> {
+        self.batch("SAVEPOINT work")?;
+        let mut tx = PostgresTx::new(self.runtime, self.link, true);
+        let carried = rebuilt.carry_on(&mut tx, aside, last);
+        let carried = carried.map_err(|error| not_carried(&self.settings.shown, rebuilt.before, &error))?;
+        self.batch("RELEASE work")?;
+        Ok(carried)
+    }
+
+    /// The table is laid out as an older program wrote it.
+    fn check_layout(&self, table: &Table) -> Result<(), OpenError> {
+        if self.known(&format!("table {}", table.name))? == Some(create_table(table)) {
+            return Ok(());
+        }
+        let (path, table) = (self.settings.shown.clone(), table.name.to_owned());
+        Err(OpenError::OtherLayout { path, table })
+    }
+
+    fn forget(&self, name: &str) -> Result<(), OpenError> {
+        self.batch(&format!("DELETE FROM store_meta WHERE name = {}", quoted(name)))
+    }
+
+    fn install_once(&mut self, tables: &[&'static Table], options: &Options) -> Result<(), OpenError> {
         self.batch("BEGIN ISOLATION LEVEL SERIALIZABLE")?;
-        if !self.check_meta(options)? {
+        let known = self.check_meta(options)?;
+        if !known {
             for (_, create) in OWN {
                 self.batch(create)?;
             }
         }
         self.batch("LOCK TABLE store_turn IN EXCLUSIVE MODE")?;
+        if known {
+            // Read behind the lock: two programs that open at one time must not both take the steps.
+            let found = self.read_meta()?.map_or(options.version, |(_, version)| version);
+            for step in options.steps.iter().filter(|step| step.to > found) {
+                self.take_step(step)?;
+            }
+        }
         self.remember("role", &options.role)?;
         self.remember("version", &options.version.to_string())?;
         for table in tables {

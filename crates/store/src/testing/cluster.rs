@@ -47,7 +47,20 @@ pub fn binaries() -> Option<PathBuf> {
 /// program ends, and a store that lost its line makes another when it needs one.
 const IDLE: &str = "5s";
 
-/// A running cluster in a temporary folder, reached by a socket in that folder; it writes through to the disk as in production.
+/// Where its folder is made: in memory where there is much of it, else on disk. The stores refuse a server that does not
+/// wait for its disk, also in tests; in memory the same settings cost nothing. What survives is the same in both, as
+/// long as the machine does: a test kills servers, never the machine.
+const MEMORY: &str = "/dev/shm";
+const DISK: &str = "/tmp";
+/// As much must be free there: some hundred databases of 8 MB, and the log.
+const ROOM: u64 = 6 << 30;
+
+fn place() -> &'static str {
+    let free = rustix::fs::statvfs(MEMORY).map(|memory| memory.f_bavail.saturating_mul(memory.f_frsize));
+    if free.is_ok_and(|free| free >= ROOM) { MEMORY } else { DISK }
+}
+
+/// A running cluster in a temporary folder, reached by a socket in that folder; its settings are those of production.
 ///
 /// A guard process stops it and removes the folder as soon as the owner is gone, also if that was killed: it waits for
 /// the end of a pipe that only the owner holds.
@@ -70,7 +83,7 @@ impl Cluster {
         let account = account()?;
         let system = |what| move |error| ClusterError::System(what, error);
         let folder =
-            tempfile::Builder::new().prefix("feiqian-pg-").tempdir_in("/tmp").map_err(system("/tmp"))?;
+            tempfile::Builder::new().prefix("feiqian-pg-").tempdir_in(place()).map_err(system(place()))?;
         let folder = folder.keep();
         let mut cluster = Self { folder, programs, account, guard: None };
         if let Some((user, group)) = account {

@@ -17,6 +17,8 @@ use feiqian_ledger::store::{BoxFuture, Store, StoreError, Table, Work};
 
 pub use cluster::{Cluster, ClusterError, binaries};
 
+pub use crate::killed::{KILLED, note_killed};
+
 use crate::{PostgresOptions, PostgresStore, Randomness, SqliteStore};
 
 /// The environment variable with the URL of a running cluster, without a database: `postgres://postgres@%2Ftmp%2Fsocket`.
@@ -169,6 +171,17 @@ fn template(tables: &[&'static Table]) -> String {
     templates.entry(key).or_insert_with(make).clone()
 }
 
+/// Awaits an answer of the server's while a clock that a test has paused stands still: it would else run ahead to the next
+/// time limit whenever all tasks wait, and the server is no task.
+async fn at_standstill<T>(answer: impl Future<Output = T>) -> T {
+    let (_until_done, done) = std::sync::mpsc::channel::<()>();
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        // A paused clock waits for what blocks a thread.
+        runtime.spawn_blocking(move || done.recv());
+    }
+    answer.await
+}
+
 /// A store whose database goes with it.
 struct Passing {
     store: Option<PostgresStore>,
@@ -178,14 +191,14 @@ struct Passing {
 impl Store for Passing {
     fn commit_raw(&self, point: &'static str, work: Work) -> BoxFuture<'_, Result<(), StoreError>> {
         match &self.store {
-            Some(store) => store.commit_raw(point, work),
+            Some(store) => Box::pin(at_standstill(store.commit_raw(point, work))),
             None => Box::pin(std::future::ready(Err(StoreError::Closed))),
         }
     }
 
     fn read_raw(&self, work: Work) -> BoxFuture<'_, Result<(), StoreError>> {
         match &self.store {
-            Some(store) => store.read_raw(work),
+            Some(store) => Box::pin(at_standstill(store.read_raw(work))),
             None => Box::pin(std::future::ready(Err(StoreError::Closed))),
         }
     }

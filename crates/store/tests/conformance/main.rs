@@ -7,10 +7,29 @@
     reason = "a test stops at the first surprise"
 )]
 
+/// Each of the tests on both stores.
+macro_rules! on_both {
+    ($($test:ident)*) => {
+        mod sqlite {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test::<super::File>().await;
+            }
+        )*}
+        mod postgres {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test::<super::Database>().await;
+            }
+        )*}
+    };
+}
+
 mod place;
 mod postgres;
 mod promises;
 mod proxy;
+mod steps;
 
 use feiqian_ledger::store::{Column, Store, StoreError, StoreExt as _, Table, Value};
 

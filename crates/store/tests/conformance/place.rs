@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use feiqian_ledger::store::{Store, Table};
+use feiqian_ledger::store::{Step, Store, Table};
 use feiqian_store::{OpenError, Options, PostgresOptions, PostgresStore, SqliteStore, testing};
 
 use crate::TABLES;
@@ -16,6 +16,14 @@ pub(crate) trait Place: Sized {
         version: i64,
         tables: &[&'static Table],
     ) -> Result<Arc<dyn Store>, OpenError>;
+    /// By a program whose schema has this history.
+    fn open_after(
+        &self,
+        steps: &'static [Step],
+        tables: &[&'static Table],
+    ) -> Result<Arc<dyn Store>, OpenError>;
+    /// Statements behind the program's back.
+    fn tamper(&self, sql: &str);
     /// Role and version found, and the store.
     fn open_read_only(&self) -> Result<(String, i64, Arc<dyn Store>), OpenError>;
     /// Something else's table, and only that.
@@ -47,6 +55,18 @@ impl Place for File {
     ) -> Result<Arc<dyn Store>, OpenError> {
         let store = SqliteStore::open(self.path(), tables, Options::new(role).version(version))?;
         Ok(Arc::new(store))
+    }
+
+    fn open_after(
+        &self,
+        steps: &'static [Step],
+        tables: &[&'static Table],
+    ) -> Result<Arc<dyn Store>, OpenError> {
+        Ok(Arc::new(SqliteStore::open(self.path(), tables, Options::new("test").steps(steps))?))
+    }
+
+    fn tamper(&self, sql: &str) {
+        rusqlite::Connection::open(self.path()).unwrap().execute_batch(sql).unwrap();
     }
 
     fn open_read_only(&self) -> Result<(String, i64, Arc<dyn Store>), OpenError> {
@@ -93,6 +113,20 @@ impl Place for Database {
         let mut options = PostgresOptions::new(role, testing::randomness());
         options.store.version = version;
         Ok(Arc::new(PostgresStore::open(&self.0, tables, options)?))
+    }
+
+    fn open_after(
+        &self,
+        steps: &'static [Step],
+        tables: &[&'static Table],
+    ) -> Result<Arc<dyn Store>, OpenError> {
+        let mut options = Self::options();
+        options.store = options.store.steps(steps);
+        Ok(Arc::new(PostgresStore::open(&self.0, tables, options)?))
+    }
+
+    fn tamper(&self, sql: &str) {
+        testing::execute(&self.0, sql).unwrap();
     }
 
     fn open_read_only(&self) -> Result<(String, i64, Arc<dyn Store>), OpenError> {

@@ -16,23 +16,6 @@ use crate::{
     place::{Database, File, Place},
 };
 
-macro_rules! on_both {
-    ($($test:ident)*) => {
-        mod sqlite {$(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test::<super::File>().await;
-            }
-        )*}
-        mod postgres {$(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test::<super::Database>().await;
-            }
-        )*}
-    };
-}
-
 on_both! {
     many_tasks_share_commits_and_none_is_lost
     refusals_are_told_apart_and_leave_the_transaction_usable

@@ -17,5 +17,6 @@ mod offline;
 mod offline_bank;
 mod offline_crashes;
 mod quiet;
+mod restore;
 mod tricks;
 mod world;

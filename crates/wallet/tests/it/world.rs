@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use feiqian_clearing::membership::{BankEntry, Directory};
 use feiqian_crypto::snowblind::{Challenge, Commitment, Response, SecretKey, commit_batch};
-use feiqian_crypto::{Digest, EncodedPoint, possession};
+use feiqian_crypto::{Digest, EncodedPoint, Id16, possession};
 use feiqian_ledger::store::{BoxFuture, Store, StoreError, StoreExt, Work};
 use feiqian_money::{Amount, Currency, Minor};
 use feiqian_node::{
@@ -33,6 +33,9 @@ use feiqian_online_cash::keyset::{
     DenominationKey, Keyset, PinEntry, PinsRequest, PinsResponse, VerifiedKey,
 };
 use feiqian_online_cash::payment::{Checker, Payment, VerifiedPayment};
+use feiqian_online_cash::recovery::{
+    CoinState, CoinStateRequest, Generations, GenerationsRequest, OpenRefund,
+};
 use feiqian_online_cash::request::{Delivery, Payee, PaymentRequest, Route, SignedRequest};
 use feiqian_online_cash::seed::Seed;
 use feiqian_online_cash::signed::{DocumentSignature, WireChain};
@@ -41,6 +44,7 @@ use feiqian_pki::{
     validate,
 };
 use feiqian_store::SqliteStore;
+use feiqian_store::testing::note_killed;
 use feiqian_wallet::{Config, Parts, RefreshPolicy, Wallet};
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Blob, Bounded, Name, Text, Timestamp, codec};
@@ -123,6 +127,8 @@ pub(crate) struct State {
     pub(crate) cheques: crate::cheque_bank::ChequeBank,
     pub(crate) offline: crate::offline_bank::OfflineBank,
     pub(crate) rng: ChaCha12Rng,
+    /// Generations by account.
+    pub(crate) generations: BTreeMap<String, Vec<Id16>>,
 }
 
 pub(crate) struct World {
@@ -185,6 +191,7 @@ impl World {
             cheques: crate::cheque_bank::ChequeBank::default(),
             offline: crate::offline_bank::OfflineBank::default(),
             rng,
+            generations: BTreeMap::new(),
         };
         let clock = Arc::new(ManualClock::new(Timestamp::new(T0)));
         let world =
@@ -655,6 +662,36 @@ impl World {
         OutcomeResponse::Expired(statement.unwrap())
     }
 
+    fn generations(&self, who: &str, request: &GenerationsRequest) -> Generations {
+        let mut state = self.state();
+        let known = state.generations.entry(who.to_owned()).or_default();
+        known.extend(request.add.filter(|fresh| !known.contains(fresh)));
+        Generations { known: Bounded::new(known.clone()).unwrap() }
+    }
+
+    fn coin_state(&self, request: &CoinStateRequest) -> Result<CoinState, Fault> {
+        request.verify("north")?;
+        let state = self.state();
+        let spent = state.spent.get(&request.coin).copied().unwrap_or(0);
+        let of = |(payment, paid): (&Digest, &Redeemed)| OpenRefund {
+            payment: *payment,
+            amount: Minor::new(paid.refunded - paid.claimed).unwrap(),
+            coins: Bounded::new(paid.coins.clone()).unwrap(),
+        };
+        let paid = state.payments.iter().filter(|(_, paid)| paid.coins.contains(&request.coin));
+        let refunds = paid.filter(|(_, paid)| paid.refunded > paid.claimed).map(of).collect();
+        Ok(CoinState { spent: Minor::new(spent).unwrap(), refunds: Bounded::new(refunds).unwrap() })
+    }
+
+    /// How many coins each refresh so far took, in order.
+    pub(crate) fn refreshes(&self) -> Vec<usize> {
+        let inputs = |statement: &Statement| match statement {
+            Statement::Refresh { inputs, .. } => Some(inputs.len()),
+            Statement::Payment { .. } => None,
+        };
+        self.state().statements.iter().filter_map(inputs).collect()
+    }
+
     fn shop_pay(&self, payment: Payment) -> Result<PayResponse, Fault> {
         let mut guard = self.state();
         let state = &mut *guard;
@@ -793,6 +830,8 @@ impl Wire {
             "/v1/account/issue/recover" | "/v1/issue/recover" => {
                 write(&world.recover(account, &read(body)?)?)
             }
+            "/v1/account/generations" => write(&world.generations(&self.who, &read(body)?)),
+            "/v1/coin/state" => write(&world.coin_state(&read(body)?)?),
             "/v1/outcome" => write(&world.outcome(&read(body)?)),
             "/v1/pay" => write(&world.shop_pay(read(body)?)?),
             "/v1/drop/put" => {
@@ -876,6 +915,7 @@ impl Store for Fragile {
             let dies = self.left.fetch_sub(1, Ordering::SeqCst) == 1;
             if dies {
                 *self.point.lock().unwrap() = point;
+                note_killed(point);
                 if self.after.load(Ordering::SeqCst) {
                     self.inner.commit_raw(point, work).await?;
                 }
@@ -900,6 +940,8 @@ pub(crate) struct Owner {
     pub(crate) poll_seconds: u64,
     pub(crate) refresh: RefreshPolicy,
     pub(crate) evidence_dir: Option<std::path::PathBuf>,
+    /// Other words than those of the account's holder.
+    pub(crate) words: Option<[u8; 64]>,
     runs: AtomicI64,
 }
 
@@ -917,6 +959,7 @@ impl Owner {
             poll_seconds: 30,
             refresh: RefreshPolicy::AtOnce,
             evidence_dir: None,
+            words: None,
             runs: AtomicI64::new(0),
         }
     }
@@ -924,6 +967,10 @@ impl Owner {
     pub(crate) async fn open(&self) -> Arc<Wallet> {
         let mut parts = self.world.parts(&self.who, self.balance, self.refresh);
         parts.evidence_dir = self.evidence_dir.clone();
+        if let Some(words) = self.words {
+            parts.seed = Seed::from_bytes(words);
+            parts.offline_seed = feiqian_offline_cash::seed::Seed::from_bytes(words);
+        }
         parts.config.poll_seconds = self.poll_seconds;
         let run = self.runs.fetch_add(1, Ordering::SeqCst);
         let seams = Seams {
@@ -931,6 +978,7 @@ impl Owner {
             network: Arc::new(Wire { world: Arc::clone(&self.world), who: self.who.clone() }),
             clock: Arc::clone(&self.world.clock) as Arc<dyn Clock>,
             entropy: Arc::new(StreamEntropy::new(1, &format!("{}-{run}", self.who))),
+            workers: Arc::new(feiqian_node::InlineWorkers),
         };
         Wallet::new(parts, seams).await.unwrap()
     }

@@ -1,0 +1,74 @@
+//! The history of a schema: what an older program's tables looked like, and how their rows become those of today.
+
+use super::{ROW_CHECK, Row, StoreError, Table, Tx, Value, row_check};
+
+/// How a row of an older table becomes one of the newer table: the old values in the order of its columns, without the
+/// row check, to the new ones.
+pub type Carry = fn(&Row) -> Result<Vec<Value>, StoreError>;
+
+/// One table that a [`Step`] lays out anew.
+#[derive(Debug, Clone, Copy)]
+pub struct Rebuilt {
+    /// As it was.
+    pub before: &'static Table,
+    /// As it is from then on. Its name may be another.
+    pub after: &'static Table,
+    /// What becomes of each row.
+    pub carry: Carry,
+}
+
+/// One step of a schema. A store opened by a newer program takes all steps that it lacks, in order, in one transaction:
+/// it has the layout of before or of today, never one between.
+///
+/// New tables and other indexes need no step: they are made where they are missing.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// The version it leads to; each step's is higher than that of the step before.
+    pub to: i64,
+    /// The tables it lays out anew.
+    pub rebuilt: &'static [Rebuilt],
+    /// The tables it gives up, with what they hold.
+    pub dropped: &'static [&'static Table],
+}
+
+/// How many rows one question brings.
+const BATCH: usize = 1_000;
+
+impl Rebuilt {
+    /// Carries the next rows of the old table, which stands under the name `aside`, to the new one; `after` is the key of
+    /// the last row before them. Answers the key of the last row carried, `None` when none is left.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] for a row that was changed behind the program's back: a migration must not make it look
+    /// whole. Else what [`Rebuilt::carry`] or the store answers.
+    pub fn carry_on(
+        &self,
+        tx: &mut dyn Tx,
+        aside: &str,
+        after: Option<&[Value]>,
+    ) -> Result<Option<Vec<Value>>, StoreError> {
+        let keys = self.before.key_list();
+        let columns = self.before.column_list();
+        let rest = match after {
+            None => String::new(),
+            Some(key) => {
+                let marks: Vec<String> = (1..=key.len()).map(|number| format!("?{number}")).collect();
+                format!("WHERE ({keys}) > ({}) ", marks.join(", "))
+            }
+        };
+        let sql = format!("SELECT {columns}, {ROW_CHECK} FROM {aside} {rest}ORDER BY {keys} LIMIT {BATCH}");
+        let rows = tx.select(&sql, after.unwrap_or_default())?;
+        let mut last = None;
+        for Row(mut values) in rows {
+            let check = values.pop();
+            if check != Some(row_check(self.before, &values).into()) {
+                let table = self.before.name;
+                return Err(StoreError::Corrupt(format!("a row of {table} is not as it was written")));
+            }
+            last = values.get(..self.before.key).map(<[Value]>::to_vec);
+            tx.insert(self.after, &(self.carry)(&Row(values))?)?;
+        }
+        Ok(last)
+    }
+}

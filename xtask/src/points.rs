@@ -1,0 +1,96 @@
+//! Every commit of every role is killed at by some test.
+//!
+//! The names of the commits are read from the source, so a new durable write is on the list the moment it is written. The
+//! names of those where a test killed its node, by SIGKILL or by a store that dies, are what the tests append to a file.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::tidy;
+
+/// The environment variable with the file to which tests append the points at which they kill.
+pub(crate) const KILLED: &str = "FEIQIAN_KILLED";
+
+const ROLES: [&str; 4] = ["bank", "center", "merchant", "wallet"];
+
+/// Commits at which nothing is killed, each with the reason.
+const EXEMPT: [(&str, &str); 0] = [];
+
+/// An empty file for one run of the tests.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn fresh_file(root: &Path) -> Result<String> {
+    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    std::fs::create_dir_all(&folder)?;
+    let file = folder.join("killed-points.txt");
+    std::fs::write(&file, "").with_context(|| file.display().to_string())?;
+    Ok(file.display().to_string())
+}
+
+/// Compares the points in the source with those of the file `killed`.
+///
+/// # Errors
+/// Names the points at which no test kills, and exemptions that are none any more.
+pub(crate) fn check(root: &Path, killed: &str) -> Result<()> {
+    let points = in_source(root)?;
+    let text = std::fs::read_to_string(killed).with_context(|| killed.to_owned())?;
+    let killed: BTreeSet<&str> = text.lines().collect();
+    let exempt: BTreeSet<&str> = EXEMPT.iter().map(|(point, _)| *point).collect();
+    println!(
+        "{} commits have a name; tests killed a node at {} of them; {} are exempt",
+        points.len(),
+        points.iter().filter(|point| killed.contains(point.as_str())).count(),
+        exempt.len()
+    );
+    let unkilled: Vec<&String> = points
+        .iter()
+        .filter(|point| !killed.contains(point.as_str()) && !exempt.contains(point.as_str()))
+        .collect();
+    if !unkilled.is_empty() {
+        bail!("no test kills at {unkilled:?}: let one, or say in xtask/src/points.rs why none need");
+    }
+    let stale: Vec<&&str> =
+        exempt.iter().filter(|point| killed.contains(*point) || !points.contains(**point)).collect();
+    if !stale.is_empty() {
+        bail!("these need no exemption: {stale:?}");
+    }
+    Ok(())
+}
+
+/// The names of all commits: literals `"role.step"` in the sources of the roles.
+fn in_source(root: &Path) -> Result<BTreeSet<String>> {
+    let mut points = BTreeSet::new();
+    for role in ROLES {
+        let mut files = Vec::new();
+        tidy::collect(&root.join("crates").join(role).join("src"), &mut files)?;
+        for file in files.iter().filter(|file| tidy::is(file, "rs")) {
+            let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+            points.extend(named(&text, role));
+        }
+    }
+    Ok(points)
+}
+
+fn named(text: &str, role: &str) -> Vec<String> {
+    let start = format!("\"{role}.");
+    let found = text.match_indices(&start).filter_map(|(at, _)| {
+        let (literal, _) = text.get(at + 1..)?.split_once('"')?;
+        let is_name = literal.bytes().all(|byte| byte.is_ascii_lowercase() || b"._".contains(&byte));
+        is_name.then(|| literal.to_owned())
+    });
+    found.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+
+    #[test]
+    fn names_of_commits_are_told_from_other_texts() {
+        let text = r#"store.commit("bank.pay.payment", work); ("bank.issue.void"); "bank.example: no"; "banks"; "center.pay""#;
+        assert_eq!(named(text, "bank"), ["bank.pay.payment", "bank.issue.void"]);
+    }
+}
