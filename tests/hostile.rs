@@ -384,8 +384,8 @@ fn requests_have_one_reading() {
         format!("GET /v1/about HTTP/1.1\r\nhost: x\r\nx\0a: 1\r\n\r\n{smuggled}"),
         format!("GET /v1/about HTTP/9.9\r\nhost: x\r\n\r\n{smuggled}"),
         format!("GET /v1/ab out HTTP/1.1\r\nhost: x\r\n\r\n{smuggled}"),
-        format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n{smuggled}", "a".repeat(70 << 10)),
-        format!("GET /v1/about HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n{smuggled}", "a".repeat(70 << 10)),
+        format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n{smuggled}", "a".repeat(200 << 10)),
+        format!("GET /v1/about HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n{smuggled}", "a".repeat(200 << 10)),
         format!("GET /v1/about HTTP/1.1\r\nhost: x\r\n{}\r\n{smuggled}", "x: y\r\n".repeat(300)),
         format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{smuggled}"),
     ];

@@ -82,8 +82,9 @@ pub(crate) fn open_memory(
     cache_kib: Option<u32>,
 ) -> Result<Connection, OpenError> {
     // A file without a name is made when the cache is full and is gone with its connection.
-    let path = Path::new(if cache_kib.is_some() { "" } else { ":memory:" });
-    let mut connection = Connection::open(path).map_err(failure(path))?;
+    let (name, shown) = if cache_kib.is_some() { ("", "a temporary file") } else { (":memory:", ":memory:") };
+    let path = Path::new(shown);
+    let mut connection = Connection::open(name).map_err(failure(path))?;
     plan_once(&connection).map_err(failure(path))?;
     // Many small tables: with pages of the usual size an empty store would take four times as much.
     connection.pragma_update(None, "page_size", 1024).map_err(failure(path))?;
