@@ -90,7 +90,16 @@ fn named(text: &str, role: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::named;
+    use super::{check, named};
+
+    #[test]
+    fn every_commit_of_the_roles_is_known() {
+        let root = crate::workspace_root().expect("a workspace");
+        let killed = std::env::temp_dir().join(format!("no-points-{}", std::process::id()));
+        std::fs::write(&killed, "").expect("a file");
+        check(&root, &killed.display().to_string()).expect("all commits are in points.txt");
+        std::fs::remove_file(killed).expect("it was there");
+    }
 
     #[test]
     fn names_of_commits_are_told_from_other_texts() {
