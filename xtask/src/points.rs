@@ -83,7 +83,7 @@ fn named(text: &str, role: &str) -> Vec<String> {
     let found = text.match_indices(&start).filter_map(|(at, _)| {
         let (literal, _) = text.get(at + 1..)?.split_once('"')?;
         let is_name = literal.bytes().all(|byte| byte.is_ascii_lowercase() || b"._".contains(&byte));
-        is_name.then(|| literal.to_owned())
+        (is_name && !literal.ends_with('.')).then(|| literal.to_owned())
     });
     found.collect()
 }
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn names_of_commits_are_told_from_other_texts() {
-        let text = r#"store.commit("bank.pay.payment", work); ("bank.issue.void"); "bank.example: no"; "banks"; "center.pay""#;
+        let text = r#"store.commit("bank.pay.payment", work); ("bank.issue.void"); "bank.example: no"; "banks"; "bank."; "center.pay""#;
         assert_eq!(named(text, "bank"), ["bank.pay.payment", "bank.issue.void"]);
     }
 }
