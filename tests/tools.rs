@@ -119,7 +119,6 @@ fn bench_takes_batches_threads_and_runs_and_writes_a_line_for_each_measure() {
 }
 
 #[test]
-#[ignore = "now and then the load begins before the center has shown the bank its pinned keyset"]
 fn bench_node_pays_for_what_it_counts() {
     let load = ["--json", "bench", "node", "deposit", "refresh", "--seconds", "1", "--connections", "2"];
     let value: Value =

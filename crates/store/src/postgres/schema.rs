@@ -245,7 +245,8 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// Whether the failure is that of a table that another process has made meanwhile, or of a conflict.
+/// Whether the failure is that of a table (or of the type of its rows) that another process has made meanwhile, or of a
+/// conflict.
 fn meets_another(reason: &str) -> bool {
-    ["[40001]", "[40P01]", "[42P07]", "[23505]"].iter().any(|code| reason.contains(code))
+    ["[40001]", "[40P01]", "[42P07]", "[42710]", "[23505]"].iter().any(|code| reason.contains(code))
 }

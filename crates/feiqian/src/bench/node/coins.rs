@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 
 use super::line::{self, Line};
 use super::load::Operation;
-use super::town::{Customer, internal};
+use super::town::{Customer, internal, patiently};
 
 /// Coins a withdrawal asks for.
 pub(super) const COINS: u16 = 10;
@@ -167,6 +167,19 @@ async fn withdraw(
 
 /// Which of the bank's keys signs the coins.
 type Choice = fn(&Customer) -> Result<&VerifiedKey, Fault>;
+
+/// Waits until the bank issues: it pins its keyset by itself and has to hear from the center that it did.
+///
+/// # Errors
+/// The bank's refusal when it does not come to that.
+pub(super) async fn wait_for_issue(by: &Customer) -> Result<(), Fault> {
+    let dialer = by.certified()?;
+    patiently(async || {
+        let mut line = Line::open(&dialer).await?;
+        withdraw(by, &mut line, &dialer.authority(), smallest(by)?, 1).await.map(drop)
+    })
+    .await
+}
 
 /// Withdraws at least `count` coins, on as many connections as there are cores, and makes something of each.
 async fn make<T: Send + 'static>(

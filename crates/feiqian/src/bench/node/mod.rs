@@ -19,7 +19,7 @@ use feiqian_wire::error::Fault;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-use self::coins::{Deposits, Issue, Refreshes};
+use self::coins::{Deposits, Issue, Refreshes, wait_for_issue};
 use super::coins::Coins;
 use super::{Plan, rate_of};
 use crate::cli::{BenchNode, Workload};
@@ -170,6 +170,7 @@ impl<'a> Bench<'a> {
         self.progress.set_message("founding center and bank");
         self.town.found().await?;
         let payer = Arc::new(self.town.customer("shop", NORTH).await?);
+        wait_for_issue(&payer).await?;
         let payee = if workloads.iter().any(|workload| workload.is_across()) {
             self.town.bank(SOUTH).await?;
             Some(Arc::new(self.town.customer("stall", SOUTH).await?))
@@ -187,6 +188,7 @@ impl<'a> Bench<'a> {
                 .without_bank(NORTH, async move |home| prefill::prefill(home, &by, count, &progress).await)
                 .await?;
             self.spent = Some(count);
+            wait_for_issue(&payer).await?;
             for workload in &workloads {
                 self.one(*workload, &payer, payee.as_ref(), &echo).await?;
             }
