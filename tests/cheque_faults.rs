@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::cheque_tools::{HOMES, book, clearing, is_paid, patient, uncapped, write};
-use crate::faults::{minor, trace_file, trace_length, traced, tracing};
+use crate::faults::{kills, minor, trace_file, trace_length, traced, tracing};
 use crate::world::{Answer, World, wait_until};
 
 const NODES: [&str; 4] = ["center", "north", "south", "shop"];
@@ -304,10 +304,8 @@ fn kill_everywhere(world: World, act: Act, among: &[(&str, &str)]) {
         assert!(found, "{act:?} does without {point} of {name}: {points:?}");
     }
     eprintln!("{act:?}: {points:?}");
-    for (name, point) in points {
-        for side in ["before", "after"] {
-            play.play(act, &name, &point, side);
-        }
+    for (name, point, side) in kills(points) {
+        play.play(act, &name, &point, side);
     }
     eprintln!("{} kills; not reached: {:#?}", play.played, play.unreached);
     // Housekeeping comes when it comes; the commits of the act itself are nearly all met.

@@ -1,11 +1,14 @@
-//! SIGKILL at every durable write of withdraw, pay, refresh and refund, in every node that takes part: after a restart
-//! the work goes on by itself, the audit holds, and nobody is poorer.
+//! SIGKILL at every durable write and every outgoing message of withdraw, pay, refresh and refund, in every node that takes
+//! part: after a restart the work goes on by itself, the audit holds, and nobody is poorer.
 //!
-//! The points enumerate themselves: each act is played once with every process tracing the names of its commits; then
-//! it is played again for every process, every name, before and after the commit, with that process killed there.
+//! The points enumerate themselves: each act is played once with every process tracing the names of its commits and
+//! messages; then it is played again for every process and every name, with that process killed there: before and after a
+//! commit, before a message leaves and when its answer has arrived. Messages of a role to the same route are killed in one
+//! act, whichever comes to it first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::world::{Answer, World, wait_until};
@@ -52,7 +55,7 @@ pub(crate) fn trace_length(world: &World, name: &str) -> usize {
     std::fs::metadata(trace_file(world, name)).map_or(0, |file| usize::try_from(file.len()).unwrap())
 }
 
-/// The names of the commits that `name` made since its trace was `from` bytes long.
+/// The names of the commits and messages that `name` made since its trace was `from` bytes long.
 pub(crate) fn traced(world: &World, name: &str, from: usize) -> BTreeMap<String, u32> {
     let text = std::fs::read_to_string(trace_file(world, name)).unwrap_or_default();
     let mut points = BTreeMap::new();
@@ -62,7 +65,39 @@ pub(crate) fn traced(world: &World, name: &str, from: usize) -> BTreeMap<String,
     points
 }
 
-/// What makes a process trace its commits.
+/// The same, each once, in the order in which they came first.
+pub(crate) fn traced_in_order(world: &World, name: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(trace_file(world, name)).unwrap_or_default();
+    let mut seen = BTreeSet::new();
+    text.lines().filter(|line| seen.insert(*line)).map(str::to_owned).collect()
+}
+
+/// The moments of messages at which some act was killed, or is about to be.
+static CLAIMED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+pub(crate) fn is_message(point: &str) -> bool {
+    point.starts_with("send.") || point.starts_with("answered.")
+}
+
+/// A process, a point of it, and on which side of it the process is killed.
+pub(crate) type Kill = (String, String, &'static str);
+
+/// Where an act is killed of all that it reaches: at each commit before it and after it, and at each moment of a message
+/// that no other act is killed at.
+pub(crate) fn kills(points: Vec<(String, String)>) -> Vec<Kill> {
+    let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut kills = Vec::new();
+    for (name, point) in points {
+        if !is_message(&point) {
+            kills.extend(["before", "after"].map(|side| (name.clone(), point.clone(), side)));
+        } else if claimed.insert(point.clone()) {
+            kills.push((name, point, "before"));
+        }
+    }
+    kills
+}
+
+/// What makes a process trace its commits and messages.
 pub(crate) fn tracing(world: &World, name: &str) -> [(&'static str, String); 1] {
     [("FEIQIAN_FAULT_TRACE", trace_file(world, name).display().to_string())]
 }
@@ -155,7 +190,7 @@ impl Play {
         self.world.run_with(&words, faults)
     }
 
-    /// Plays the act once with every process tracing; answers the commits of each.
+    /// Plays the act once with every process tracing; answers the commits and messages of each.
     fn enumerate(&mut self, act: Act) -> Vec<(String, String)> {
         for name in NODES {
             self.world.kill(name);
@@ -254,10 +289,8 @@ fn kill_everywhere(acts: &[Act]) {
     for act in acts {
         let points = play.enumerate(*act);
         assert!(points.len() >= 3, "{act:?} makes hardly any commits: {points:?}");
-        for (name, point) in points {
-            for side in ["before", "after"] {
-                play.play(*act, &name, &point, side);
-            }
+        for (name, point, side) in kills(points) {
+            play.play(*act, &name, &point, side);
         }
     }
     eprintln!("{} kills; not reached: {:#?}", play.played, play.unreached);

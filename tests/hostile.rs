@@ -20,9 +20,10 @@ use feiqian_pki::TrustedRoot;
 use feiqian_wire::{Code, Fault, Limit, codec};
 use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use serde_json::{Value, json};
 
+use crate::offline_tools::set;
+use crate::raw::{JSON, Raw, address, post};
 use crate::world::World;
 
 /// The nodes that listen.
@@ -30,115 +31,6 @@ const NODES: [&str; 3] = ["center", "south", "shop"];
 
 /// Mutations of each message that each route gets from the caller that may call it.
 const MUTATIONS: usize = 6;
-
-/// A raw TLS connection of somebody who believes everybody and shows nothing.
-struct Raw(rustls::StreamOwned<rustls::ClientConnection, TcpStream>);
-
-impl Raw {
-    fn open(address: &str) -> std::io::Result<Self> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Gullible(provider)))
-            .with_no_client_auth();
-        let name = ServerName::try_from("localhost").unwrap();
-        let connection = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
-        let stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        stream.set_nodelay(true)?;
-        Ok(Self(rustls::StreamOwned::new(connection, stream)))
-    }
-
-    /// Sends this and hears everything until the node hangs up.
-    fn tell(address: &str, request: &[u8]) -> String {
-        let mut raw = Self::open(address).unwrap();
-        // A node that refuses early may hang up while we write.
-        let _ = raw.0.write_all(request).and_then(|()| raw.0.flush());
-        raw.rest()
-    }
-
-    fn rest(mut self) -> String {
-        let mut heard = Vec::new();
-        let _ = self.0.read_to_end(&mut heard);
-        String::from_utf8_lossy(&heard).into_owned()
-    }
-
-    /// Sends a request and reads its one answer: status and body. None when the connection ended.
-    fn ask(&mut self, request: &[u8]) -> Option<(u16, String)> {
-        self.0.write_all(request).and_then(|()| self.0.flush()).ok()?;
-        let mut heard = Vec::new();
-        let mut part = [0; 16 << 10];
-        loop {
-            let text = String::from_utf8_lossy(&heard).into_owned();
-            if let Some((head, body)) = text.split_once("\r\n\r\n") {
-                let length = head.lines().find_map(|line| {
-                    line.to_lowercase().strip_prefix("content-length:")?.trim().parse::<usize>().ok()
-                });
-                if body.len() >= length.unwrap_or(0) {
-                    return Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()));
-                }
-            }
-            match self.0.read(&mut part) {
-                Ok(0) | Err(_) => return None,
-                Ok(read) => heard.extend_from_slice(&part[..read]),
-            }
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Gullible(Arc<rustls::crypto::CryptoProvider>);
-
-impl rustls::client::danger::ServerCertVerifier for Gullible {
-    fn verify_server_cert(
-        &self,
-        _leaf: &CertificateDer<'_>,
-        _rest: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
-        Ok(rustls::client::danger::ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _leaf: &CertificateDer<'_>,
-        _signature: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General("TLS 1.2".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, leaf, signature, known)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        vec![rustls::SignatureScheme::ED25519]
-    }
-}
-
-fn address(world: &World, name: &str) -> String {
-    world.url(name).trim_start_matches("https://").split_once('#').unwrap().0.to_owned()
-}
-
-/// A POST with this head and body.
-fn post(path: &str, head: &str, body: &[u8]) -> Vec<u8> {
-    let length = body.len();
-    let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n{head}\r\n");
-    [head.as_bytes(), body].concat()
-}
-
-const JSON: &str = "accept: application/json\r\ncontent-type: application/json\r\n";
 
 /// Those who ask, by the access they have.
 struct Callers {
@@ -424,6 +316,49 @@ fn requests_have_one_reading() {
     let tunnel = b"CONNECT center.example:443 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     assert!([400, 404, 405].contains(&answers(&at, tunnel).1));
     assert!(!world.log("north").contains("panicked"));
+}
+
+#[test]
+fn a_head_is_as_long_as_it_may_be_and_no_byte_longer() {
+    let world = World::banks();
+    let at = address(&world, "north");
+    let request = |length: usize| {
+        let start = format!("GET /v1/about HTTP/1.1\r\nhost: x\r\n{JSON}x: ");
+        let filler = "a".repeat(length - start.len() - "\r\n\r\n".len());
+        format!("{start}{filler}\r\n\r\n").into_bytes()
+    };
+    let mut raw = Raw::open(&at).unwrap();
+    let (status, body) = raw.ask(&request(64 << 10)).unwrap();
+    assert_eq!(status, 200, "{body}");
+    for length in [(64 << 10) + 1, 80 << 10, 100 << 10, 127 << 10] {
+        let mut raw = Raw::open(&at).unwrap();
+        let (status, body) = raw.ask(&request(length)).unwrap();
+        assert!(status == 413 || status == 431, "{length} bytes: {status} {body}");
+        assert!(status == 431 || body.contains("TOO_LARGE"), "{body}");
+        // Refused, and hung up on.
+        assert_eq!(raw.ask(&request(1000)), None, "{length} bytes");
+    }
+}
+
+#[test]
+fn an_address_gets_as_many_connections_as_the_settings_say() {
+    let mut world = World::shopping("5.00");
+    for name in ["center", "north", "shop"] {
+        world.stop(name);
+        set(&world, name, "shares", "connections", "5");
+        world.start(name);
+        let at = address(&world, name);
+        let ask = format!("GET /v1/about HTTP/1.1\r\nhost: x\r\n{JSON}\r\n");
+        // Others of this machine may be talking to it already.
+        let mut kept: Vec<Raw> = (0..8).filter_map(|_| Raw::open(&at).ok()).collect();
+        let served = kept.iter_mut().filter_map(|raw| raw.ask(ask.as_bytes())).count();
+        assert!((1..=5).contains(&served), "{name}: {served} connections were served");
+        drop(kept);
+        let again = crate::world::wait_until(Duration::from_secs(10), || {
+            Raw::open(&at).ok()?.ask(ask.as_bytes()).filter(|(status, _)| *status == 200)
+        });
+        assert!(again.is_some(), "{name}: those that are given up make room");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Three processes of one bank behind a balancer that gives each connection to the next of them.
+//! Several processes of one bank, or of one center, behind a balancer that gives each connection to the next of them.
 
 use std::io::copy;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -216,6 +216,73 @@ fn three_processes_of_one_bank_are_killed_in_turn_under_load() {
     world.books_hold(&homes);
     world.stop_all();
     world.books_hold(&homes);
+}
+
+/// Two processes of the center behind the balancer, banks north and south, Alice at north, and the shop at south.
+fn two_centers(balancer: &Balancer) -> World {
+    let mut world = World::empty_on_postgres();
+    let (home, url) = (["center", "init", "--home", "@center", "--name", "center"], balancer.url());
+    world.ok(&[&home[..], &["--advertise", &url]].concat());
+    world.ok(&["center", "join", "--home", "@center-2", "--of", "@center"]);
+    for name in ["center", "center-2"] {
+        world.start(name);
+        let listens = world.url(name);
+        let address = listens.trim_start_matches("https://").split('#').next().unwrap();
+        balancer.backends.lock().unwrap().push(address.parse().unwrap());
+    }
+    let center = format!("{url}#sha256={}", world.root());
+    for name in ["north", "south"] {
+        let home = format!("@{name}");
+        world.ok(&["bank", "init", "--home", &home, "--name", name, "--center", &center]);
+        world.start(name);
+        world.pinned(name);
+    }
+    world.shop();
+    world.wallet("alice", "north");
+    world.fund("north", "alice", "100.00");
+    world
+}
+
+#[test]
+fn two_processes_of_one_center_are_killed_in_turn_under_load() {
+    let balancer = Balancer::start();
+    let mut world = two_centers(&balancer);
+    let join = |home: &str, of: &str| world.run(&["center", "join", "--home", home, "--of", of]);
+    join("@center-2", "@center").refused("CONFLICT");
+    join("@center-3", "@north").refused("WRONG_HOME");
+    let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let trader = {
+        let (shell, stop, rounds) =
+            (Shell(world.folder().to_path_buf()), Arc::clone(&stop), Arc::clone(&rounds));
+        std::thread::spawn(move || trade(&shell, "alice", &stop, &rounds))
+    };
+    for name in ["center", "center-2"] {
+        let before = rounds.load(Ordering::SeqCst);
+        let busy = || (rounds.load(Ordering::SeqCst) > before + 1).then_some(());
+        assert!(wait_until(Duration::from_secs(60), busy).is_some(), "nobody trades");
+        world.kill(name);
+        let audit = world.audit(&["center"]);
+        assert_eq!(audit.value["held"], true, "without {name}: {}", audit.value["findings"]);
+        let before = rounds.load(Ordering::SeqCst);
+        let busy = || (rounds.load(Ordering::SeqCst) > before + 1).then_some(());
+        assert!(wait_until(Duration::from_secs(60), busy).is_some(), "nobody trades without {name}");
+        world.start(name);
+    }
+    stop.store(true, Ordering::SeqCst);
+    let paid = trader.join().unwrap();
+    assert!(paid >= 3, "{paid} payments went through");
+    let whole = || {
+        let balance = world.run(&["wallet", "balance", "--home", "@alice"]).value;
+        if balance["pending"] != "0.00" {
+            let _ = world.run(&["wallet", "refresh", "--home", "@alice"]);
+            return None;
+        }
+        let accounts = [world.account("south", "shop"), world.account("north", "alice")];
+        let accounts: u64 = accounts.into_iter().map(|account| minor(&Value::from(account))).sum();
+        (accounts + minor(&balance["balance"]) == 10_000).then_some(())
+    };
+    assert!(wait_until(Duration::from_secs(60), whole).is_some(), "not the 100.00 that there were");
+    world.books_hold(&["center", "north", "south", "shop", "alice"]);
 }
 
 #[cfg(feature = "test-faults")]

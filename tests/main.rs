@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod broken_disk;
 mod by_hand;
 mod cheque_clearing;
 mod cheque_documents;
@@ -15,10 +16,15 @@ mod cheque_faults;
 mod cheque_orders;
 mod cheque_tools;
 mod cheques;
+#[cfg(feature = "test-faults")]
+mod clock;
 mod damage;
 mod demo;
 #[cfg(feature = "test-faults")]
+mod every_fault;
+#[cfg(feature = "test-faults")]
 mod faults;
+mod faulty;
 mod hostile;
 mod https;
 mod instances;
@@ -30,10 +36,15 @@ mod offline_refusals;
 mod offline_tools;
 mod payment_files;
 mod postgres;
+mod proxy;
 mod races;
+mod raw;
 mod remittance;
 mod restore;
+mod revoked;
+mod sealed_coins;
 mod secrets;
 mod simulate;
+mod terminal;
 mod tools;
 mod world;

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::faults::{minor, trace_file, trace_length, traced, tracing};
+use crate::faults::{kills, minor, trace_file, trace_length, traced, tracing};
 use crate::offline_lost::short_lived;
 use crate::offline_tools::{accused, asked, market_of_three, opened, typed, withdrawn};
 use crate::world::{Answer, World, wait_until};
@@ -307,10 +307,8 @@ fn kill_everywhere(acts: &[(Act, &[(&str, &str)])]) {
             assert!(found, "{act:?} does without {point} of {name}: {points:?}");
         }
         eprintln!("{act:?}: {points:?}");
-        for (name, point) in points {
-            for side in ["before", "after"] {
-                play.play(*act, &name, &point, side);
-            }
+        for (name, point, side) in kills(points) {
+            play.play(*act, &name, &point, side);
         }
     }
     eprintln!("{} kills; not reached: {:#?}", play.played, play.unreached);

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::offline_tools::{PATIENCE, accepted, accused, paid, set, settled, tried, typed, withdrawn};
+use crate::offline_tools::{
+    PATIENCE, accepted, accused, copied, paid, set, settled, tried, typed, withdrawn,
+};
 use crate::world::{World, wait_until};
 
 /// How long an epoch of online coins issues here, seconds.
@@ -220,6 +222,56 @@ fn a_bank_comes_back_from_a_backup_made_while_it_ran() {
     typed(&world, "wallet withdraw --home @alice 2.00");
     world.holds("alice", "2.00");
     world.books_hold(&["center", "north", "south", "shop", "alice"]);
+}
+
+/// South's coins for 3.00 in carol's wallet, whose account is at north.
+fn received_from_abroad(world: &World) {
+    world.wallet("bob", "south");
+    world.wallet("carol", "north");
+    world.fund("south", "bob", "10.00");
+    typed(world, "wallet withdraw --home @bob 3.00");
+    let asks = typed(world, "wallet request --home @carol 3.00")["uri"].as_str().unwrap().to_owned();
+    typed(world, &format!("wallet pay --home @bob {asks}"));
+    typed(world, "wallet receive --home @carol");
+    world.holds("carol", "3.00");
+}
+
+#[test]
+fn what_the_center_cleared_since_the_backup_is_in_the_restored_bank() {
+    let mut world = World::empty_on_files().with_banks("gross", "1000000.00", |_| {});
+    world.shop();
+    world.wallet("alice", "north");
+    world.fund("north", "alice", "100.00");
+    typed(&world, "wallet withdraw --home @alice 30.00");
+    received_from_abroad(&world);
+    world.ok(&["bank", "backup", "--home", "@north", "--out", "@north.backup"]);
+    copied(&world, "alice", "thief");
+    // Since: all of alice's coins are spent abroad, and carol's from abroad are on her account.
+    let uri = world.request("30.00", "A-1");
+    assert_eq!(typed(&world, &format!("wallet pay --home @alice {uri}"))["outcome"], "paid");
+    assert_eq!(typed(&world, "wallet deposit --home @carol 3.00")["outcome"], "paid");
+    assert_eq!(world.account("north", "carol"), "3.00");
+    world.kill("north");
+    moved(&world.home("north"), &world.home("burnt"));
+    world.ok(&["bank", "restore", "--home", "@north", "--from", "@north.backup"]);
+    // Without the center it serves nobody.
+    world.stop("center");
+    let alone = tried(&world, "bank status --home @north");
+    alone.refused("UNAVAILABLE");
+    assert!(alone.value["error"]["hint"].as_str().unwrap().contains("start the center"), "{}", alone.value);
+    world.start("center");
+    world.start("north");
+    assert!(wait_until(PATIENCE, || (world.account("north", "carol") == "3.00").then_some(())).is_some());
+    world.books_hold(&["center", "north", "south", "shop", "alice", "bob", "carol"]);
+    // Coins that were spent since are spent.
+    let uri = world.request("30.00", "A-2");
+    let paid = tried(&world, &format!("wallet pay --home @thief {uri}"));
+    assert!(paid.value.to_string().contains("DOUBLE_SPENT"), "{}", paid.value);
+    // It was asked once.
+    world.kill("north");
+    world.start("north");
+    world.books_hold(&["center", "north", "south", "shop", "alice", "bob", "carol"]);
+    assert_eq!(world.log("north").matches("the center was asked what was cleared since").count(), 1);
 }
 
 #[test]

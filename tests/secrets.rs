@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +13,7 @@ use serde_json::Value;
 
 use crate::cheque_tools::{book, is_paid, write};
 use crate::offline_tools::{accepted, asked, handed, knows_keys, settled, tried, typed, withdrawn};
+use crate::sealed_coins::secrets_of;
 use crate::world::{ANSWERS, ERRORS, World, role};
 
 const PASSPHRASE: &str = "seven grey herons over the ferry";
@@ -88,20 +90,9 @@ impl Hidden {
 
     /// What a stopped wallet's store holds that is worth money.
     fn store_of(&mut self, world: &World, name: &str) {
-        let store = rusqlite::Connection::open(world.home(name).join("store.db")).unwrap();
-        for (table, column) in [
-            ("coin", "secret"),
-            ("offline_coin", "secret"),
-            ("offline_offer", "dice"),
-            ("offline_expect", "dice"),
-        ] {
-            let sql = format!("SELECT {column} FROM {table} WHERE {column} IS NOT NULL");
-            let mut rows = store.prepare(&sql).unwrap();
-            let found = rows.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
-            for (index, secret) in found.enumerate() {
-                for (part, chunk) in secret.unwrap().chunks(32).take(5).enumerate() {
-                    self.bytes(&format!("{name}: {table}.{column} {index}, part {part}"), chunk);
-                }
+        for (index, (what, secret)) in secrets_of(world, name, PASSPHRASE).iter().enumerate() {
+            for (part, chunk) in secret.chunks(32).enumerate() {
+                self.bytes(&format!("{what} {index}, part {part}"), chunk);
             }
         }
     }
@@ -329,4 +320,81 @@ fn what_operators_do_is_recorded_and_a_changed_record_is_noticed() {
     let broken = tried(&world, "bank log --home @north");
     broken.refused("BROKEN_INVARIANT");
     assert_eq!(broken.exit, Some(4));
+}
+
+#[test]
+fn a_wallet_comes_back_under_a_passphrase() {
+    let world = World::banks();
+    let right = private_file(&world, "right", "right\n");
+    let wrong = private_file(&world, "wrong", "wrong\n");
+    let (right, wrong) = (right.to_str().unwrap(), wrong.to_str().unwrap());
+    let (url, code) = (world.url("north"), world.enrol("north", "alice", "customer"));
+    let init = format!("wallet init --home @alice --name alice --bank {url} --code {code}");
+    let made = typed(&world, &init);
+    private_file(&world, "words", made["words"].as_str().unwrap());
+    world.fund("north", "alice", "20.00");
+    typed(&world, "wallet withdraw --home @alice 12.34");
+    std::fs::remove_dir_all(world.home("alice")).unwrap();
+    let restore = format!("wallet restore --home @again --words-file @words --bank {url}");
+    let told = typed(&world, &format!("{restore} --passphrase-file {right}"));
+    assert_eq!(told["restored"], "12.34", "{told}");
+    for name in ["seed", "transport.pem", "signing.pem"] {
+        let on_disk = std::fs::read(world.home("again").join("keys").join(name)).unwrap();
+        assert!(on_disk.starts_with(b"feiqian sealed 1\n"), "keys/{name} is not encrypted");
+    }
+    // Neither looked into nor restored again by who does not know it.
+    tried(&world, "wallet balance --home @again").refused("PASSPHRASE_INVALID");
+    tried(&world, &restore).refused("PASSPHRASE_INVALID");
+    let balance = |file: &str| format!("wallet balance --home @again --passphrase-file {file}");
+    tried(&world, &balance(wrong)).refused("PASSPHRASE_INVALID");
+    std::thread::sleep(Duration::from_millis(2100));
+    assert_eq!(typed(&world, &balance(right))["balance"], "12.34");
+    typed(&world, &format!("wallet deposit --home @again 2.34 --passphrase-file {right}"));
+    assert_eq!(typed(&world, &balance(right))["balance"], "10.00");
+}
+
+#[test]
+fn a_bank_under_a_passphrase_is_joined_and_run_under_it() {
+    let mut world = World::empty_on_postgres();
+    let right = private_file(&world, "right", "right\n");
+    let wrong = private_file(&world, "wrong", "wrong\n");
+    let (right, wrong) = (right.to_str().unwrap(), wrong.to_str().unwrap());
+    typed(&world, "center init --home @center --name center");
+    world.start("center");
+    let center = world.url("center");
+    let init = format!("bank init --home @north --name north --center {center}");
+    typed(&world, &format!("{init} --passphrase-file {right}"));
+    let join = "bank join --home @north-2 --of @north --name 2";
+    tried(&world, join).refused("PASSPHRASE_INVALID");
+    tried(&world, &format!("{join} --passphrase-file {wrong}")).refused("PASSPHRASE_INVALID");
+    std::thread::sleep(Duration::from_millis(2100));
+    let joined = typed(&world, &format!("{join} --passphrase-file {right}"));
+    assert!(joined["keys"].as_str().unwrap().starts_with("encrypted"), "{joined}");
+    for name in ["north", "north-2"] {
+        tried(&world, &format!("bank run --home @{name}")).refused("PASSPHRASE_INVALID");
+        let known = [("FEIQIAN_PASSPHRASE_FILE", right.to_owned())];
+        assert!(world.start_with(name, &known), "{}", world.log(name));
+    }
+    // The keys that one makes the other gets, and neither home has a private key that lies open.
+    world.pinned("north");
+    let status = typed(&world, "bank status --home @north-2");
+    assert_eq!(status["instances"].as_object().unwrap().len(), 2, "{status}");
+    let private = |name: &str| -> Vec<String> {
+        let keys = std::fs::read_dir(world.home(name).join("keys")).unwrap();
+        let names = keys.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let public =
+            |name: &String| name == "root.pem" || name == "vault.json" || name.ends_with("chain.pem");
+        names.filter(|name| !public(name)).collect()
+    };
+    let both = crate::world::wait_until(Duration::from_secs(30), || {
+        let shared = private("north").into_iter().any(|key| key.ends_with(".keys"));
+        (shared && private("north-2").into_iter().any(|key| key.ends_with(".keys"))).then_some(())
+    });
+    assert!(both.is_some(), "{:?} and {:?}", private("north"), private("north-2"));
+    for name in ["north", "north-2"] {
+        for key in private(name) {
+            let on_disk = std::fs::read(world.home(name).join("keys").join(&key)).unwrap();
+            assert!(on_disk.starts_with(b"feiqian sealed 1\n"), "{name}/keys/{key} is not encrypted");
+        }
+    }
 }

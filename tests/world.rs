@@ -11,7 +11,7 @@ use feiqian_store::testing::{database, on_postgres};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_feiqian");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_feiqian");
 
 /// What a command answered.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Drop for World {
 /// The role that lives in a home of this name.
 pub(crate) fn role(name: &str) -> &'static str {
     match name {
-        "center" => "center",
+        "center" | "center-2" => "center",
         "north" | "north-2" | "north-3" | "south" | "west" => "bank",
         "shop" | "stall" => "merchant",
         _ => "wallet",

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 
 use crate::steps::{self, Step, command};
-use crate::{constant_time, guard, iso20022, layers, licences, points, postgres, vectors};
+use crate::{constant_time, faultless, guard, iso20022, layers, licences, points, postgres, vectors};
 
 /// The comparison with other schemes: what it builds is wanted nowhere else, and would change the features of what is. And
 /// the check of constant time, which needs valgrind's headers.
@@ -67,7 +67,7 @@ pub(crate) fn test(root: &Path, passed_on: &[&str]) -> Result<()> {
 
 fn test_steps<'a>(root: &'a Path, features: &'a [&'a str], passed_on: &'a [&'a str]) -> Vec<Step<'a>> {
     let build = move || {
-        let mut arguments = vec!["test"];
+        let mut arguments = vec!["test", "--no-fail-fast"];
         arguments.extend(WITHOUT_BENCHES);
         arguments.extend(features);
         arguments
@@ -87,6 +87,7 @@ fn test_steps<'a>(root: &'a Path, features: &'a [&'a str], passed_on: &'a [&'a s
     vec![
         Step::new("tests", tests),
         Step::new("tests of bank and center on PostgreSQL", on_postgres),
+        Step::new("no fault point in what ships", || self::faultless(root)),
         Step::new("test vectors", || vectors::check(root)),
         Step::new("second implementation", || second_implementation(root)),
         Step::new("ISO 20022 schemas", || iso20022::check(root)),
@@ -100,6 +101,15 @@ pub(crate) fn test_postgres(root: &Path) -> Result<()> {
     arguments.extend(WITHOUT_BENCHES);
     arguments.extend(features);
     postgres::role_tests(root, &arguments)
+}
+
+/// No fault point in what ships; beside it the program that the tests were run with, if it is there.
+///
+/// # Errors
+/// What [`faultless::check`] finds.
+pub(crate) fn faultless(root: &Path) -> Result<()> {
+    let program = guard::target(root)?.join("debug").join("feiqian");
+    faultless::check(root, Some(&program))
 }
 
 /// What the tests build, as arguments of cargo: who builds the same again has it already.

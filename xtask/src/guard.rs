@@ -149,7 +149,7 @@ fn rustc() -> Result<String> {
 }
 
 /// The folder that cargo builds in.
-fn target(root: &Path) -> Result<PathBuf> {
+pub(crate) fn target(root: &Path) -> Result<PathBuf> {
     #[derive(Deserialize)]
     struct Metadata {
         target_directory: PathBuf,

@@ -5,6 +5,7 @@
 mod bench_table;
 mod checks;
 mod constant_time;
+mod faultless;
 mod fuzz;
 mod guard;
 mod iso20022;
@@ -12,6 +13,7 @@ mod layers;
 mod licences;
 mod points;
 mod postgres;
+mod soak;
 mod steps;
 mod tidy;
 mod vectors;
@@ -29,6 +31,7 @@ usage: cargo xtask <command>
                      implementation, the ISO 20022 schemas; ARGs go to `cargo test`
   test-postgres      only the tests of bank and center with their stores in PostgreSQL
   iso20022           only the ISO 20022 exports against the official schemas
+  faultless          nothing that ships can be told to kill itself at a fault point
   constant-time      no branch and no address depends on a secret (valgrind, x86-64)
   layers             no crate depends on its own layer or a higher one; no role crate enables `hazmat`
   licences           licence, origin and bans of every crate of others, as deny.toml allows
@@ -40,6 +43,9 @@ usage: cargo xtask <command>
                      all targets, or those named; what there is; the seeds made anew
   guard [--update]   instructions of signing, verifying and a deposit against the stored counts;
                      with --update store them
+  soak [--minutes N] [--seed N]
+                     simulated months of all roles for N minutes (60), an audit every simulated day, and no
+                     table that should be bounded grows
   tidy               broken relative links, unfinished code; lists files over 600 lines";
 
 fn main() -> ExitCode {
@@ -65,6 +71,7 @@ fn run(mut arguments: Vec<String>) -> Result<()> {
         ("iso20022", []) => iso20022::check(&root),
         ("test-postgres", []) => checks::test_postgres(&root),
         ("constant-time", []) => constant_time::check(&root),
+        ("faultless", []) => checks::faultless(&root),
         ("layers", []) => layers::check(&root),
         ("licences", []) => licences::check(&root),
         ("vectors", []) => vectors::write(&root),
@@ -74,6 +81,7 @@ fn run(mut arguments: Vec<String>) -> Result<()> {
         ("fuzz", arguments) => fuzz::run(&root, arguments),
         ("guard", []) => guard::run(&root, false),
         ("guard", ["--update"]) => guard::run(&root, true),
+        ("soak", arguments) => soak::run(&root, arguments),
         ("tidy", []) => tidy::check(&root),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");

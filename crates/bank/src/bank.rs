@@ -95,6 +95,10 @@ pub struct Bank {
     /// A newer list is due and could not be dated yet.
     pub(crate) list_late: AtomicBool,
     pub(crate) listing: tokio::sync::Mutex<()>,
+    /// Epochs below this have ended: the mark in the store, as known here.
+    pub(crate) ended: AtomicU64,
+    /// Items made up to then may be gone from the outbox: likewise.
+    pub(crate) presented: AtomicU64,
 }
 
 impl std::fmt::Debug for Bank {
@@ -155,9 +159,12 @@ impl Bank {
             list_brought: AtomicU64::new(0),
             list_late: AtomicBool::new(false),
             listing: tokio::sync::Mutex::new(()),
+            ended: AtomicU64::new(0),
+            presented: AtomicU64::new(0),
             config,
             seams,
         };
+        bank.read_marks().await?;
         bank.reload_ring().await?;
         bank.reload_offline_ring().await?;
         let kept = members::stored_lists(&*bank.seams.store).await?;

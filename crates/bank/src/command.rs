@@ -211,6 +211,8 @@ pub struct StatusAnswer {
     /// The processes of the bank that live, by name, with the address the others reach each at; none for a bank that is
     /// alone on its store.
     pub instances: std::collections::BTreeMap<String, String>,
+    /// What waits, by queue.
+    pub queues: std::collections::BTreeMap<String, feiqian_node::queues::Waiting>,
     /// The bank's clock.
     pub now: u64,
 }
@@ -485,6 +487,7 @@ impl Bank {
             double_spends,
             members: view.members().len(),
             instances: self.instances().await?,
+            queues: self.queues().await?,
             now: self.now().seconds(),
         })
     }

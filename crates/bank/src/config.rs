@@ -218,6 +218,9 @@ pub struct Config {
     /// How often the bank asks the center for news, seconds.
     #[serde(default = "sync_seconds")]
     pub sync_seconds: u64,
+    /// How long delivered items are remembered, and payments refundable, seconds.
+    #[serde(default = "keep_seconds")]
+    pub keep_seconds: u64,
     /// The key schedule.
     #[serde(default)]
     pub schedule: Schedule,
@@ -256,6 +259,9 @@ fn certificate_seconds() -> u64 {
 fn sync_seconds() -> u64 {
     30
 }
+fn keep_seconds() -> u64 {
+    400 * DAY
+}
 
 impl Config {
     /// Settings with every default.
@@ -273,6 +279,7 @@ impl Config {
             enrolment_seconds: enrolment_seconds(),
             certificate_seconds: certificate_seconds(),
             sync_seconds: sync_seconds(),
+            keep_seconds: keep_seconds(),
             schedule: Schedule::default(),
             drop_box: DropBoxLimits::default(),
             cheques: ChequeLimits::default(),

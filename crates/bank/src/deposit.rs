@@ -37,7 +37,7 @@ impl Bank {
         let (claimed, item) = (self.claimed(&peer)?, Arc::new(item));
         let digest = item.payment.digest();
         let id = presentment_id(self.name(), claimed.token.as_str(), ItemKind::Payment, &digest);
-        let (now, expires) = (self.now(), item.request.request.expires);
+        let (now, expires) = (self.now_presented(), item.request.request.expires);
         let refused = if now < expires {
             match self.check_deposit(&item, &claimed).await {
                 Ok(payment) => return self.take_deposit(claimed, &item, &payment, id).await,
@@ -306,7 +306,7 @@ impl Bank {
     }
 
     /// The receipt of a payment that was redeemed before.
-    async fn redeemed(&self, payment: Digest) -> Result<Option<Receipt>, Fault> {
+    pub(crate) async fn redeemed(&self, payment: Digest) -> Result<Option<Receipt>, Fault> {
         let read = move |tx: &mut dyn Tx| Ok::<_, Refusal>(PaymentRow::find(tx, &payment)?);
         Ok(self.seams.store.read(read).await?.map(|known| known.receipt))
     }

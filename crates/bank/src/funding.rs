@@ -111,6 +111,7 @@ impl Bank {
             let stated = &input.stated;
             let key = &self.pinned_key(&ring, &stated.coin.denomination)?.verified;
             key.check_grace(now)?;
+            self.check_not_ended([key.epoch])?;
             if stated.coin.key.to_bytes() == [0; 32] {
                 return Err(Rejection::Malformed("coin key is the identity").into());
             }

@@ -30,7 +30,7 @@ use feiqian_node::{CallError, Caller, Peer, Shutdown, Target, call};
 use feiqian_online_cash::coin::public_key;
 use feiqian_online_cash::drop_box::Sealed;
 use feiqian_online_cash::issue::{FinishRequest, FinishResponse};
-use feiqian_pki::{Role, Serial};
+use feiqian_pki::{BACKDATE_SECONDS, Role, Serial};
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Text, Timestamp};
 use serde::de::DeserializeOwned;
@@ -376,6 +376,8 @@ impl Bank {
         let work = move |tx: &mut dyn Tx| {
             let known = tx.find(&LIST_DATE, &[0_i64.into()])?;
             let last = known.as_ref().map(|row| row.unsigned(1)).transpose()?;
+            // A date of a time when the clock of one of them was wrong: nobody takes such a list.
+            let last = last.filter(|last| *last <= latest.saturating_add(BACKDATE_SECONDS));
             let at = last.map_or(earliest, |last| last.saturating_add(1).max(earliest));
             if at > latest {
                 return Ok(None);

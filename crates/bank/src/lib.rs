@@ -55,6 +55,8 @@
 //! | `bank.instance.enter`, `.beat`, `.leave` | the lease of one of several processes |
 //! | `bank.keyset.forget`, `bank.list.date` | secrets of an ended epoch; the date of a revocation list, among several processes |
 //! | `bank.drop.put`, `.delete`, `.prune` | drop boxes |
+//! | `bank.epoch.end`, `bank.coin.prune`, `bank.issue.prune`, `bank.refused.prune` | an epoch has ended; what is deleted of it |
+//! | `bank.released.prune`, `bank.outbox.prune` | expired payments; delivered items |
 //!
 //! # Enrolment codes
 //!
@@ -77,6 +79,7 @@ mod declined;
 mod deposit;
 mod drop_box;
 mod funding;
+mod housekeeping;
 pub mod init;
 mod instances;
 mod issue;
@@ -86,6 +89,7 @@ mod offline;
 mod outbox;
 mod outcome;
 mod payments;
+mod reconcile;
 mod recovery;
 mod refund;
 mod refusal;

@@ -31,7 +31,12 @@ impl Bank {
         if request.shares.is_empty() {
             return Err(Rejection::ContributionInvalid.into());
         }
-        request.shares.iter().try_for_each(|share| ring.key(&share.coin.denomination).map(|_| ()))?;
+        let mut newest = 0;
+        for share in request.shares.iter() {
+            newest = newest.max(ring.key(&share.coin.denomination)?.verified.epoch);
+        }
+        // What became of it may be forgotten: it must not be called expired.
+        self.check_not_ended([newest])?;
         let (payment, now, expires) = (request.payment(), self.now(), request.expires);
         let (known, released) = self
             .seams

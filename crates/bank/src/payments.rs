@@ -174,7 +174,9 @@ pub(crate) fn keep_refusal(tx: &mut dyn Tx, presentment: &Digest, fault: &Fault)
     if let Some(row) = tx.find(&REFUSED, &[(*presentment).into()])? {
         return Ok(from_blob(row.blob(1)?)?);
     }
-    tx.insert(&REFUSED, &[(*presentment).into(), to_blob(fault)?.into()])?;
+    let newest = tx.select("SELECT max(epoch) FROM keyset", &[])?;
+    let newest = newest.first().map_or(Ok(None), |row| row.optional_unsigned(0))?.unwrap_or(0);
+    tx.insert(&REFUSED, &[(*presentment).into(), to_blob(fault)?.into(), Value::unsigned(newest)?])?;
     Ok(fault.clone())
 }
 
@@ -234,6 +236,7 @@ impl Bank {
         presentment: Digest,
         now: Timestamp,
     ) -> Result<Redemption, Rejection> {
+        self.check_not_ended(payment.coins.iter().map(|coin| coin.epoch))?;
         let terms = ReceiptTerms {
             bank: self.config.name.clone(),
             payment: payment.digest,

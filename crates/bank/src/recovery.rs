@@ -94,7 +94,8 @@ impl Bank {
         request: CoinStateRequest,
     ) -> Result<CoinState, Fault> {
         let coin = request.coin;
-        self.ring.load().key(&coin.denomination)?;
+        let epoch = self.ring.load().key(&coin.denomination)?.verified.epoch;
+        self.check_not_ended([epoch])?;
         request.verify(self.name())?;
         Ok(self.seams.store.read(move |tx: &mut dyn Tx| state_of(tx, &coin)).await?)
     }

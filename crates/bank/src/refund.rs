@@ -1,6 +1,7 @@
 //! Refunds: the payee's bank debits the payee, the issuing bank books a claim on the payment.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use feiqian_clearing::presentment::{ItemKind, Presented, Presentment, presentment_id};
 use feiqian_crypto::{Digest, Id16};
@@ -80,6 +81,13 @@ impl Bank {
         }
         if order.amount.minor > receipt.amount.minor {
             return Err(exceeded());
+        }
+        let until = receipt.paid_at.saturating_add(self.config.keep_seconds);
+        if until <= self.now_presented()
+            || receipt.paid_at.seconds() <= self.presented.load(Ordering::Acquire)
+        {
+            let (expired, now) = (until.seconds(), self.now().seconds());
+            return Err(Rejection::Expired { expired, now }.into());
         }
         self.verify_receipt(receipt).await
     }

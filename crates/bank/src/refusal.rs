@@ -91,17 +91,7 @@ impl From<Refusal> for Fault {
     }
 }
 
-/// A store's failure as callers see it: all but broken data may be tried again.
-pub(crate) fn store_fault(error: &StoreError) -> Fault {
-    let code = match error {
-        StoreError::Busy(_) => Code::Busy,
-        StoreError::Closed | StoreError::Uncertain(_) | StoreError::Database(_) | StoreError::ReadOnly => {
-            Code::Unavailable
-        }
-        _ => Code::Internal,
-    };
-    Fault::new(code, format!("store: {error}"))
-}
+pub(crate) use feiqian_node::store_fault;
 
 /// A message as it is stored.
 pub(crate) fn to_blob<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, StoreError> {

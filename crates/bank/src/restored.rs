@@ -2,17 +2,87 @@
 //!
 //! The one-time secrets of open sessions are in the memory of a process that is gone, and in no backup. That the sessions
 //! are void would come out by itself, since each names the instance that could answer it; it is written down before the
-//! bank answers anybody, so that nothing hangs on that.
+//! bank answers anybody, so that nothing hangs on that. And it is written down that the center must be asked what was
+//! cleared since: see [`Bank::reconcile`](crate::Bank::reconcile).
 
-use feiqian_ledger::store::{Store, StoreError, StoreExt as _, Tx};
+use feiqian_ledger::store::{Row, Store, StoreError, StoreExt as _, Tx, Value};
 use feiqian_wire::error::Fault;
 
 use crate::offline;
 use crate::refusal::Refusal;
 use crate::sessions;
+use crate::tables::RESTORED;
 
 /// Sessions voided in one commit.
 const STEP: u32 = 500;
+
+/// That the store came from a backup, and what the center knew of since; a store has at most one such row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// When the backup was made.
+    pub backup_of: u64,
+    /// When everything that the center knew was taken; `None` before.
+    pub done_at: Option<u64>,
+    /// Payments whose coins are spent now.
+    pub spent: u64,
+    /// Items that are in the outbox again.
+    pub asked: u64,
+    /// Payments whose coins are spent now and that could not be booked: they are of withdrawals that are lost.
+    pub unbooked: u64,
+    /// Items that are not on record here and that nothing was done with.
+    pub left: u64,
+}
+
+impl Restored {
+    fn of(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            backup_of: row.unsigned(1)?,
+            done_at: row.optional_unsigned(2)?,
+            spent: row.unsigned(3)?,
+            asked: row.unsigned(4)?,
+            unbooked: row.unsigned(5)?,
+            left: row.unsigned(6)?,
+        })
+    }
+
+    fn values(&self) -> Result<[Value; 7], StoreError> {
+        Ok([
+            0_i64.into(),
+            Value::unsigned(self.backup_of)?,
+            self.done_at.map(Value::unsigned).transpose()?.into(),
+            Value::unsigned(self.spent)?,
+            Value::unsigned(self.asked)?,
+            Value::unsigned(self.unbooked)?,
+            Value::unsigned(self.left)?,
+        ])
+    }
+
+    pub(crate) fn find(tx: &mut dyn Tx) -> Result<Option<Self>, StoreError> {
+        tx.find(&RESTORED, &[0_i64.into()])?.as_ref().map(Self::of).transpose()
+    }
+
+    pub(crate) fn update(&self, tx: &mut dyn Tx) -> Result<(), StoreError> {
+        tx.update(&RESTORED, &self.values()?)
+    }
+}
+
+/// Writes down that a store is of a backup made at `backup_of`, and voids every open session: answers with their number.
+///
+/// # Errors
+/// The store's failures, as faults.
+pub async fn begin(store: &dyn Store, backup_of: u64) -> Result<u64, Fault> {
+    let fresh = Restored { backup_of, done_at: None, spent: 0, asked: 0, unbooked: 0, left: 0 };
+    let mark = move |tx: &mut dyn Tx| {
+        let values = fresh.values()?;
+        // A backup may itself be of a store that was restored.
+        match Restored::find(tx)? {
+            Some(_) => Ok::<_, Refusal>(tx.update(&RESTORED, &values)?),
+            None => Ok(tx.insert(&RESTORED, &values)?),
+        }
+    };
+    store.commit("bank.restore.begin", mark).await.map_err(|refusal: Refusal| Fault::from(refusal))?;
+    void_open_sessions(store).await
+}
 
 /// Voids every open session of a store, of online and offline coins: answers with their number.
 ///

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use feiqian_crypto::Id16;
 use feiqian_ledger::store::{StoreError, StoreExt, Tx, Value};
+use feiqian_node::revocation::is_ahead;
 use feiqian_node::{Peer, call_unlisted};
 use feiqian_pki::{
     MAX_REVOCATION_LIST_BYTES, MAX_REVOCATION_LIST_SECONDS, RevocationList, RevocationReason, Revoked, Serial,
@@ -117,7 +118,8 @@ impl Bank {
         let now = self.now().seconds();
         // Read after the lock: a newer list never lacks what an older one says.
         let entries = self.seams.store.read(move |tx: &mut dyn Tx| revoked(tx, now)).await?;
-        let own = self.own_list.load_full();
+        // Lists of a time when the clock was wrong count for nobody.
+        let own = self.own_list.load_full().filter(|list| !is_ahead(list, now));
         let young = |list: &RevocationList| now.saturating_sub(list.this_update()) < RENEW;
         if !anew && own.as_ref().is_some_and(|own| young(own) && says(own, &entries)) {
             self.list_late.store(false, Ordering::Relaxed);
@@ -126,6 +128,7 @@ impl Bank {
         // The one of an earlier life counts too: the center may have it.
         let view = self.members.snapshot();
         let kept = view.lists().of(&self.authority.key().public_key());
+        let kept = kept.filter(|list| !is_ahead(list, now));
         let newest = own.as_deref().into_iter().chain(kept).max_by_key(|list| list.this_update());
         let from = newest.map_or(0, |list| list.this_update().saturating_add(1)).max(now);
         if let Some(newest) = newest.filter(|_| from > now.saturating_add(AHEAD)) {
@@ -150,6 +153,9 @@ impl Bank {
             .authority
             .issue_crl(&entries, from, from, until)
             .map_err(|error| Fault::new(Code::Internal, error.to_string()))?;
+        if self.list_brought.load(Ordering::Relaxed) >= from {
+            self.list_brought.store(0, Ordering::Relaxed);
+        }
         // In force here before anybody else can have seen it.
         self.own_list.store(Some(Arc::new(list)));
         self.list_late.store(false, Ordering::Relaxed);
@@ -203,9 +209,9 @@ impl Bank {
 
     /// The same when the last one is an hour old, or could not be made when it should.
     pub(crate) async fn renew_revocation_list(&self) -> Result<(), Fault> {
-        let list = self.own_list.load();
-        let since = list.as_ref().map_or(0, |list| list.this_update());
-        let young = self.now().seconds().saturating_sub(since) < RENEW;
+        let (list, now) = (self.own_list.load_full(), self.now().seconds());
+        let since = list.filter(|list| !is_ahead(list, now)).map_or(0, |list| list.this_update());
+        let young = now.saturating_sub(since) < RENEW;
         if young && !self.list_late.load(Ordering::Relaxed) {
             return Ok(());
         }

@@ -34,8 +34,17 @@ impl Bank {
         let pruned = self.prune_drop_boxes().await;
         let listed = self.renew_revocation_list().await;
         let brought = self.bring_revocation_list().await;
+        let kept = self.keep_house().await.and(self.gauge_queues().await);
         let expired = self.expire_cheques().await.and(self.prune_cheque_boxes().await);
-        synced.and(registered).and(rotated).and(offline).and(pruned).and(listed).and(brought).and(expired)
+        synced
+            .and(registered)
+            .and(rotated)
+            .and(offline)
+            .and(pruned)
+            .and(listed)
+            .and(brought)
+            .and(expired)
+            .and(kept)
     }
 
     /// Offline cash: keysets, sessions, what is due, the exposed list.

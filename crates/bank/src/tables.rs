@@ -1,11 +1,12 @@
 //! What a bank remembers.
 
-use feiqian_ledger::store::{Column, Step, Table};
+use feiqian_ledger::store::{Column, Rebuilt, Row, Step, StoreError, Table, Value};
 
 use crate::cheques::tables::{
     ACCOUNT_STATEMENT, CERTIFICATE, CHEQUE, CHEQUE_BOOK, CHEQUE_BOX, CHEQUE_ORDER, CHEQUE_PRESENTMENT,
     DECLINED, MANDATE, REVOKED, TRANSFER_ORDER,
 };
+use crate::housekeeping::tables::{PRUNE_MARK, PRUNED_ACCOUNT, PRUNED_TOTAL};
 use crate::instances::{EPOCH_SECRET, INSTANCE, LIST_DATE};
 
 /// Customers' and merchants' accounts; the id is the ledger's, its hex the token in certificates.
@@ -130,7 +131,7 @@ pub static SESSION: Table = Table {
         "CHECK (state IN (0, 1, 2))",
         "CHECK ((state = 1) = (answers IS NOT NULL))",
     ],
-    indexes: &["(state, expires)"],
+    indexes: &["(state, expires)", "(reference) WHERE funding = 3"],
 };
 
 /// The spent register: what each coin has given.
@@ -214,7 +215,7 @@ pub static RELEASED: Table = Table {
     columns: &[Column::blob("digest"), Column::integer("expires")],
     key: 1,
     constraints: &[],
-    indexes: &[],
+    indexes: &["(expires)"],
 };
 
 /// One row: until when payments that expire are refused for ever, because one was called expired then.
@@ -226,13 +227,14 @@ pub static RELEASE_MARK: Table = Table {
     indexes: &[],
 };
 
-/// Presentments of other banks that were refused for ever, with the fault they were answered with.
+/// Presentments of other banks that were refused for ever, with the fault they were answered with and the newest epoch of
+/// then: when that has ended, nothing could be paid to them any more.
 pub static REFUSED: Table = Table {
     name: "refused",
-    columns: &[Column::blob("presentment"), Column::blob("body")],
+    columns: &[Column::blob("presentment"), Column::blob("body"), Column::integer("epoch")],
     key: 1,
     constraints: &[],
-    indexes: &[],
+    indexes: &["(epoch)"],
 };
 
 /// Refunds booked on payments of this bank's coins.
@@ -276,7 +278,7 @@ pub static PRESENTMENT: Table = Table {
         "CHECK (state IN (0, 1, 2, 3))",
         "CHECK (kind IN (0, 1, 2, 3, 4, 5, 6))",
     ],
-    indexes: &["(state, bank, tried)"],
+    indexes: &["(state, bank, tried)", "(created, id) WHERE state IN (1, 2)"],
 };
 
 /// Sealed messages in drop boxes.
@@ -339,6 +341,23 @@ pub const OWN_TABLES: &[&Table] = &{
     all
 };
 
+/// That this store came from a backup, and what the center knew of since: see [`crate::restored`]. One row with id 0.
+pub static RESTORED: Table = Table {
+    name: "restored",
+    columns: &[
+        Column::integer("id"),
+        Column::integer("backup_of"),
+        Column::integer("done_at").optional(),
+        Column::integer("spent"),
+        Column::integer("asked"),
+        Column::integer("unbooked"),
+        Column::integer("left_over"),
+    ],
+    key: 1,
+    constraints: &["CHECK (id = 0)"],
+    indexes: &[],
+};
+
 const ONLINE_TABLES: &[&Table] = &[
     &ACCOUNT,
     &HOLDER,
@@ -376,12 +395,34 @@ const ONLINE_TABLES: &[&Table] = &[
     &INSTANCE,
     &EPOCH_SECRET,
     &LIST_DATE,
+    &PRUNED_TOTAL,
+    &PRUNED_ACCOUNT,
+    &PRUNE_MARK,
+    &RESTORED,
 ];
 
 const BOOK: &[&Table] = feiqian_ledger::TABLES;
 
-/// The history of these tables: none of version 1 has been laid out otherwise yet.
-pub static STEPS: &[Step] = &[];
+/// [`REFUSED`] in version 1.
+static REFUSED_1: Table = Table {
+    name: "refused",
+    columns: &[Column::blob("presentment"), Column::blob("body")],
+    key: 1,
+    constraints: &[],
+    indexes: &[],
+};
+
+/// Nobody knows which epoch was the newest then: the row is kept for ever.
+fn refused_once(row: &Row) -> Result<Vec<Value>, StoreError> {
+    Ok(vec![row.value(0)?.clone(), row.value(1)?.clone(), Value::Integer(i64::MAX)])
+}
+
+/// The history of these tables. Version 2: when a refused presentment may be forgotten.
+pub static STEPS: &[Step] = &[Step {
+    to: 2,
+    rebuilt: &[Rebuilt { before: &REFUSED_1, after: &REFUSED, carry: refused_once }],
+    dropped: &[],
+}];
 
 /// Every table of a bank's store, those of the book included.
 #[allow(clippy::indexing_slicing, reason = "evaluated when compiling: a wrong index would not compile")]

@@ -13,6 +13,7 @@ mod cheques;
 mod cycles;
 mod lists;
 mod offline;
+mod pruned;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -87,6 +88,7 @@ pub async fn audit(store: &dyn Store) -> Result<Report, Fault> {
 pub fn check(tx: &mut dyn Tx) -> Result<Report, StoreError> {
     let mut audit = Audit { findings: check_rows(tx, TABLES)?, ..Audit::default() };
     audit.findings.extend(check_book(tx)?.findings);
+    audit.pruned(tx)?;
     audit.presentments(tx)?;
     audit.obligations(tx)?;
     audit.cycles(tx)?;
@@ -120,6 +122,11 @@ struct Audit {
     announced: BTreeMap<Currency, i128>,
     /// Sum of fundings by currency.
     base: BTreeMap<Currency, i128>,
+    /// How many obligations are deleted, and up to when presentments are.
+    gone: u64,
+    pruned_until: u64,
+    /// What transfers moved that no row calls for, less what deleted obligations did, by account: zero.
+    forgotten: BTreeMap<Id16, i128>,
     /// Net of obligations by currency and bank.
     nets: BTreeMap<(Currency, String), i128>,
 }
@@ -293,7 +300,7 @@ impl Audit {
             }
             Ok(())
         })?;
-        let count = u64::try_from(self.numbers.len()).unwrap_or(u64::MAX);
+        let count = u64::try_from(self.numbers.len()).unwrap_or(u64::MAX).saturating_add(self.gone);
         if self.numbers.last().is_some_and(|last| *last != count) {
             self.add(
                 8,
@@ -349,14 +356,18 @@ impl Audit {
     fn transfers(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
         let mut after = 0_i64;
         loop {
-            let sql = "SELECT seq, id FROM ledger_transfer WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+            let sql = "SELECT seq, id, debit, credit, amount, kind, code, booked FROM ledger_transfer \
+                       WHERE seq > ?1 ORDER BY seq LIMIT ?2";
             let rows = tx.select(sql, &[after.into(), PAGE.into()])?;
-            let Some(last) = rows.last() else { return Ok(()) };
+            let Some(last) = rows.last() else {
+                self.compare_forgotten();
+                return Ok(());
+            };
             after = last.integer(0)?;
             for row in &rows {
                 let id = row.id(1)?;
                 if !self.explained.contains(&id) {
-                    self.add(6, format!("ledger_transfer {id}"), "no funding or presentment calls for it");
+                    self.unexplained(id, row)?;
                 }
             }
         }

@@ -212,6 +212,8 @@ pub struct Status {
     pub keysets: usize,
     /// How many presentments stand in each state.
     pub presentments: BTreeMap<&'static str, u64>,
+    /// What waits, by queue.
+    pub queues: BTreeMap<String, feiqian_node::queues::Waiting>,
 }
 
 pub(crate) fn answer(value: &impl Serialize) -> Result<Value, Fault> {
@@ -370,5 +372,6 @@ async fn status(center: &Center) -> Result<Status, Fault> {
         banks: view.members().len(),
         keysets: view.pins.len(),
         presentments: presentments.collect(),
+        queues: center.queues().await?,
     })
 }

@@ -68,6 +68,9 @@ pub struct Config {
     /// seconds.
     #[serde(default = "default_answer")]
     pub answer_seconds: u64,
+    /// How long presentments that ended are remembered, seconds.
+    #[serde(default = "default_keep")]
+    pub keep_seconds: u64,
     /// What one caller may take of the node.
     #[serde(default)]
     pub shares: Shares,
@@ -77,6 +80,12 @@ pub struct Config {
 #[must_use]
 pub const fn default_answer() -> u64 {
     3 * 86_400
+}
+
+/// 400 days.
+#[must_use]
+pub const fn default_keep() -> u64 {
+    400 * 86_400
 }
 
 /// 1,000,000 major units; without decimals, so that it is an amount of every currency.
@@ -102,6 +111,7 @@ impl Config {
             caps: Caps::default(),
             funding: default_funding(),
             answer_seconds: default_answer(),
+            keep_seconds: default_keep(),
             shares: Shares::default(),
         }
     }

@@ -25,11 +25,7 @@ impl From<Fault> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        let code = match &error {
-            StoreError::Busy(_) | StoreError::Closed | StoreError::Uncertain(_) => Code::Unavailable,
-            _ => Code::Internal,
-        };
-        Self(Fault::new(code, format!("the store: {error}")))
+        Self(feiqian_node::store_fault(&error))
     }
 }
 
@@ -66,7 +62,7 @@ impl From<OutOfBounds> for Failure {
 impl From<Malformed> for Failure {
     fn from(error: Malformed) -> Self {
         // Only our own rows are decoded inside a piece of work.
-        Self(Fault::new(Code::Internal, format!("a stored message is unreadable: {error}")))
+        StoreError::Corrupt(format!("a message: {error}")).into()
     }
 }
 

@@ -5,7 +5,7 @@ use feiqian_wire::error::{Code, Fault};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::config::{Admission, Caps, Config, Settlement, default_answer, default_funding};
+use crate::config::{Admission, Caps, Config, Settlement, default_answer, default_funding, default_keep};
 use crate::keys::Keys;
 
 /// What a center is made with.
@@ -61,6 +61,7 @@ pub async fn init(
         caps: Caps::default(),
         funding: options.funding.unwrap_or_else(default_funding),
         answer_seconds: default_answer(),
+        keep_seconds: default_keep(),
         shares: feiqian_node::Shares::default(),
     };
     let url = |listen: &str| options.url.clone().unwrap_or_else(|| format!("https://{listen}"));
@@ -74,6 +75,47 @@ pub async fn init(
     }
     config.url = url(&config.listen);
     config.check()?;
+    let keys = Keys::create(home, &config, clock.now().seconds(), &mut entropy.rng())?;
+    home.write_config(&config)?;
+    let created = Created {
+        role: "center",
+        center: keys.endpoint(&config)?,
+        root: keys.root.fingerprint().to_string(),
+        name: config.name,
+        listen: config.listen,
+    };
+    crate::command::answer(&created)
+}
+
+/// What a second home of a center is made with.
+#[derive(Debug, Clone)]
+pub struct JoinOptions {
+    /// Where it listens.
+    pub listen: String,
+}
+
+/// Makes a home for one more process of a center: its keys and settings are those of the home `of`, with a TLS key of its
+/// own. Others reach all of them at one address, that of the settings. The caller puts its store where that of `of` is.
+///
+/// Answers `{"role","name","listen","center","root"}`.
+///
+/// # Errors
+/// `CONFLICT` when the home holds a center already, `WRONG_HOME` when `of` is not fully initialised, `USAGE` for an address
+/// at which open admission is refused; `INTERNAL` when the file system refuses.
+pub fn join(
+    home: &Home,
+    of: &Home,
+    options: JoinOptions,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> Result<Value, Fault> {
+    if home.path("config.toml").exists() {
+        return Err(Fault::new(Code::Conflict, format!("{} holds a center already", home.dir().display())));
+    }
+    let mut config: Config = of.read_config()?;
+    config.listen = options.listen;
+    config.check()?;
+    Keys::share(of, home)?;
     let keys = Keys::create(home, &config, clock.now().seconds(), &mut entropy.rng())?;
     home.write_config(&config)?;
     let created = Created {

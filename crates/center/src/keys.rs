@@ -69,6 +69,30 @@ impl Keys {
         Ok(keys)
     }
 
+    /// Copies the keys that all processes of a center have to another home.
+    ///
+    /// # Errors
+    /// `WRONG_HOME` when one is missing, `CONFLICT` when the other home has a key of its own, `INTERNAL` when the file system
+    /// refuses.
+    pub(crate) fn share(of: &Home, home: &Home) -> Result<(), Fault> {
+        Self::load(of)?;
+        for name in ["authority", "signer"] {
+            for file in [key_file(name), chain_file(name)] {
+                let lacks = || Fault::new(Code::WrongHome, format!("{} lacks {file}", of.dir().display()));
+                let bytes = of.read_key(&file)?.ok_or_else(lacks)?;
+                match home.read_key(&file)? {
+                    None => home.write_key(&file, &bytes)?,
+                    Some(known) if *known == *bytes => {}
+                    Some(_) => {
+                        let text = format!("{} has keys of its own", home.dir().display());
+                        return Err(Fault::new(Code::Conflict, text));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Reads the keys of an initialised home.
     ///
     /// # Errors

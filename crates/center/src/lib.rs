@@ -28,10 +28,12 @@
 
 pub mod audit;
 mod cheques;
+mod cleared;
 pub mod command;
 pub mod config;
 mod cycles;
 mod failure;
+mod housekeeping;
 pub mod init;
 mod inquiry;
 mod items;
@@ -43,6 +45,7 @@ mod offline;
 mod pins;
 mod presentments;
 mod queue;
+mod queues;
 mod revocation;
 pub mod service;
 pub mod settlement;
@@ -52,7 +55,7 @@ mod transfers;
 mod verification;
 
 pub use config::{Admission, Caps, Config, Settlement};
-pub use init::{InitOptions, init};
+pub use init::{InitOptions, JoinOptions, init, join};
 pub use inquiry::EvidenceFinding;
 pub use keys::Keys;
 pub use service::{Center, open};

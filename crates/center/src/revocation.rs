@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use feiqian_clearing::membership::MAX_BANKS;
 use feiqian_ledger::store::{StoreExt, Tx, Value};
+use feiqian_node::revocation::is_ahead;
 use feiqian_node::{ListsResponse, Shutdown, call_unlisted};
 use feiqian_pki::{MAX_REVOCATION_LIST_BYTES, RevocationList, RevocationReason, Revoked, Serial};
 use feiqian_wire::error::{Code, Fault};
@@ -104,14 +105,15 @@ impl Center {
             let key = *center.keys.root.public_key();
             let known = tx.find(&CRL, &[key.into()])?;
             let (number, before) = match known {
-                Some(row) => (
-                    row.unsigned(1)?,
-                    RevocationList::from_der(row.blob(2)?).map_err(own_keys)?.this_update(),
-                ),
-                None => (0, 0),
+                Some(row) => {
+                    (row.unsigned(1)?, Some(RevocationList::from_der(row.blob(2)?).map_err(own_keys)?))
+                }
+                None => (0, None),
             };
+            // One of a time when the clock was wrong counts for nobody.
+            let before = before.filter(|list| !is_ahead(list, now.seconds()));
             // Later than the one before, also within one second: others take only what is newer.
-            let from = now.seconds().max(before.saturating_add(1));
+            let from = before.map_or(0, |list| list.this_update().saturating_add(1)).max(now.seconds());
             let number = number.saturating_add(1);
             let until = from.saturating_add(VALID_SECONDS);
             let list = authority.issue_crl(&all_revoked(tx)?, number, from, until).map_err(own_keys)?;
@@ -128,8 +130,9 @@ impl Center {
     /// Signs a new list of the root when the last one is an hour old.
     pub(crate) async fn renew_list(self: &Arc<Self>) -> Result<(), Fault> {
         let view = self.members.snapshot();
-        let issued = view.lists().of(self.keys.root.public_key()).map_or(0, RevocationList::this_update);
-        if self.seams.clock.now().seconds() >= issued.saturating_add(RENEW_SECONDS) {
+        let (list, now) = (view.lists().of(self.keys.root.public_key()), self.seams.clock.now().seconds());
+        let issued = list.filter(|list| !is_ahead(list, now)).map_or(0, RevocationList::this_update);
+        if now >= issued.saturating_add(RENEW_SECONDS) {
             self.issue_list(None).await?;
         }
         Ok(())
@@ -150,7 +153,8 @@ impl Center {
         let Some(authority) = signed else {
             return Err(invalid("the list is not signed by a member, or has ended".to_owned()));
         };
-        let newer = view.lists().of(&authority).is_none_or(|known| known.this_update() < list.this_update());
+        let known = view.lists().of(&authority).filter(|known| !is_ahead(known, now.seconds()));
+        let newer = known.is_none_or(|known| known.this_update() < list.this_update());
         let other = view.lists().of(&authority).is_none_or(|known| *known != list);
         if !newer && !other {
             return Ok(());
@@ -179,6 +183,9 @@ impl Center {
                 tracing::warn!(%fault, "the root's revocation list could not be renewed");
             }
             self.collect_lists().await;
+            if let Err(fault) = self.keep_house().await {
+                tracing::warn!(%fault, "what is over could not be deleted");
+            }
             if !shutdown.pause(COLLECT).await {
                 return;
             }

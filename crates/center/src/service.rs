@@ -1,11 +1,13 @@
 //! The running center.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex as StdMutex};
 
 use async_trait::async_trait;
 use axum::Router;
 use feiqian_cheque::messages::{ChequeItem, VerifyRequest};
+use feiqian_clearing::cleared::ClearedRequest;
 use feiqian_clearing::membership::{About, AdmitRequest, RegisterRequest};
 use feiqian_clearing::presentment::{Batch, Presented, Presentment};
 use feiqian_clearing::remittance::TransferItem;
@@ -53,6 +55,8 @@ pub struct Center {
     pub(crate) forwarding: StdMutex<BTreeSet<Digest>>,
     /// There is something to tell a bank: the background need not wait for its next look.
     pub(crate) untold: Notify,
+    /// Up to when presentments were deleted; 0 before any was.
+    pub(crate) pruned_until: AtomicU64,
 }
 
 impl std::fmt::Debug for Center {
@@ -95,7 +99,9 @@ impl Center {
             changing,
             forwarding,
             untold,
+            pruned_until: AtomicU64::new(0),
         });
+        center.read_prune_mark().await?;
         center.reload(&center.changing.lock().await).await?;
         center.restore_lists().await?;
         center.issue_list(None).await?;
@@ -225,6 +231,12 @@ impl Service for Center {
                 bank("/v1/present/transfer"),
                 |center: Shared, peer, presentment: Presentment<TransferItem>| async move {
                     center.present(&name_of(&peer)?, presentment).await
+                },
+            )
+            .add(
+                bank("/v1/cleared").limit(Limit::Small).concurrency(2),
+                |center: Shared, peer, request: ClearedRequest| async move {
+                    center.cleared(name_of(&peer)?, request).await
                 },
             )
             .add(

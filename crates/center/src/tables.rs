@@ -2,6 +2,8 @@
 
 use feiqian_ledger::store::{Column, Step, Table};
 
+use crate::housekeeping::{PRUNE_MARK, PRUNED};
+
 /// The history of these tables: none of version 1 has been laid out otherwise yet.
 pub const STEPS: &[Step] = &[];
 
@@ -23,6 +25,8 @@ pub const TABLES: &[&Table] = &{
         &NOTICE,
         &REVOKED,
         &CRL,
+        &PRUNED,
+        &PRUNE_MARK,
         account,
         transfer,
         resolution,
@@ -184,7 +188,11 @@ pub static PRESENTMENT: Table = Table {
         "CHECK (state = 3 OR issuing IS NOT NULL)",
         "CHECK (issuing IS NULL OR issuing <> collecting)",
     ],
-    indexes: &["(issuing, received) WHERE state = 1", "(received, id) WHERE state = 0"],
+    indexes: &[
+        "(issuing, received) WHERE state = 1",
+        "(received, id) WHERE state = 0",
+        "(changed, id) WHERE state IN (2, 3)",
+    ],
 };
 
 /// What banks owe each other for paid items, numbered from 1 in the order of booking. `state`: 0 open, 1 settled, 2
@@ -251,7 +259,7 @@ pub static NOTICE: Table = Table {
     ],
     key: 2,
     constraints: &["CHECK (settled IN (0, 1))", "CHECK (told IN (0, 1))"],
-    indexes: &["(bank, cycle) WHERE told = 0"],
+    indexes: &["(bank, cycle) WHERE told = 0", "(presentment)"],
 };
 
 /// Bank authorities that the root has revoked.

@@ -112,7 +112,7 @@ pub(crate) async fn restore(role: Role, args: &RestoreArgs) -> Result<Value, Fau
         // Of a restore that was interrupted.
         std::fs::remove_dir_all(&part).map_err(|error| internal(&part, &error))?;
     }
-    let voided = fill(role, &part, (&args.from, &home_files)).await?;
+    let voided = fill(role, &part, (&args.from, &home_files), about.made_at).await?;
     std::fs::rename(&part, &args.home).map_err(|error| internal(&args.home, &error))?;
     Ok(json!({
         "role": role.name(),
@@ -132,7 +132,12 @@ fn part_of(home: &Path) -> Result<PathBuf, Fault> {
 }
 
 /// Fills a new home: files, then the store, then what the role does once.
-async fn fill(role: Role, dir: &Path, (from, home_files): (&Path, &[HomeFile])) -> Result<u64, Fault> {
+async fn fill(
+    role: Role,
+    dir: &Path,
+    (from, home_files): (&Path, &[HomeFile]),
+    made_at: u64,
+) -> Result<u64, Fault> {
     let home = Home::create(dir, role.name())?;
     for (name, body) in home_files {
         let place = Path::new(name);
@@ -149,7 +154,7 @@ async fn fill(role: Role, dir: &Path, (from, home_files): (&Path, &[HomeFile])) 
     backup::restore(from, &store, now).map_err(|error| internal(&store, &error))?;
     let store = stores::open(role, &home)?;
     match role {
-        Role::Bank => feiqian_bank::restored::void_open_sessions(&*store).await,
+        Role::Bank => feiqian_bank::restored::begin(&*store, made_at).await,
         Role::Center | Role::Merchant | Role::Wallet => Ok(0),
     }
 }
@@ -158,9 +163,9 @@ async fn fill(role: Role, dir: &Path, (from, home_files): (&Path, &[HomeFile])) 
 fn reconcile(role: Role) -> &'static str {
     match role {
         Role::Bank => {
-            "what the bank did after the backup is not in it: coins spent since can be spent again here, and withdrawals \
-             since were not debited. Never run the old home again; compare with `feiqian audit` over the center's \
-             home and this one before customers are served"
+            "what the bank did after the backup is not in it. When it is run it first asks the center what was cleared since; \
+             what passed through no center is lost: withdrawals were not debited, coins deposited or refreshed here can be \
+             spent again. Never run the old home again; compare with `feiqian audit` over the center's home and this one"
         }
         Role::Center => {
             "what was presented, pinned and settled after the backup is not in it. Never run the old home again; compare \

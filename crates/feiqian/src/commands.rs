@@ -54,6 +54,7 @@ pub(crate) async fn center(what: Center, as_json: bool) -> Result<(), Fault> {
     let role = Role::Center;
     match what {
         Center::Init(args) => output::result(&roles::init_center(&args).await?, as_json),
+        Center::Join(args) => output::result(&roles::join_center(&args).await?, as_json),
         Center::Run(args) => run::run(role, &args).await?,
         Center::Invite { at, bank } => {
             asked(role, &at, command("invite", json!({"bank": bank})), as_json).await?;

@@ -11,6 +11,8 @@ mod cli;
 mod commands;
 mod completions;
 mod demo;
+#[cfg(feature = "test-faults")]
+mod fault;
 mod messages;
 mod offline;
 mod output;
@@ -58,6 +60,8 @@ async fn dispatch(cli: Cli) -> Result<u8, Fault> {
     let level = cli.log.as_deref().unwrap_or_else(|| commands::log_level(&cli.command));
     let usage = |error: logging::LoggingError| Fault::new(Code::Usage, error.to_string());
     logging::init(cli.log_format.parse().map_err(usage)?, level).map_err(usage)?;
+    #[cfg(feature = "test-faults")]
+    fault::watch_messages(&cli.command);
     let as_json = cli.json;
     passphrase::told(cli.passphrase_file);
     match cli.command {

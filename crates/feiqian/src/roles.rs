@@ -6,15 +6,17 @@ use std::sync::Arc;
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{Step, Table};
 use feiqian_node::{
-    Clock, Endpoint, Entropy, Home, HttpsNetwork, Identity, Seams, Service, SystemClock, SystemEntropy,
-    ThreadWorkers, Trust, bind,
+    Clock, Endpoint, Entropy, Home, HttpsNetwork, Identity, Seams, ServerLimits, Service, SystemClock,
+    SystemEntropy, ThreadWorkers, Trust, bind,
 };
 use feiqian_pki::TrustedRoot;
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Name, Text};
 use serde_json::{Value, json};
 
-use crate::cli::{Admission, BankInit, BankJoin, CenterInit, MerchantInit, Settlement, WalletInit};
+use crate::cli::{
+    Admission, BankInit, BankJoin, CenterInit, CenterJoin, MerchantInit, Settlement, WalletInit,
+};
 use crate::{passphrase, stores};
 
 /// A role of the suite.
@@ -54,7 +56,8 @@ impl Role {
         match self {
             Self::Center => feiqian_center::STEPS,
             Self::Bank => feiqian_bank::tables::STEPS,
-            Self::Merchant | Self::Wallet => &[],
+            Self::Wallet => feiqian_wallet::tables::STEPS,
+            Self::Merchant => &[],
         }
     }
 
@@ -79,6 +82,8 @@ pub(crate) struct Opened {
     pub(crate) listen: String,
     /// Fingerprint of the pinned root.
     pub(crate) root: Digest,
+    /// What its server puts up with.
+    pub(crate) limits: ServerLimits,
 }
 
 pub(crate) fn clock() -> Arc<dyn Clock> {
@@ -121,10 +126,10 @@ async fn open_center(home: &Home) -> Result<Opened, Fault> {
     let config: feiqian_center::Config = settings(Role::Center, home)?;
     let keys = feiqian_center::Keys::load(home)?;
     let (root, listen) = (keys.root.fingerprint(), config.listen.clone());
-    let identity = Some(Arc::clone(&keys.transport));
+    let (identity, limits) = (Some(Arc::clone(&keys.transport)), config.shares.into());
     let (seams, trust) = seams(Role::Center, home, &keys.root, identity)?;
     let service = feiqian_center::Center::new(config, keys, seams).await?;
-    Ok(Opened { service, trust, listen, root })
+    Ok(Opened { service, trust, listen, root, limits })
 }
 
 async fn open_bank(home: &Home) -> Result<Opened, Fault> {
@@ -134,7 +139,17 @@ async fn open_bank(home: &Home) -> Result<Opened, Fault> {
     let (root, listen) = (parts.keys.root.fingerprint(), config.listen);
     let (seams, trust) = seams(Role::Bank, home, &parts.keys.root, identity)?;
     let service = feiqian_bank::Bank::new(parts, seams).await?;
-    Ok(Opened { service, trust, listen, root })
+    if let Some(found) = service.reconcile().await? {
+        let feiqian_bank::restored::Restored { spent, asked, unbooked, left, .. } = found;
+        tracing::warn!(
+            spent,
+            asked,
+            unbooked,
+            left,
+            "restored from a backup: the center was asked what was cleared since"
+        );
+    }
+    Ok(Opened { service, trust, listen, root, limits: config.shares.into() })
 }
 
 async fn open_merchant(home: &Home) -> Result<Opened, Fault> {
@@ -144,7 +159,7 @@ async fn open_merchant(home: &Home) -> Result<Opened, Fault> {
     let (root, listen) = (keys.root.fingerprint(), config.listen);
     let (seams, trust) = seams(Role::Merchant, home, &keys.root, identity)?;
     let service = feiqian_merchant::open(home, seams).await?;
-    Ok(Opened { service, trust, listen, root })
+    Ok(Opened { service, trust, listen, root, limits: config.shares.into() })
 }
 
 async fn open_wallet(home: &Home) -> Result<Opened, Fault> {
@@ -152,7 +167,7 @@ async fn open_wallet(home: &Home) -> Result<Opened, Fault> {
     let root = parts.root.fingerprint();
     let (seams, trust) = seams(Role::Wallet, home, &parts.root, parts.identity.clone())?;
     let service = feiqian_wallet::Wallet::new(parts, seams).await?;
-    Ok(Opened { service, trust, listen: String::new(), root })
+    Ok(Opened { service, trust, listen: String::new(), root, limits: ServerLimits::default() })
 }
 
 /// Reads the settings of a home that `init` has finished.
@@ -241,7 +256,7 @@ pub(crate) async fn init_center(args: &CenterInit) -> Result<Value, Fault> {
     let options = feiqian_center::InitOptions {
         name: args.name.clone(),
         listen: args.listen.clone(),
-        url: None,
+        url: args.advertise.as_deref().map(url_of).transpose()?,
         admission,
         settlement,
         funding: Some(args.fund.clone()),
@@ -251,6 +266,26 @@ pub(crate) async fn init_center(args: &CenterInit) -> Result<Value, Fault> {
     let mut made = with_next(made, &home, format!("feiqian center run --home {}", args.home.display()));
     if let Value::Object(fields) = &mut made {
         fields.insert("url".to_owned(), url);
+    }
+    Ok(made)
+}
+
+/// `center join`
+///
+/// # Errors
+/// As the role's.
+pub(crate) async fn join_center(args: &CenterJoin) -> Result<Value, Fault> {
+    let of = Home::open(&args.of, Role::Center.name())?;
+    passphrase::open(&of)?;
+    let home = Home::create(&args.home, Role::Center.name())?;
+    passphrase::found_beside(Role::Center, &of, &home)?;
+    stores::share(&home, &of)?;
+    let listen = free(&args.listen).await?;
+    let options = feiqian_center::JoinOptions { listen: listen.clone() };
+    let made = feiqian_center::join(&home, &of, options, &SystemClock, &SystemEntropy)?;
+    let mut made = with_next(made, &home, format!("feiqian center run --home {}", args.home.display()));
+    if let Value::Object(fields) = &mut made {
+        fields.insert("url".to_owned(), Value::from(format!("https://{listen}")));
     }
     Ok(made)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use feiqian_node::{ControlSocket, Home, ServerIdentity, Shutdown, bind, metrics, serve};
+use feiqian_node::{ControlSocket, Home, ServerIdentity, Shutdown, bind, metrics, serve_with};
 use feiqian_wire::error::{Code, Fault};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -51,7 +51,7 @@ async fn start(
     opened: Opened,
     shutdown: &Shutdown,
 ) -> Result<JoinSet<&'static str>, Fault> {
-    let Opened { service, trust, listen, root } = opened;
+    let Opened { service, trust, listen, root, limits } = opened;
     let mut tasks = JoinSet::new();
     let mut url = None;
     if let Some(identity) = service.identity() {
@@ -61,7 +61,7 @@ async fn start(
         let router = Arc::clone(&service).router();
         let stop = shutdown.clone();
         tasks.spawn(async move {
-            serve(listener, router, Arc::new(server), stop).await;
+            serve_with(listener, router, Arc::new(server), limits, stop).await;
             "server"
         });
         url = Some(format!("https://{address}#sha256={root}"));

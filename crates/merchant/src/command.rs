@@ -137,6 +137,8 @@ pub struct Status {
     pub payments: BTreeMap<&'static str, u64>,
     /// How many refunds stand in each state.
     pub refunds: BTreeMap<&'static str, u64>,
+    /// What waits, by queue.
+    pub queues: BTreeMap<String, feiqian_node::queues::Waiting>,
     /// How many offline payments stand in each state.
     pub offline: BTreeMap<&'static str, u64>,
     /// How many offline keysets of the center's log it knows.
@@ -208,6 +210,7 @@ async fn status(merchant: &Merchant) -> Result<Status, Fault> {
         keysets: view.pins.len(),
         payments,
         refunds,
+        queues: merchant.queues().await?,
         offline,
         offline_keysets: view.offline_entries().len(),
         exposed_at: view.exposed().as_of.seconds(),

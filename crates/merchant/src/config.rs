@@ -1,11 +1,11 @@
 //! Settings of a merchant.
 
 use feiqian_money::Currency;
-use feiqian_node::Endpoint;
+use feiqian_node::{Endpoint, Shares};
 use feiqian_offline_cash::policy::Policy;
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Name, Text};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// `config.toml` of a merchant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,9 +36,19 @@ pub struct Config {
     /// How often the members' view is brought up to date, seconds.
     #[serde(default = "one_minute")]
     pub sync_seconds: u64,
+    /// How long sales that ended are remembered, seconds.
+    #[serde(default = "four_hundred_days")]
+    pub keep_seconds: u64,
     /// Offline payments.
     #[serde(default)]
     pub offline: OfflineConfig,
+    /// What one caller may take of the node; [`Shares::of_a_till`] where it says nothing.
+    #[serde(default = "Shares::of_a_till", deserialize_with = "till_shares")]
+    pub shares: Shares,
+}
+
+fn till_shares<'de, D: Deserializer<'de>>(said: D) -> Result<Shares, D::Error> {
+    Shares::of_a_till().or_as_said(said)
 }
 
 /// Settings for offline payments.
@@ -69,6 +79,12 @@ pub fn thirty_days() -> u64 {
     30 * 86_400
 }
 
+/// 400 days, in seconds.
+#[must_use]
+pub fn four_hundred_days() -> u64 {
+    400 * 86_400
+}
+
 /// One minute, in seconds.
 #[must_use]
 pub fn one_minute() -> u64 {
@@ -88,6 +104,6 @@ impl Config {
         if self.expires_seconds == 0 {
             return Err(usage("expires_seconds: more than zero".to_owned()));
         }
-        Ok(())
+        self.shares.check()
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use feiqian_clearing::membership::{About, Directory};
 use feiqian_money::Currency;
 use feiqian_node::{
-    Caller, Clock, Endpoint, Entropy, Home, HttpsNetwork, MemberView, Members, Network, Target, Trust, bind,
-    call, first_contact,
+    Caller, Clock, Endpoint, Entropy, Home, HttpsNetwork, MemberView, Members, Network, Shares, Target,
+    Trust, bind, call, first_contact,
 };
 use feiqian_online_cash::account::{EnrolRequest, EnrolResponse};
 use feiqian_online_cash::keyset::PinEntry;
@@ -18,7 +18,7 @@ use feiqian_wire::{Blob, Name, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::config::{Config, OfflineConfig, fifteen_minutes, one_minute, thirty_days};
+use crate::config::{Config, OfflineConfig, fifteen_minutes, four_hundred_days, one_minute, thirty_days};
 use crate::failure::own_keys;
 use crate::keys::{Keys, stored_or_new, stored_root, write_chain};
 use crate::offline::View;
@@ -177,7 +177,9 @@ pub async fn init(
         expires_seconds: fifteen_minutes(),
         refund_seconds: thirty_days(),
         sync_seconds: one_minute(),
+        keep_seconds: four_hundred_days(),
         offline: OfflineConfig::default(),
+        shares: Shares::of_a_till(),
     };
     config.check()?;
     let first = first_view(&network, &config, &root, now).await?;

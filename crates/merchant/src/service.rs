@@ -25,7 +25,7 @@ use crate::init::{FirstView, center_url, directory_of};
 use crate::keys::Keys;
 use crate::offline::tables::OFFLINE_PAYMENT;
 use crate::offline::{View, read_view};
-use crate::tables::{MEMBER_DIRECTORY, MEMBER_ENTRY, MEMBER_LIST, PAYMENT, REFUND};
+use crate::tables::{CHEQUE, MEMBER_DIRECTORY, MEMBER_ENTRY, MEMBER_LIST, PAYMENT, REFUND};
 
 /// How long a merchant with nothing pending waits, unless it is told that something became pending.
 const IDLE: Duration = Duration::from_secs(30);
@@ -144,10 +144,10 @@ impl Merchant {
         Ok(self.seams.store.commit("merchant.members", work).await?)
     }
 
-    /// Whether any payment, refund or offline payment is pending; yes where the store does not tell.
+    /// Whether any payment, refund, cheque or offline payment is pending; yes where the store does not tell.
     async fn anything_waits(&self) -> bool {
         let work = |tx: &mut dyn Tx| {
-            for table in [PAYMENT.name, REFUND.name, OFFLINE_PAYMENT.name] {
+            for table in [PAYMENT.name, REFUND.name, CHEQUE.name, OFFLINE_PAYMENT.name] {
                 let sql = format!("SELECT 1 FROM {table} WHERE state = 0 LIMIT 1");
                 if !tx.select(&sql, &[])?.is_empty() {
                     return Ok::<_, Failure>(true);
@@ -237,7 +237,9 @@ fn keep_view(tx: &mut dyn Tx, directory: &[u8], entries: &[PinEntry]) -> Result<
 #[async_trait]
 impl Service for Merchant {
     fn router(self: Arc<Self>) -> Router {
+        let shares = self.config.shares;
         Routes::new(self)
+            .shares(shares)
             .add(Route::new("/v1/about"), |merchant: Arc<Self>, _, ()| async move { merchant.about() })
             .add(
                 Route::new("/v1/pay").access(Access::Anonymous),
@@ -257,6 +259,7 @@ impl Service for Merchant {
             tracing::warn!(%fault, "evidence could not be written");
         }
         let mut sync_at = Timestamp::new(0);
+        let mut idle = false;
         while !shutdown.is_triggered() {
             let now = self.seams.clock.now();
             if now >= sync_at {
@@ -264,23 +267,35 @@ impl Service for Merchant {
                 if let Err(fault) = self.sync().await {
                     tracing::debug!(%fault, "the members' view stays as it is");
                 }
+                if let Err(fault) = self.keep_house().await {
+                    tracing::warn!(%fault, "what is over could not be deleted");
+                }
             }
-            let resumed = self.resume().await;
+            // Nothing waited and nobody told of anything: one look is enough to see that it is still so.
+            let still_idle = idle && !self.anything_waits().await;
+            let resumed = if still_idle { Ok(true) } else { self.resume().await };
             let mut pause = backoff.next_pause(&mut rng);
             match resumed {
                 Ok(true) => {
                     backoff.reset();
-                    if !self.anything_waits().await {
+                    idle = still_idle || !self.anything_waits().await;
+                    if idle {
                         pause = IDLE;
                     }
                 }
-                Ok(false) => {}
-                Err(fault) => tracing::warn!(%fault, "pending work could not be resumed"),
+                Ok(false) => idle = false,
+                Err(fault) => {
+                    idle = false;
+                    tracing::warn!(%fault, "pending work could not be resumed");
+                }
             }
             tokio::select! {
                 biased;
                 _ = shutdown.pause(pause) => {}
-                () = self.pending.notified() => { shutdown.pause(Duration::from_secs(1)).await; }
+                () = self.pending.notified() => {
+                    idle = false;
+                    shutdown.pause(Duration::from_secs(1)).await;
+                }
             }
         }
     }

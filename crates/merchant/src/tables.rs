@@ -2,6 +2,7 @@
 
 use feiqian_ledger::store::{Column, Table};
 
+use crate::housekeeping::CLOSED;
 use crate::offline::tables::{
     OFFLINE_COIN, OFFLINE_EXPOSED, OFFLINE_PAYMENT, OFFLINE_PIN, OFFLINE_SALE, OFFLINE_SEEN,
 };
@@ -22,6 +23,7 @@ pub const TABLES: &[&Table] = &[
     &OFFLINE_PIN,
     &OFFLINE_EXPOSED,
     &OFFLINE_SEEN,
+    &CLOSED,
 ];
 
 /// What was asked for. `body`: the signed request.
@@ -74,7 +76,7 @@ pub static PAYMENT: Table = Table {
         "CHECK ((state >= 1) = (outcome IS NOT NULL))",
         "CHECK ((state = 1) = (receipt IS NOT NULL))",
     ],
-    indexes: &["(tried) WHERE state = 0"],
+    indexes: &["(tried) WHERE state = 0", "(request)"],
 };
 
 /// Refunds ordered. `state`: 0 pending, 1 booked, 2 refused. `body`: what is sent to the bank. `tried`: when it was

@@ -25,6 +25,7 @@ use feiqian_wire::error::{Code, Fault};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::files;
 use crate::home::Home;
 
 /// The file in a home.
@@ -173,17 +174,21 @@ impl Acts {
         let mut bytes = line.to_json()?;
         bytes.push(b'\n');
         // In one write: a line is there whole, or cut short at the end of the file.
-        end.file
-            .write_all(&bytes)
-            .and_then(|()| end.file.sync_data())
-            .map_err(|error| failed("write", &self.path, &error))?;
+        let file = &mut end.file;
+        let written = file.stream_position().and_then(|start| {
+            file.write_all(&bytes).and_then(|()| file.sync_data()).inspect_err(|_| {
+                // A disk that is full takes a part: the next line must not stand behind that.
+                let _ = file.set_len(start).and_then(|()| file.seek(SeekFrom::Start(start)));
+            })
+        });
+        written.map_err(|error| failed("write", &self.path, &error))?;
         (end.number, end.digest) = (number, line.digest);
         Ok(number)
     }
 }
 
 fn failed(what: &str, path: &std::path::Path, error: &io::Error) -> Fault {
-    Fault::new(Code::Internal, format!("cannot {what} {}: {error}", path.display()))
+    files::fault(what, path, error)
 }
 
 /// Reads the record of a home and checks its chain; a node may be writing it.

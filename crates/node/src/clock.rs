@@ -21,8 +21,22 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        Timestamp::new(since.map_or(0, |elapsed| elapsed.as_secs()))
+        let seconds = since.map_or(0, |elapsed| elapsed.as_secs());
+        #[cfg(feature = "test-faults")]
+        let seconds = wrong(seconds);
+        Timestamp::new(seconds)
     }
+}
+
+/// What a clock shows that is wrong by as many seconds as the file says that `FEIQIAN_CLOCK` names. The file is read each
+/// time, so that the clock of a running process can jump. Compiled only with the feature `test-faults`.
+#[cfg(feature = "test-faults")]
+fn wrong(seconds: u64) -> u64 {
+    static FILE: std::sync::LazyLock<Option<std::ffi::OsString>> =
+        std::sync::LazyLock::new(|| std::env::var_os("FEIQIAN_CLOCK"));
+    let said = FILE.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+    let by: i64 = said.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    seconds.saturating_add_signed(by)
 }
 
 /// Time that starts at a chosen moment and passes as the Tokio runtime's clock does.

@@ -1,7 +1,7 @@
 //! Fair shares: no caller, however many connections it opens, keeps the others from being served.
 //!
 //! Each request has a *client*: the certificate's holder, or for anonymous calls the network address. Three bounds hold
-//! for the requests that a node works on, and one for how fast anonymous ones arrive:
+//! for the requests that a node works on, one for how fast anonymous ones arrive, and one for connections:
 //!
 //! | bound | of | beyond it |
 //! |---|---|---|
@@ -9,6 +9,7 @@
 //! | the anonymous half | places of the node | anonymous requests wait, certified ones do not; after a while `BUSY` |
 //! | a client's line | requests of a client that arrive, wait or are worked on | `BUSY` at once |
 //! | the rate of an address | anonymous requests a second | `BUSY` at once |
+//! | the doors | connections of an address | closed at once |
 //!
 //! Center and banks call one another with the requests of all their customers: for them the node's places are their share.
 //! A call in memory without a certificate has no address, and is bounded as anonymous only.
@@ -22,7 +23,8 @@ use std::time::Duration;
 
 use feiqian_pki::{Role, Verified};
 use feiqian_wire::error::{Code, Fault};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -47,7 +49,7 @@ pub struct Shares {
     pub patience_ms: u64,
     /// Anonymous requests a second of one address, in bursts to twice as many: 2,000; 0 for no limit.
     pub per_second: u64,
-    /// Connections of one address: 1,024.
+    /// Connections of one address: 1,024; further ones are closed.
     pub connections: usize,
 }
 
@@ -67,6 +69,33 @@ impl Default for Shares {
 }
 
 impl Shares {
+    /// What a till starts with: nearly all who call it are anonymous payers, who share the shop's own address at worst, and
+    /// each payment is a request of the till to its bank.
+    #[must_use]
+    pub const fn of_a_till() -> Self {
+        Self {
+            requests: 256,
+            anonymous: 240,
+            per_address: 64,
+            per_certificate: 16,
+            line: 256,
+            patience_ms: 2000,
+            per_second: 200,
+            connections: 128,
+        }
+    }
+
+    /// Reads a table of the settings; what it does not name stays as here.
+    ///
+    /// # Errors
+    /// A name that is no share, or a value that is no number.
+    pub fn or_as_said<'de, D: Deserializer<'de>>(self, said: D) -> Result<Self, D::Error> {
+        let said = toml::Table::deserialize(said)?;
+        let mut all = toml::Table::try_from(self).map_err(D::Error::custom)?;
+        all.extend(said);
+        all.try_into().map_err(D::Error::custom)
+    }
+
     /// Checks that somebody can be served.
     ///
     /// # Errors

@@ -35,6 +35,19 @@ fn shares_of_nothing_are_refused() {
 }
 
 #[test]
+fn what_a_table_does_not_say_stays() {
+    let till = Shares::of_a_till();
+    till.check().unwrap();
+    let said = |text: &str| till.or_as_said(toml::from_str::<toml::Value>(text).unwrap());
+    assert_eq!(said("").unwrap(), till);
+    let more = said("connections = 7\nper_second = 0").unwrap();
+    assert_eq!(more, Shares { connections: 7, per_second: 0, ..till });
+    for wrong in ["connection = 7", "line = -1", "line = \"many\"", "line = [1]"] {
+        assert!(said(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn an_address_counts_as_one_subscriber() {
     assert_eq!(at("2001:db8::1"), at("2001:db8::ffff:1"));
     assert_ne!(at("2001:db8::1"), at("2001:db8:0:1::1"));

@@ -5,6 +5,22 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use feiqian_wire::error::{Code, Fault};
+
+/// What a failure of the file system is to whoever asked, with advice where somebody can do something about it.
+pub(crate) fn fault(what: &str, path: &Path, error: &io::Error) -> Fault {
+    let fault = Fault::new(Code::Internal, format!("cannot {what} {}: {error}", path.display()));
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            fault.hint("the home must belong to, and be writable for, whoever runs this")
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            fault.hint("make room where the home lies and try again")
+        }
+        _ => fault,
+    }
+}
+
 /// Creates `dir` and its missing parents; `dir` itself is closed to everybody but its owner (mode 0700).
 ///
 /// # Errors

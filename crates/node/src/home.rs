@@ -377,7 +377,7 @@ impl Home {
 
     #[allow(clippy::unused_self, reason = "reads as a sentence at the call")]
     fn failed(&self, what: &str, path: &Path, error: &io::Error) -> Fault {
-        Fault::new(Code::Internal, format!("cannot {what} {}: {error}", path.display()))
+        files::fault(what, path, error)
     }
 }
 

@@ -27,6 +27,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::endpoint::host_and_port;
+#[cfg(feature = "test-faults")]
+use crate::fault::{self, Moment};
 use crate::identity::Identity;
 use crate::network::{Caller, Format, Network, NetworkError, Outgoing, REPLY_LIMIT, Reply, Target};
 use crate::tls::{self, Refused, ServerVerifier, TlsError};
@@ -103,6 +105,8 @@ impl HttpsNetwork {
         let request = request(to, &message)?;
         let lost = |reason: String| NetworkError::Lost { url: to.url.clone(), reason };
         let exchange = async {
+            #[cfg(feature = "test-faults")]
+            fault::reached(Moment::Send, &message.path);
             let response = client.request(request).await.map_err(|error| explain(to, &error))?;
             let (head, body) = response.into_parts();
             let media = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -111,6 +115,8 @@ impl HttpsNetwork {
                 .await
                 .map_err(|error| lost(format!("its answer broke off or is too long: {error}")))?
                 .to_bytes();
+            #[cfg(feature = "test-faults")]
+            fault::reached(Moment::Answered, &message.path);
             Ok(Reply { status: head.status.as_u16(), format: media.and_then(Format::of_media_type), body })
         };
         let patience = message.timeout;

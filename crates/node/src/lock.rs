@@ -10,6 +10,8 @@ use feiqian_wire::error::{Code, Fault};
 use rustix::fs::{FlockOperation, flock};
 use tokio::time::Instant;
 
+use crate::files;
+
 /// Pause between two attempts at a lock somebody holds.
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -34,9 +36,7 @@ impl HomeLock {
             .truncate(false)
             .mode(0o600)
             .open(&path)
-            .map_err(|error| {
-                Fault::new(Code::Internal, format!("cannot open {}: {error}", path.display()))
-            })?;
+            .map_err(|error| files::fault("open", &path, &error))?;
         let started = Instant::now();
         while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
             let busy = error == rustix::io::Errno::WOULDBLOCK || error == rustix::io::Errno::INTR;

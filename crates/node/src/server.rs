@@ -9,7 +9,8 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use feiqian_pki::Chain;
 use feiqian_wire::error::{Code, Fault};
-use http::Request;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -32,6 +33,8 @@ use crate::trust::{Presented, Trust};
 /// How long, and for how many bytes, a refused client is listened to.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 256 << 10;
+/// The most bytes of a request's head: request line and headers as [`head_bytes`] counts them.
+const HEAD_LIMIT: usize = 64 << 10;
 
 /// What a server shows, and whom it believes.
 #[derive(Debug)]
@@ -71,7 +74,7 @@ impl ServerIdentity {
 pub struct ServerLimits {
     /// Connections at a time; further ones wait in the operating system's queue.
     pub connections: usize,
-    /// Connections of one address at a time; further ones are closed at once.
+    /// Connections of one address at a time; further ones are closed at once. [`Shares::connections`] of the settings.
     pub per_address: usize,
     /// Time for the TLS handshake.
     pub handshake: Duration,
@@ -91,6 +94,13 @@ impl Default for ServerLimits {
             head: Duration::from_secs(15),
             drain: Duration::from_secs(10),
         }
+    }
+}
+
+impl From<Shares> for ServerLimits {
+    /// What the settings say, and the defaults of the rest.
+    fn from(shares: Shares) -> Self {
+        Self { per_address: shares.connections, ..Self::default() }
     }
 }
 
@@ -189,7 +199,8 @@ impl Connection {
             .auto_date_header(false)
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.head)
-            .max_buf_size(64 << 10)
+            // Looked at before it reads on: a head of almost twice that gets through, and is counted in `answer`.
+            .max_buf_size(HEAD_LIMIT)
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
@@ -228,6 +239,18 @@ async fn linger(mut stream: TcpStream) {
     let _ = tokio::time::timeout(LINGER, rest).await;
 }
 
+/// The bytes of a head without blanks that mean nothing: `METHOD target HTTP/1.1`, `name: value`, and the ends of lines.
+fn head_bytes<B>(request: &Request<B>) -> usize {
+    let (uri, method) = (request.uri(), request.method());
+    let scheme = uri.scheme_str().map_or(0, |scheme| scheme.len().saturating_add("://".len()));
+    let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
+    let target = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let line = [method.as_str().len(), scheme, authority, target, "  HTTP/1.1\r\n\r\n".len()];
+    let headers = request.headers().iter();
+    let headers = headers.map(|(name, value)| [name.as_str().len(), value.len(), ": \r\n".len()]);
+    headers.flatten().chain(line).fold(0, usize::saturating_add)
+}
+
 /// Hands one request to the router, with the caller's certificate as it is judged now.
 async fn answer(
     router: Router,
@@ -235,6 +258,13 @@ async fn answer(
     presented: Arc<Option<Presented>>,
     request: Request<Incoming>,
 ) -> Result<Response, std::convert::Infallible> {
+    if head_bytes(&request) > HEAD_LIMIT {
+        let fault = Fault::new(Code::TooLarge, format!("the head is longer than {HEAD_LIMIT} bytes"));
+        let mut response = fault_response(&fault, format_of(request.headers()));
+        // Its body is not waited for.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        return Ok(response);
+    }
     let peer = match presented.as_ref() {
         None => None,
         Some(presented) => match presented.peer(&trust) {

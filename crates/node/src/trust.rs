@@ -160,12 +160,14 @@ impl Presented {
         Ok(Self { chain, judged })
     }
 
-    /// Who the peer is now: judged again when the revocation lists changed, or a minute has passed.
+    /// Who the peer is now: judged again when the revocation lists changed, when a minute has passed, or when the clock
+    /// was set back.
     pub(crate) fn peer(&self, trust: &Trust) -> Result<Arc<Verified>, PkiError> {
         let judged = self.judged.load();
         let lists = trust.lists.load();
         let at = trust.clock.now().seconds();
-        let fresh = at.saturating_sub(judged.at) < JUDGED_FOR && at <= judged.peer.not_after;
+        let young = at.checked_sub(judged.at).is_some_and(|age| age < JUDGED_FOR);
+        let fresh = young && at <= judged.peer.not_after;
         if judged.generation == lists.generation && fresh {
             return Ok(Arc::clone(&judged.peer));
         }

@@ -4,8 +4,11 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+
+use crate::run::panics;
 
 /// A stopwatch of real time.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +45,36 @@ pub fn open_files() -> usize {
     let most = Rlimit { current: limits.maximum, maximum: limits.maximum };
     let now = if setrlimit(Resource::Nofile, most).is_ok() { limits.maximum } else { limits.current };
     now.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// Does `work` on every item, on as many threads as the machine has cores. What comes out stands in the order of the
+/// items, so it is the same on one core and on many.
+pub fn side_by_side<I: Sync, T: Send>(items: &[I], work: impl Fn(&I) -> T + Sync) -> Vec<T> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(items.len());
+    if threads < 2 {
+        return items.iter().map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let some = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(index) else { return done };
+            done.push((index, work(item)));
+        }
+    };
+    let mut done = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(|| (some(), panics::take()))).collect();
+        let mut done = some();
+        for other in others {
+            let (part, panic) = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            panics::take_over(panic);
+            done.extend(part);
+        }
+        done
+    });
+    done.sort_unstable_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, done)| done).collect()
 }
 
 /// A word about the processor and system, for the manifest.
@@ -126,6 +159,27 @@ mod tests {
     fn busy(for_millis: u64) {
         let watch = Stopwatch::start();
         while watch.elapsed() < Duration::from_millis(for_millis) {}
+    }
+
+    #[test]
+    fn what_is_done_side_by_side_stands_in_order() {
+        let items: Vec<u64> = (0..1000).collect();
+        let squares = side_by_side(&items, |item| item.pow(2));
+        assert_eq!(squares, items.iter().map(|item| item.pow(2)).collect::<Vec<_>>());
+        assert!(side_by_side(&[] as &[u64], |item| *item).is_empty());
+    }
+
+    #[test]
+    fn a_panic_beside_is_remembered_here() {
+        panics::watch();
+        let items: Vec<u64> = (0..64).collect();
+        let caught = |item: &u64| {
+            std::thread::sleep(Duration::from_millis(1));
+            std::panic::catch_unwind(|| assert!(*item == 0, "not the first")).is_err()
+        };
+        let failed = side_by_side(&items, caught).into_iter().filter(|failed| *failed).count();
+        assert_eq!(failed, 63);
+        assert!(panics::take().is_some_and(|told| told.starts_with("not the first")));
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! Transactions on one connection: a group of works in one commit, or one work on a snapshot.
 
+use std::sync::Arc;
+
 use feiqian_ledger::store::{StoreError, Work};
 use rusqlite::Connection;
 
 use crate::{
+    checkpoint::Checkpoints,
     error::translate,
+    flush::Progress,
     held::Held,
     statements::Statements,
     threads::{self, Job, Outcome, run_caught},
@@ -18,12 +22,21 @@ pub(crate) type Task<'w> = (&'static str, &'w mut Work);
 pub(crate) struct Engine {
     connection: Connection,
     statements: Statements,
+    /// Where its commits are counted, when they are flushed by somebody else.
+    progress: Option<Arc<Progress>>,
+    checkpoints: Option<Checkpoints>,
 }
 
 impl Engine {
     pub(crate) fn new(connection: Connection) -> Self {
         connection.set_prepared_statement_cache_capacity(256);
-        Self { connection, statements: Statements::default() }
+        Self { connection, statements: Statements::default(), progress: None, checkpoints: None }
+    }
+
+    /// One whose commits others make durable and carry into the file.
+    pub(crate) fn helped(connection: Connection, progress: &Arc<Progress>, checkpoints: Checkpoints) -> Self {
+        let (progress, checkpoints) = (Some(Arc::clone(progress)), Some(checkpoints));
+        Self { progress, checkpoints, ..Self::new(connection) }
     }
 
     /// Gives back what is only kept to be faster next time: prepared statements and free pages.
@@ -42,7 +55,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Runs the works in one transaction and commits. One outcome a work, in order; an `Ok` is durable.
+    /// Runs the works in one transaction and commits. One outcome a work, in order.
     ///
     /// First all together: works that fail do so before they write anything, as good as always, and so nothing of them
     /// has to be undone. Where that does not hold, everything is undone and the works run once more, apart.
@@ -158,6 +171,9 @@ impl Engine {
         let after = crate::fault::before_commit(points);
         #[cfg(not(feature = "test-faults"))]
         let _ = points;
+        if let Some(progress) = &self.progress {
+            progress.begin();
+        }
         let done = self.control("COMMIT");
         if done.is_err() {
             self.abandon();
@@ -185,12 +201,21 @@ impl Engine {
         self.abandon();
         outcome
     }
+
+    /// As [`Engine::read`] on the only connection of its database: nobody can write meanwhile, so it needs no snapshot.
+    pub(crate) fn read_alone(&mut self, work: &mut Work) -> Outcome {
+        self.run(work, None, false).0
+    }
 }
 
 impl threads::Engine for Engine {
     fn commit(&mut self, jobs: &mut [Job]) -> Vec<Outcome> {
         let mut works: Vec<Task<'_>> = jobs.iter_mut().map(|job| (job.point, &mut job.work)).collect();
-        Self::commit(self, &mut works)
+        let outcomes = Self::commit(self, &mut works);
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.after_commit(&self.connection);
+        }
+        outcomes
     }
 
     fn read(&mut self, work: &mut Work) -> Outcome {

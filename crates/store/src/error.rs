@@ -66,6 +66,44 @@ pub(crate) fn translate(error: Error) -> StoreError {
         },
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreError::Busy(text),
         ErrorCode::ReadOnly => StoreError::ReadOnly,
+        ErrorCode::DiskFull => StoreError::Full(text),
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => StoreError::Damaged(text),
         _ => StoreError::Database(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failure to set up fails the test")]
+
+    use rusqlite::Connection;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_other_failures() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch("CREATE TABLE note (id INTEGER PRIMARY KEY, text BLOB); PRAGMA max_page_count = 8;")
+            .unwrap();
+        let error = db.execute("INSERT INTO note VALUES (1, zeroblob(100000))", []).unwrap_err();
+        assert!(matches!(translate(error), StoreError::Full(_)));
+    }
+
+    #[test]
+    fn a_damaged_file_is_told_from_other_failures() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        let make = "CREATE TABLE note (id INTEGER PRIMARY KEY, text BLOB); INSERT INTO note VALUES (1, zeroblob(9000));";
+        Connection::open(&path).unwrap().execute_batch(make).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.get_mut(4096..).unwrap().fill(0x5a);
+        std::fs::write(&path, &bytes).unwrap();
+        let read = |path: &std::path::Path| {
+            let db = Connection::open(path).unwrap();
+            db.query_row("SELECT text FROM note", [], |row| row.get::<_, Vec<u8>>(0)).unwrap_err()
+        };
+        assert!(matches!(translate(read(&path)), StoreError::Damaged(_)));
+        std::fs::write(&path, vec![7; 8192]).unwrap();
+        assert!(matches!(translate(read(&path)), StoreError::Damaged(_)));
     }
 }

@@ -1,8 +1,9 @@
-//! Killing the process at a chosen commit, to test what survives.
+//! Killing the process at a chosen commit or message, to test what survives. Compiled only with the feature `test-faults`.
 //!
 //! `FEIQIAN_FAULT=point@before#2` kills the process (SIGKILL) just before the commit that contains the second work of that point;
 //! `point@after#2` just after it, before anybody is answered. `FEIQIAN_FAULT_TRACE=file` appends the name of every
-//! point that reaches a commit, one a line.
+//! point that reaches a commit, one a line. What is no commit has a point for each of its moments: there it is
+//! `point@before`, and `point@after` is never reached.
 
 use std::sync::{
     LazyLock,
@@ -57,7 +58,17 @@ pub(crate) fn before_commit(points: &[&'static str]) -> bool {
     chosen
 }
 
-fn trace(points: &[&'static str]) {
+/// A point that is no commit: kills if it is the chosen one.
+pub fn reached(point: &str) {
+    trace(&[point]);
+    let Some(fault) = FAULT.as_ref().filter(|fault| !fault.after && fault.point == point) else { return };
+    if SEEN.fetch_add(1, Ordering::SeqCst).checked_add(1) == Some(fault.number) {
+        note_killed(point);
+        kill();
+    }
+}
+
+fn trace(points: &[&str]) {
     let Some(path) = TRACE.as_ref() else { return };
     append(path, &points.iter().flat_map(|point| [point, "\n"]).collect::<String>());
 }

@@ -21,17 +21,20 @@
 //! | texts are ordered | by bytes | by bytes (`COLLATE "C"`) |
 //!
 //! Group commit: all works that wait are put into one transaction and made durable by one synchronisation of the disk;
-//! only then is anybody answered. Each stands or falls by itself: where one that has written something fails, the group is
-//! undone and its works run again, a savepoint each. While the disk works, the next group gathers, so the
-//! number of transfers a second grows with the load instead of being bound to the number of synchronisations.
+//! only then is anybody answered, a reader that may have seen it neither. Each stands or falls by itself: where one that
+//! has written something fails, the group is undone and its works run again, a savepoint each. While the disk works, the
+//! next group is carried out in SQLite and gathers in PostgreSQL, so the number of transfers a second grows with the load
+//! instead of being bound to the number of synchronisations.
 //!
 //! [`StoreError::Uncertain`]: feiqian_ledger::store::StoreError::Uncertain
 
 pub mod backup;
+mod checkpoint;
 mod engine;
 mod error;
 #[cfg(feature = "test-faults")]
-mod fault;
+pub mod fault;
+mod flush;
 mod held;
 #[cfg(any(feature = "test-faults", feature = "testing"))]
 mod killed;

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use feiqian_ledger::store::{Step, StoreError, Table};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, config::DbConfig};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, config::DbConfig, ffi};
 
 use crate::{
     error::OpenError,
@@ -47,16 +47,32 @@ fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
+/// The settings of a writer whose log somebody else flushes before anybody is told of a commit: `synchronous = NORMAL` does
+/// not flush it at a commit, but wherever the file could come apart.
 fn settings(connection: &Connection) -> rusqlite::Result<()> {
     plan_once(connection)?;
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        let reason = format!("the file system allows no write-ahead log (journal_mode is {mode})");
+        return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CANTOPEN), Some(reason)));
+    }
     connection.execute_batch(
-        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;
+        "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;
          PRAGMA cache_size = -262144;",
     )?;
-    // Checkpoints cost the writer time: rarer and larger ones cost less a transfer.
-    connection.pragma_update_and_check(None, "wal_autocheckpoint", 16_000, |_| Ok(()))?;
     connection.pragma_update_and_check(None, "journal_size_limit", 134_217_728, |_| Ok(()))
+}
+
+/// A connection that carries the log of a database into its file, beside its writer.
+pub(crate) fn open_beside(path: &Path, busy_timeout: Duration) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(busy_timeout)?;
+        connection.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA cache_size = -1024;")?;
+        Ok(connection)
+    };
+    open().map_err(failure(path))
 }
 
 /// A connection that cannot write, also not by mistake.

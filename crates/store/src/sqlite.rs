@@ -2,13 +2,20 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use feiqian_ledger::store::{BoxFuture, Step, Store, StoreError, StoreExt as _, Table, Tx, Work};
 
-use crate::{engine::Engine, error::OpenError, schema, threads::Pool};
+use crate::{
+    checkpoint::Checkpoints,
+    engine::Engine,
+    error::OpenError,
+    flush::{Log, Progress},
+    schema,
+    threads::Pool,
+};
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -61,7 +68,7 @@ pub struct SqliteStore {
 }
 
 enum Form {
-    Threads { writer: Option<Pool>, readers: Pool },
+    Threads { writer: Option<Pool>, readers: Pool, progress: Arc<Progress> },
     Inline(Mutex<Engine>),
 }
 
@@ -86,11 +93,18 @@ impl SqliteStore {
         options: Options,
     ) -> Result<Self, OpenError> {
         let path = path.as_ref();
-        let writer = Engine::new(schema::open_writer(path, tables, &options)?);
+        let progress = Progress::new();
+        let mut connection = schema::open_writer(path, tables, &options)?;
+        let (checkpoints, carrying) = Checkpoints::start(path, &mut connection, options.busy_timeout)?;
+        let writer = Engine::helped(connection, &progress, checkpoints);
         let readers = reader_pool(path, &options)?;
-        let writer =
-            Pool::writer(writer, options.queue, options.batch).map_err(|error| no_thread(path, &error))?;
-        let form = Form::Threads { writer: Some(writer), readers };
+        let limits = (options.queue, options.batch);
+        let mut log = Log::of(path);
+        log.flush_earlier().map_err(|error| no_access(path, &error))?;
+        let writer = Pool::writer_and_flusher(writer, limits, &progress, move || log.flush())
+            .map_err(|error| no_access(path, &error))?
+            .with(carrying);
+        let form = Form::Threads { writer: Some(writer), readers, progress };
         Ok(Self { role: options.role, version: options.version, form })
     }
 
@@ -133,8 +147,8 @@ impl SqliteStore {
             return Err(OpenError::WrongRole { path: path.display().to_string(), found, expected });
         };
         let readers = Pool::readers(vec![Engine::new(probe)], options.queue)
-            .map_err(|error| no_thread(path, &error))?;
-        Ok(Self { role, version, form: Form::Threads { writer: None, readers } })
+            .map_err(|error| no_access(path, &error))?;
+        Ok(Self { role, version, form: Form::Threads { writer: None, readers, progress: Progress::new() } })
     }
 
     /// Gives back what a store in memory keeps only to be faster next time, for worlds with many idle nodes. Nothing
@@ -176,10 +190,10 @@ impl SqliteStore {
 fn reader_pool(path: &Path, options: &Options) -> Result<Pool, OpenError> {
     let open = |_| schema::open_reader(path, options.busy_timeout).map(Engine::new);
     let engines = (0..options.readers.max(1)).map(open).collect::<Result<Vec<_>, _>>()?;
-    Pool::readers(engines, options.queue).map_err(|error| no_thread(path, &error))
+    Pool::readers(engines, options.queue).map_err(|error| no_access(path, &error))
 }
 
-fn no_thread(path: &Path, error: &std::io::Error) -> OpenError {
+fn no_access(path: &Path, error: &std::io::Error) -> OpenError {
     OpenError::Database { path: PathBuf::from(path).display().to_string(), reason: error.to_string() }
 }
 
@@ -200,10 +214,17 @@ impl Store for SqliteStore {
 
     fn read_raw(&self, work: Work) -> BoxFuture<'_, Result<(), StoreError>> {
         match &self.form {
-            Form::Threads { readers, .. } => Box::pin(readers.run("read", work)),
+            Form::Threads { readers, progress, .. } => Box::pin(async move {
+                let outcome = readers.run("read", work).await;
+                // What it saw and nobody was told of yet may still be lost.
+                progress.settled().await?;
+                outcome
+            }),
             Form::Inline(engine) => {
                 let mut work = work;
-                Box::pin(async move { engine.lock().unwrap_or_else(PoisonError::into_inner).read(&mut work) })
+                Box::pin(async move {
+                    engine.lock().unwrap_or_else(PoisonError::into_inner).read_alone(&mut work)
+                })
             }
         }
     }

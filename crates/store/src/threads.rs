@@ -10,11 +10,16 @@ use std::{
 use feiqian_ledger::store::{StoreError, Tx, Work};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::flush::{Handover, Progress, answer, handover};
+
 /// How many transactions the writer committed, and how many works they held: their ratio is the size of a group.
 const COMMITS: &str = "feiqian_store_commits_total";
 const WORKS: &str = "feiqian_store_works_total";
 
 pub(crate) type Outcome = Result<(), StoreError>;
+
+/// Who waits for a work, and what came of it.
+pub(crate) type Answer = (oneshot::Sender<Outcome>, Outcome);
 
 /// One work on its way to a thread.
 pub(crate) struct Job {
@@ -25,8 +30,8 @@ pub(crate) struct Job {
 
 /// What a thread does with its works: one connection of a database.
 pub(crate) trait Engine: Send + 'static {
-    /// Runs the works in one transaction and makes them durable together. One outcome a work, in order; an error undoes
-    /// only the work that returned it, an `Ok` is durable.
+    /// Runs the works in one transaction and commits them together. One outcome a work, in order; an error undoes only the
+    /// work that returned it, an `Ok` is durable or, with a log to flush, will be by the next flush.
     fn commit(&mut self, jobs: &mut [Job]) -> Vec<Outcome>;
 
     /// Runs one work on a snapshot, without the right to write.
@@ -54,12 +59,34 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// One thread that commits in groups of at most `batch` works.
+    /// One thread that commits in groups of at most `batch` works, each durable when `Engine::commit` returns.
     pub(crate) fn writer(engine: impl Engine, queue: usize, batch: usize) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel(queue.max(1));
         let writer = thread::Builder::new().name("store-writer".to_owned());
-        let thread = writer.spawn(move || write_all(engine, receiver, batch.max(1)))?;
+        let thread = writer.spawn(move || write_all(engine, receiver, batch.max(1), None))?;
         Ok(Self { queue: Some(sender), threads: vec![thread] })
+    }
+
+    /// One thread that commits, and one that runs `flush` behind it before anybody is answered.
+    pub(crate) fn writer_and_flusher(
+        engine: impl Engine,
+        (queue, batch): (usize, usize),
+        progress: &Arc<Progress>,
+        flush: impl FnMut() -> std::io::Result<()> + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (sender, receiver) = mpsc::channel(queue.max(1));
+        let (handover, flusher) = handover(progress);
+        let flushing = thread::Builder::new().name("store-flusher".to_owned());
+        let flushing = flushing.spawn(move || flusher.run(flush))?;
+        let writer = thread::Builder::new().name("store-writer".to_owned());
+        let writer = writer.spawn(move || write_all(engine, receiver, batch.max(1), Some(&handover)))?;
+        Ok(Self { queue: Some(sender), threads: vec![writer, flushing] })
+    }
+
+    /// The same pool, which also waits for the end of a thread that ends with the writer.
+    pub(crate) fn with(mut self, thread: JoinHandle<()>) -> Self {
+        self.threads.push(thread);
+        self
     }
 
     /// One thread for each engine, taking jobs from one queue.
@@ -87,24 +114,37 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.queue.take();
+        let own = thread::current().id();
+        // The last owner of a store may be a work that runs on one of these threads, and the others wait for that one.
+        if self.threads.iter().any(|thread| thread.thread().id() == own) {
+            return;
+        }
         for thread in self.threads.drain(..) {
-            // The last owner of a store may be a work that runs on this very thread.
-            if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+            if thread.join().is_err() {
                 tracing::error!("a thread of the store ended by a panic");
             }
         }
     }
 }
 
-fn write_all(mut engine: impl Engine, mut queue: mpsc::Receiver<Job>, batch: usize) {
+fn write_all(
+    mut engine: impl Engine,
+    mut queue: mpsc::Receiver<Job>,
+    batch: usize,
+    handover: Option<&Handover>,
+) {
     let mut jobs = Vec::with_capacity(batch);
     while queue.blocking_recv_many(&mut jobs, batch) > 0 {
-        let outcomes = engine.commit(&mut jobs);
+        let outcomes = match handover.map_or(Ok(()), Handover::check) {
+            Ok(()) => engine.commit(&mut jobs),
+            Err(broken) => vec![Err(broken); jobs.len()],
+        };
         metrics::counter!(COMMITS).increment(1);
         metrics::counter!(WORKS).increment(u64::try_from(jobs.len()).unwrap_or(u64::MAX));
-        for (job, outcome) in jobs.drain(..).zip(outcomes) {
-            // Nobody waiting any more is no reason not to have done it.
-            let _ = job.reply.send(outcome);
+        let done = jobs.drain(..).map(|job| job.reply).zip(outcomes).collect();
+        match handover {
+            Some(handover) => handover.give(done),
+            None => answer(done, None),
         }
     }
 }

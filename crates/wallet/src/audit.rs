@@ -1,7 +1,7 @@
 //! Recomputes everything a wallet's store says, and tells what a closed world's books need to know of it.
 //!
-//! Checked: every row against its check; every coin's key against its secret and its signature under the pinned
-//! denomination key; every coin's rest against the contributions; that no set of signed statements of which none
+//! Checked: every row against its check; every coin's key against its secret (where the store's key is given: the owner of a
+//! wallet under a passphrase may be audited without it) and its signature under the pinned denomination key; every coin's rest against the contributions; that no set of signed statements of which none
 //! releases another takes more of a coin than its value; every leaf of the cheque book, every cheque received and
 //! every call to a bank against the documents in it. Of offline cash: that no coin or blank answered twice.
 
@@ -9,8 +9,9 @@ mod cheques;
 
 use std::collections::BTreeMap;
 
-use feiqian_crypto::Digest;
-use feiqian_crypto::snowblind::{self, PublicKey};
+use feiqian_crypto::batch::{self, Item};
+use feiqian_crypto::snowblind::{PublicKey, Signature};
+use feiqian_crypto::{Digest, Transcript};
 use feiqian_ledger::audit::{Finding, check_rows};
 use feiqian_ledger::store::Tx;
 use feiqian_money::Minor;
@@ -19,15 +20,21 @@ use feiqian_online_cash::funding::Funding;
 use feiqian_online_cash::issue::FinishRequest;
 use feiqian_online_cash::keyset::DenominationKey;
 use feiqian_wire::error::Fault;
+use rand::SeedableRng as _;
+use rand::rngs::ChaCha12Rng;
 
 use crate::Config;
 use crate::failure::Failure;
 use crate::pledge::{self, Signed};
 use crate::record::{CoinRow, PaymentRow, ReceivedRow, SessionRow};
+use crate::sealed_rows::{Place, StoreKey};
 use crate::tables::{COIN, TABLES};
 use crate::wallet::read_members;
 
 pub use cheques::{Deposited, DrawnCheque, Instruments, LeafStage, OrderedTransfer, instruments};
+
+/// How many signatures are checked together.
+const TOGETHER: usize = 1024;
 
 /// A coin as the books of its bank should know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,26 +138,31 @@ pub fn owner(config: &Config) -> (String, String) {
     (config.bank.as_str().to_owned(), config.account.clone())
 }
 
-/// Audits a store of [`TABLES`]. Reads only.
+/// Audits a store of [`TABLES`]. Reads only. Without `key` secrets stay sealed, and only their lengths are checked.
 ///
 /// # Errors
 /// When the store cannot be read at all; what is wrong inside it are findings.
-pub fn audit(tx: &mut dyn Tx) -> Result<Audit, Fault> {
-    Ok(run(tx)?)
+pub fn audit(tx: &mut dyn Tx, key: Option<&StoreKey>) -> Result<Audit, Fault> {
+    Ok(run(tx, key)?)
 }
 
-fn run(tx: &mut dyn Tx) -> Result<Audit, Failure> {
+fn run(tx: &mut dyn Tx, key: Option<&StoreKey>) -> Result<Audit, Failure> {
     let mut audit = Audit { findings: check_rows(tx, TABLES)?, ..Audit::default() };
     let (keys, releases) = (denominations(tx)?, releases(tx)?);
+    let mut signatures = Vec::new();
     let sql = format!("SELECT {} FROM coin ORDER BY denomination, coin_key", COIN.column_list());
     for row in tx.select(&sql, &[])? {
         match CoinRow::of(&row) {
-            Ok(coin) => check_coin(tx, &coin, (&keys, &releases), &mut audit)?,
+            Ok(coin) => {
+                check_coin(tx, (&coin, key), (&keys, &releases), &mut audit)?;
+                signatures.push((coin.id, coin.signature));
+            }
             Err(failure) => {
                 audit.findings.push(Finding::new(7, COIN.name, Fault::from(failure).message.as_str()))
             }
         }
     }
+    signatures.chunks(TOGETHER).for_each(|some| check_signatures(some, &keys, &mut audit.findings));
     for row in SessionRow::unfinished(tx)? {
         audit.sessions.push(OpenSession {
             session: row.offer.as_ref().map(|offer| offer.session),
@@ -172,11 +184,12 @@ fn run(tx: &mut dyn Tx) -> Result<Audit, Failure> {
     cheques::check(tx, &mut audit)?;
     let taken = ReceivedRow::select(tx, "state = 'taken'", &[])?;
     audit.receipts = taken.iter().map(|row| (row.payment, row.amount)).collect();
-    crate::offline::audit::run(tx, &mut audit)?;
+    crate::offline::audit::run(tx, key, &mut audit)?;
     Ok(audit)
 }
 
-type Denominations = BTreeMap<Digest, DenominationKey>;
+/// The keys that signed coins, decoded where they can be.
+type Denominations = BTreeMap<Digest, (DenominationKey, Option<PublicKey>)>;
 /// What each refresh releases of each coin.
 type Releases = BTreeMap<(Digest, CoinId), Vec<Digest>>;
 
@@ -198,30 +211,26 @@ fn releases(tx: &mut dyn Tx) -> Result<Releases, Failure> {
 fn denominations(tx: &mut dyn Tx) -> Result<Denominations, Failure> {
     let (_, entries) = read_members(tx)?;
     let keys = entries.iter().flat_map(|entry| entry.keyset.keys.iter());
-    Ok(keys.map(|key| (key.id(), key.clone())).collect())
+    Ok(keys.map(|key| (key.id(), (key.clone(), PublicKey::from_encoded(key.key).ok()))).collect())
 }
 
 fn check_coin(
     tx: &mut dyn Tx,
-    row: &CoinRow,
+    (row, store_key): (&CoinRow, Option<&StoreKey>),
     (keys, releases): (&Denominations, &Releases),
     audit: &mut Audit,
 ) -> Result<(), Failure> {
     let place = format!("coin {}", row.id.key);
     let mut find =
         |invariant, detail: String| audit.findings.push(Finding::new(invariant, place.clone(), detail));
-    match row.coin() {
-        Ok(coin) if coin.id == row.id => {}
+    match store_key.map(|key| row.coin(key)) {
+        None if row.secret.fits(Place::Coin(&row.id)) => {}
+        Some(Ok(coin)) if coin.id == row.id => {}
         _ => find(8, "the key is not that of the secret".into()),
     }
     match keys.get(&row.id.denomination) {
         None => find(8, "its denomination is not pinned".into()),
-        Some(key) => {
-            let public = PublicKey::from_encoded(key.key);
-            let message = coin::message(&row.id.key);
-            if !public.is_ok_and(|public| snowblind::verify(&public, &message, &row.signature).is_ok()) {
-                find(8, "the bank's signature does not verify".into());
-            }
+        Some((key, _)) => {
             let says = (key.value, key.bank.as_str(), key.currency.code());
             if says != (row.worth, row.bank.as_str(), row.currency.as_str()) {
                 find(8, "value, bank or currency differ from the denomination's".into());
@@ -240,6 +249,32 @@ fn check_coin(
     let available = row.worth.checked_sub(Minor::sum(kept)?).unwrap_or(Minor::ZERO);
     audit.coins.push(HeldCoin { coin: row.id, bank: row.bank.clone(), value: row.worth, available });
     Ok(())
+}
+
+/// Checks the banks' signatures together, and names the coins whose does not verify.
+fn check_signatures(coins: &[(CoinId, Signature)], keys: &Denominations, findings: &mut Vec<Finding>) {
+    let mut weights = Transcript::new("wallet/audit/weights");
+    let (mut places, mut items, mut unsigned) = (Vec::new(), Vec::new(), Vec::new());
+    for (id, signature) in coins {
+        match keys.get(&id.denomination) {
+            // The coin's own check has found it.
+            None => {}
+            Some((_, None)) => unsigned.push(id),
+            Some((_, Some(key))) => {
+                let (message, signature) = (coin::message(&id.key), *signature);
+                weights = weights.digest(&id.denomination).digest(&message).bytes(&signature.to_bytes());
+                places.push(id);
+                items.push(Item::Signature { key, message, signature });
+            }
+        }
+    }
+    // Whoever made the coins had to make them before the weights were known: these are of all of them.
+    let mut rng = ChaCha12Rng::from_seed(weights.into_digest().0);
+    let blamed = batch::verify(&items, &mut rng).err().map(|blame| blame.indices).unwrap_or_default();
+    unsigned.extend(blamed.into_iter().filter_map(|index| places.get(index)));
+    findings.extend(unsigned.into_iter().map(|id| {
+        Finding::new(8, format!("coin {}", id.key), "the bank's signature does not verify".to_owned())
+    }));
 }
 
 /// Replays the rule: each statement with all signed before it that it does not release.

@@ -73,6 +73,9 @@ pub struct Config {
     /// Pause between two rounds of a running wallet, seconds.
     #[serde(default = "half_a_minute")]
     pub poll_seconds: u64,
+    /// How long spent coins are kept after the end of their keys, and sessions and payments of then, seconds.
+    #[serde(default = "four_hundred_days")]
+    pub keep_seconds: u64,
     /// What is taken offline, from hand to hand, without asking a bank.
     #[serde(default)]
     pub offline: Policy,
@@ -84,6 +87,10 @@ fn three_days() -> u64 {
 
 fn half_a_minute() -> u64 {
     30
+}
+
+fn four_hundred_days() -> u64 {
+    400 * 86_400
 }
 
 impl Config {
@@ -107,6 +114,7 @@ impl Config {
             refresh: RefreshPolicy::default(),
             request_seconds: three_days(),
             poll_seconds: half_a_minute(),
+            keep_seconds: four_hundred_days(),
             offline: Policy::default(),
         }
     }

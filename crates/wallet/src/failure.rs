@@ -81,14 +81,7 @@ impl From<Failure> for Fault {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Fault(fault) => fault,
-            Failure::Store(error) => {
-                let code = match &error {
-                    StoreError::Busy(_) => Code::Busy,
-                    StoreError::Closed | StoreError::Uncertain(_) => Code::Unavailable,
-                    _ => Code::Internal,
-                };
-                Fault::new(code, format!("the wallet's store: {error}"))
-            }
+            Failure::Store(error) => feiqian_node::store_fault(&error),
         }
     }
 }

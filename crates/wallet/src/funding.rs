@@ -3,7 +3,7 @@
 //! Each signs the session's challenges; what is signed of coins goes through the rule of [`crate::pledge`] first.
 
 use feiqian_crypto::snowblind::Challenge;
-use feiqian_crypto::{Digest, EncodedPoint, Scalar, possession};
+use feiqian_crypto::{Digest, EncodedPoint, EncodedScalar, Scalar, possession};
 use feiqian_ledger::store::{StoreError, StoreExt, Tx};
 use feiqian_money::Minor;
 use feiqian_online_cash::coin::{Coin, CoinId};
@@ -19,6 +19,7 @@ use crate::failure::{Failure, Result};
 use crate::pledge::{self, Pledge};
 use crate::record::{CoinRow, PaymentRow, PlannedCoin, ReceivedRow, SessionRow};
 use crate::restore::refund_coins;
+use crate::sealed_rows::{Place, Sealed};
 use crate::tables::{COIN, PAYEE_REQUEST, RECEIVED};
 use crate::wallet::Wallet;
 
@@ -32,7 +33,7 @@ impl Wallet {
     ) -> Result<(CoinFunding, Vec<Pledge>)> {
         let planned = planned.to_vec();
         let (coins, pledges, released) = self.seams.store.read(move |tx| gather(tx, &planned)).await?;
-        let coins: Vec<Coin> = coins.iter().map(CoinRow::coin).collect::<Result<_>>()?;
+        let coins: Vec<Coin> = coins.iter().map(|coin| coin.coin(&self.store_key)).collect::<Result<_>>()?;
         let inputs: Vec<PlannedInput<'_>> = coins
             .iter()
             .zip(&pledges)
@@ -75,6 +76,12 @@ impl Wallet {
         Ok(Funding::Received { item, possession })
     }
 
+    /// *k* of a coin of this store.
+    pub(crate) fn coin_scalar(&self, id: &CoinId, sealed: &Sealed) -> Result<Scalar> {
+        let secret = self.store_key.open_array(Place::Coin(id), sealed)?;
+        EncodedScalar(*secret).decode().map_err(|_| Failure::broken("a stored coin secret"))
+    }
+
     pub(crate) async fn fund_with_refund(
         &self,
         row: &SessionRow,
@@ -84,11 +91,8 @@ impl Wallet {
     ) -> Result<Funding> {
         let coins = self.seams.store.read(move |tx| coins_of(tx, &payment)).await?;
         let keys: Vec<EncodedPoint> = coins.iter().map(|(id, _)| id.key).collect();
-        let secrets: Vec<Scalar> = coins
-            .iter()
-            .map(|(_, secret)| feiqian_crypto::EncodedScalar(**secret).decode())
-            .collect::<Result<_, _>>()
-            .map_err(|_| Failure::broken("a stored coin secret"))?;
+        let secrets: Vec<Scalar> =
+            coins.iter().map(|(id, sealed)| self.coin_scalar(id, sealed)).collect::<Result<_>>()?;
         let secrets = Zeroizing::new(secrets);
         let statement = refunded_statement(&row.bank, session, &payment, amount, challenges);
         let possession = possession::prove(&secrets, &keys, &statement, &mut self.rng())
@@ -98,8 +102,9 @@ impl Wallet {
     }
 }
 
-/// The coins of a payment of ours in its order: of one that this wallet made, or that the words found again.
-fn coins_of(tx: &mut dyn Tx, payment: &Digest) -> Result<Vec<(CoinId, Zeroizing<[u8; 32]>)>> {
+/// The coins of a payment of ours in its order, with their sealed secrets: of one that this wallet made, or that the words
+/// found again.
+fn coins_of(tx: &mut dyn Tx, payment: &Digest) -> Result<Vec<(CoinId, Sealed)>> {
     let Some(paid) = PaymentRow::of_payment(tx, payment)? else {
         return refund_coins(tx, payment)?.ok_or_else(|| StoreError::Missing("payment").into());
     };

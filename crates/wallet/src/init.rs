@@ -11,7 +11,8 @@
 //! ```
 //!
 //! # Security
-//! The words are shown once, by `init`. Whoever knows them, or reads `keys/seed`, can compute every coin's key.
+//! The words are shown once, by `init`. Whoever knows them, or reads `keys/seed`, can compute every coin's key. Without them
+//! the store gives none: its secrets are sealed under a key of the seed, see [`crate::sealed_rows`].
 
 use std::sync::Arc;
 
@@ -37,7 +38,7 @@ use zeroize::Zeroizing;
 
 use crate::document_key;
 use crate::failure::{Failure, Result};
-use crate::{Config, Parts, RefreshPolicy, Wallet};
+use crate::{Config, Parts, RefreshPolicy, StoreKey, Wallet};
 
 /// The role of a wallet's home and store.
 pub const ROLE: &str = "wallet";
@@ -260,6 +261,14 @@ pub(crate) fn stored_document_key(home: &Home, name: &str, account: &str) -> Res
 
 pub(crate) fn online_seed(home: &Home) -> Result<Seed> {
     Ok(Seed::from_bytes(mnemonic(home)?.to_seed_normalized("")))
+}
+
+/// What the secrets in the store of a home are sealed with.
+///
+/// # Errors
+/// `WRONG_HOME` when its seed is missing or broken; `PASSPHRASE_INVALID` when it is sealed and was not opened.
+pub fn store_key(home: &Home) -> Result<StoreKey, Fault> {
+    Ok(StoreKey::of(&online_seed(home)?))
 }
 
 pub(crate) fn offline_seed(home: &Home) -> Result<OfflineSeed> {

@@ -16,6 +16,7 @@
 //! | [`offline`] | coins that pay without a bank, and pass from hand to hand |
 //! | [`certificate`] | the wallet's own certificates |
 //! | [`restore`] | a wallet made again from its words alone |
+//! | [`sealed_rows`] | secrets in the store, sealed under a key of the seed |
 //! | [`mod@audit`] | recomputes everything from the store |
 //!
 //! # The rule
@@ -45,6 +46,7 @@ mod deposit;
 mod document_key;
 mod failure;
 mod funding;
+mod housekeeping;
 pub mod init;
 pub mod offline;
 mod pay;
@@ -57,6 +59,7 @@ mod refund;
 mod request;
 pub mod restore;
 mod resume;
+pub mod sealed_rows;
 mod service;
 mod session;
 mod settle;
@@ -67,4 +70,5 @@ mod withdraw;
 
 pub use command::{ChequeOrder, Command};
 pub use config::{Config, RefreshPolicy, Selection};
+pub use sealed_rows::StoreKey;
 pub use wallet::{Parts, Wallet};

@@ -38,10 +38,8 @@ impl Wallet {
             .store
             .read(|tx| {
                 let coins = CoinRow::unspent(tx)?;
-                coins
-                    .into_iter()
-                    .map(|coin| Ok((coin.clone(), pledge::payable(tx, &coin)?)))
-                    .collect::<Result<_>>()
+                let payable = |coin| pledge::payable(tx, &coin).map(|rest| (coin, rest));
+                coins.into_iter().map(payable).collect::<Result<_>>()
             })
             .await?;
         let mut by_bank: BTreeMap<(bool, String), Vec<CoinRow>> = BTreeMap::new();
@@ -91,8 +89,10 @@ impl Wallet {
             .collect();
         let checked = pledges.clone();
         self.seams.store.read(move |tx| pledge::check(tx, &checked)).await?;
-        let coins: Vec<(Coin, Minor)> =
-            chosen.iter().map(|(row, amount)| Ok((row.coin()?, *amount))).collect::<Result<_>>()?;
+        let coins: Vec<(Coin, Minor)> = chosen
+            .iter()
+            .map(|(row, amount)| Ok((row.coin(&self.store_key)?, *amount)))
+            .collect::<Result<_>>()?;
         let shares: Vec<(&Coin, Minor)> = coins.iter().map(|(coin, amount)| (coin, *amount)).collect();
         let digest = request.request.digest();
         let payment = Payment::sign(&digest, &shares, &mut self.rng())?;

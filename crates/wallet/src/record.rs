@@ -12,9 +12,9 @@ use feiqian_wire::codec::{self, Limit};
 use feiqian_wire::{Bounded, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Result};
+use crate::sealed_rows::{Place, Sealed, StoreKey};
 use crate::tables::{COIN, COUNTER, HISTORY, PAYMENT, RECEIVED, SESSION};
 
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
@@ -34,7 +34,7 @@ pub(crate) fn select(tx: &mut dyn Tx, table: &Table, rest: &str, parameters: &[V
 #[derive(Clone)]
 pub(crate) struct CoinRow {
     pub(crate) id: CoinId,
-    pub(crate) secret: Zeroizing<[u8; 32]>,
+    pub(crate) secret: Sealed,
     pub(crate) signature: Signature,
     pub(crate) bank: String,
     pub(crate) currency: String,
@@ -50,7 +50,7 @@ impl CoinRow {
             .map_err(|error| StoreError::Corrupt(format!("coin signature: {error}")))?;
         Ok(Self {
             id: CoinId { denomination: row.digest(0)?, key: EncodedPoint(row.array(1)?) },
-            secret: Zeroizing::new(row.array(2)?),
+            secret: Sealed::of(row, 2)?,
             signature,
             bank: row.text(4)?.to_owned(),
             currency: row.text(5)?.to_owned(),
@@ -65,7 +65,7 @@ impl CoinRow {
         vec![
             self.id.denomination.into(),
             self.id.key.to_bytes().into(),
-            self.secret.as_slice().into(),
+            self.secret.value(),
             self.signature.to_bytes().into(),
             self.bank.as_str().into(),
             self.currency.as_str().into(),
@@ -83,15 +83,48 @@ impl CoinRow {
 
     /// Every coin that may still give something: not refused, and not wholly and finally spent.
     pub(crate) fn unspent(tx: &mut dyn Tx) -> Result<Vec<Self>> {
-        // Two parts, each by an index of its own: most rows are of coins spent long ago.
+        Self::left(tx, "")
+    }
+
+    /// Those of [`CoinRow::unspent`] that were signed away in part or that the bank doubts.
+    pub(crate) fn touched(tx: &mut dyn Tx) -> Result<Vec<Self>> {
+        Self::left(tx, "AND (rest < worth OR state = 'suspect')")
+    }
+
+    /// Those with a rest on which `condition` holds, and all that a void statement took whole. In the order of their keys.
+    fn left(tx: &mut dyn Tx, condition: &str) -> Result<Vec<Self>> {
         let columns = COIN.column_list();
-        let sql = format!(
-            "SELECT {columns} FROM coin WHERE rest > 0 AND state <> 'refused' \
-             UNION SELECT {columns} FROM coin WHERE state <> 'refused' AND (denomination, coin_key) IN \
-             (SELECT c.denomination, c.coin_key FROM signed_statement s JOIN contribution c ON c.digest = s.digest \
-             WHERE s.state = 'void' AND c.released_by IS NULL) ORDER BY denomination, coin_key"
+        let rest = format!(
+            "SELECT {columns} FROM coin WHERE rest > 0 AND state <> 'refused' {condition} ORDER BY denomination, coin_key"
         );
-        tx.select(&sql, &[])?.iter().map(Self::of).collect()
+        // Most rows are of coins spent long ago: those are reached by the few statements that never took effect.
+        let whole = format!(
+            "SELECT {columns} FROM coin WHERE rest = 0 AND state <> 'refused' AND (denomination, coin_key) IN \
+             (SELECT c.denomination, c.coin_key FROM signed_statement s JOIN contribution c ON c.digest = s.digest \
+             WHERE s.state = 'void' AND c.released_by IS NULL)"
+        );
+        let mut rows = tx.select(&rest, &[])?;
+        let given_back = tx.select(&whole, &[])?;
+        let is_sorted = given_back.is_empty();
+        rows.extend(given_back);
+        let mut coins: Vec<Self> = rows.iter().map(Self::of).collect::<Result<_>>()?;
+        if !is_sorted {
+            coins.sort_by_key(|coin| coin.id);
+        }
+        Ok(coins)
+    }
+
+    /// How many coins of each worth nothing was signed of, at one bank.
+    pub(crate) fn whole(tx: &mut dyn Tx, bank: &str) -> Result<Vec<(Minor, u32)>> {
+        let sql = "SELECT worth, count(*) FROM coin WHERE bank = ?1 AND rest > 0 AND rest = worth AND state <> 'refused' \
+                   GROUP BY worth ORDER BY worth";
+        tx.select(sql, &[bank.into()])?.iter().map(|row| Ok((row.minor(0)?, row.small(1)?))).collect()
+    }
+
+    /// The denominations of all coins with a rest.
+    pub(crate) fn denominations(tx: &mut dyn Tx) -> Result<Vec<Digest>> {
+        let sql = "SELECT DISTINCT denomination FROM coin WHERE rest > 0 ORDER BY denomination";
+        tx.select(sql, &[])?.iter().map(|row| Ok(row.digest(0)?)).collect()
     }
 
     /// Whether nothing was ever signed of it: what was signed and not released is missing in its rest, and whatever
@@ -100,8 +133,9 @@ impl CoinRow {
         self.rest == self.worth
     }
 
-    pub(crate) fn coin(&self) -> Result<Coin> {
-        Ok(Coin::from_store(self.id.denomination, &self.secret, self.signature)?)
+    pub(crate) fn coin(&self, key: &StoreKey) -> Result<Coin> {
+        let secret = key.open_array(Place::Coin(&self.id), &self.secret)?;
+        Ok(Coin::from_store(self.id.denomination, &secret, self.signature)?)
     }
 }
 

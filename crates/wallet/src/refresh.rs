@@ -116,7 +116,12 @@ impl Wallet {
                     .collect();
                 let mut due = Vec::new();
                 let restoring = crate::restore::is_open(tx)?;
-                for coin in CoinRow::unspent(tx)? {
+                let ends = |key: &VerifiedKey| key.check_grace(now).is_ok() && ends_soon(key, now);
+                let renewal = view.pins.keysets().iter().flat_map(|keyset| &keyset.keys).any(ends)
+                    && CoinRow::denominations(tx)?.iter().any(|size| view.pins.key(size).is_ok_and(ends));
+                // Coins that nothing was signed of are due with their keys only: of a full purse that is no coin, mostly.
+                let coins = if renewal { CoinRow::unspent(tx)? } else { CoinRow::touched(tx)? };
+                for coin in coins {
                     let suspect = coin.state == "suspect";
                     // Found again by the words: until that is done, it alone decides when each is refreshed.
                     if suspect && restoring {

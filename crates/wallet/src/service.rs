@@ -65,7 +65,8 @@ impl Wallet {
         self.resume(Scope::Begun).await?;
         self.collect_all().await?;
         self.refresh_coins().await?;
-        self.ask_one().await
+        self.ask_one().await?;
+        Ok(self.keep_house().await?)
     }
 
     fn about(&self) -> Result<About> {

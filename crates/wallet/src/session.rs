@@ -4,7 +4,7 @@
 //! [`SessionState`] is one commit, made before the next byte leaves.
 
 use feiqian_crypto::Digest;
-use feiqian_crypto::snowblind::Response;
+use feiqian_crypto::snowblind::{Challenge, Response};
 use feiqian_ledger::store::{StoreError, StoreExt, Tx};
 use feiqian_money::{Denomination, DenominationSet, Minor, change};
 use feiqian_node::CallError;
@@ -24,6 +24,7 @@ use crate::pledge::{self, Pledge};
 use crate::record::{
     CoinRow, Design, PlannedCoin, Purpose, ReceivedRow, SessionRow, SessionState, next_number, note,
 };
+use crate::sealed_rows::Place;
 use crate::tables::{COIN, PAYEE_REQUEST, RECEIVED, SEEN, SESSION};
 use crate::wallet::Wallet;
 
@@ -44,24 +45,37 @@ struct Points {
     void: &'static str,
 }
 
-macro_rules! points {
-    ($name:literal) => {
-        Points {
-            plan: concat!("wallet.", $name, ".plan"),
-            offer: concat!("wallet.", $name, ".offer"),
-            sign: concat!("wallet.", $name, ".sign"),
-            coins: concat!("wallet.", $name, ".coins"),
-            void: concat!("wallet.", $name, ".void"),
-        }
-    };
-}
-
+/// Each name stands here in full: so it is found by who looks for all of them.
 fn points(purpose: &Purpose) -> Points {
     match purpose {
-        Purpose::Withdraw => points!("withdraw"),
-        Purpose::Refresh(_) => points!("refresh"),
-        Purpose::Receive(_) => points!("receive"),
-        Purpose::Refund { .. } => points!("refund"),
+        Purpose::Withdraw => Points {
+            plan: "wallet.withdraw.plan",
+            offer: "wallet.withdraw.offer",
+            sign: "wallet.withdraw.sign",
+            coins: "wallet.withdraw.coins",
+            void: "wallet.withdraw.void",
+        },
+        Purpose::Refresh(_) => Points {
+            plan: "wallet.refresh.plan",
+            offer: "wallet.refresh.offer",
+            sign: "wallet.refresh.sign",
+            coins: "wallet.refresh.coins",
+            void: "wallet.refresh.void",
+        },
+        Purpose::Receive(_) => Points {
+            plan: "wallet.receive.plan",
+            offer: "wallet.receive.offer",
+            sign: "wallet.receive.sign",
+            coins: "wallet.receive.coins",
+            void: "wallet.receive.void",
+        },
+        Purpose::Refund { .. } => Points {
+            plan: "wallet.refund.plan",
+            offer: "wallet.refund.offer",
+            sign: "wallet.refund.sign",
+            coins: "wallet.refund.coins",
+            void: "wallet.refund.void",
+        },
     }
 }
 
@@ -78,6 +92,13 @@ impl Purpose {
 struct Prepared {
     request: FinishRequest,
     statement: Option<(Digest, Vec<Pledge>)>,
+}
+
+/// The coins of an offer, blinded: from the challenges to the answers, where the wallet lives that long.
+struct Blinded {
+    session: Digest,
+    pending: PendingIssue,
+    challenges: Vec<Challenge>,
 }
 
 impl Wallet {
@@ -160,13 +181,9 @@ impl Wallet {
     /// How many whole coins of each size the wallet holds of a bank.
     async fn held(&self, bank: &str) -> Result<std::collections::BTreeMap<Denomination, u32>> {
         let bank = bank.to_owned();
-        let coins = self.seams.store.read(CoinRow::unspent).await?;
-        let mut held = std::collections::BTreeMap::new();
-        for coin in coins.iter().filter(|coin| coin.bank == bank && coin.rest == coin.worth) {
-            let count: &mut u32 = held.entry(Denomination::of_value(coin.worth)?).or_default();
-            *count = count.saturating_add(1);
-        }
-        Ok(held)
+        let counted = move |tx: &mut dyn Tx| CoinRow::whole(tx, &bank);
+        let sizes = self.seams.store.read(counted).await?;
+        sizes.into_iter().map(|(worth, count)| Ok((Denomination::of_value(worth)?, count))).collect()
     }
 
     /// Takes a session as far as it goes.
@@ -174,12 +191,16 @@ impl Wallet {
     /// # Errors
     /// Whatever leaves it undecided: it goes on from there next time.
     pub(crate) async fn drive(&self, request: Digest) -> Result<Ended> {
+        let mut blinded = None;
         loop {
             let row = self.seams.store.read(move |tx| SessionRow::load(tx, &request)).await?;
             let void = match row.state {
                 SessionState::Planned => self.begin(row).await?,
-                SessionState::Offered => self.sign(row).await?,
-                SessionState::Signed => self.finish(row).await?,
+                SessionState::Offered => self.sign(row, &mut blinded).await?,
+                SessionState::Signed => match self.finish(row, blinded.take()).await? {
+                    None => return Ok(Ended::Done),
+                    void => void,
+                },
                 SessionState::Done => return Ok(Ended::Done),
                 SessionState::Void => return Ok(Ended::Void(Fault::new(Code::Void, "the session is void"))),
             };
@@ -243,7 +264,7 @@ impl Wallet {
     }
 
     /// Move 2: computes the challenges, signs the funding, and writes both down before they leave.
-    async fn sign(&self, row: SessionRow) -> Result<Option<Fault>> {
+    async fn sign(&self, row: SessionRow, blinded: &mut Option<Blinded>) -> Result<Option<Fault>> {
         let offer =
             row.offer.clone().ok_or_else(|| Failure::broken("an offered session without its offer"))?;
         if offer.expires <= self.now() {
@@ -251,12 +272,12 @@ impl Wallet {
                 .void(row, Fault::new(Code::Expired, "the session expired before it was finished"))
                 .await;
         }
-        let pending = match self.pending(&row, &offer) {
-            Ok((_, challenges)) => challenges,
+        let made = match self.blind(&row, &offer) {
+            Ok(made) => made,
             Err(Failure::Fault(fault)) => return self.void(row, fault).await,
             Err(error) => return Err(error),
         };
-        let challenges = Bounded::new(pending)?;
+        let challenges = Bounded::new(made.challenges.clone())?;
         let prepared = match self.prepare(&row, &offer.session, challenges).await {
             Ok(prepared) => prepared,
             // Nothing was signed or sent: what it was planned on has changed meanwhile.
@@ -278,15 +299,12 @@ impl Wallet {
                 Ok(tx.update(&SESSION, &row.values()?)?)
             })
             .await?;
+        *blinded = Some(made);
         Ok(None)
     }
 
-    /// The pending issue of an offer: made anew from the seed whenever it is needed.
-    fn pending(
-        &self,
-        row: &SessionRow,
-        offer: &SessionOffer,
-    ) -> Result<(PendingIssue, Vec<feiqian_crypto::snowblind::Challenge>)> {
+    /// The pending issue of an offer. The same comes out of the seed whenever it is needed.
+    fn blind(&self, row: &SessionRow, offer: &SessionOffer) -> Result<Blinded> {
         let view = self.view();
         let keys = expand(&row.design.outputs)?;
         let keys: Vec<&VerifiedKey> = keys.iter().map(|id| view.pins.key(id)).collect::<Result<_, _>>()?;
@@ -295,14 +313,15 @@ impl Wallet {
         {
             return Err(Failure::broken("a session's outputs differ from its amount"));
         }
-        Ok(PendingIssue::new(&self.seed, &keys, &offer.session, &offer.commitments)?)
+        let (pending, challenges) = PendingIssue::new(&self.seed, &keys, &offer.session, &offer.commitments)?;
+        Ok(Blinded { session: offer.session, pending, challenges })
     }
 
     async fn prepare(
         &self,
         row: &SessionRow,
         session: &Digest,
-        challenges: Bounded<feiqian_crypto::snowblind::Challenge, { feiqian_online_cash::MAX_COINS }>,
+        challenges: Bounded<Challenge, { feiqian_online_cash::MAX_COINS }>,
     ) -> Result<Prepared> {
         let mut statement = None;
         let funding = match &row.design.purpose {
@@ -333,7 +352,7 @@ impl Wallet {
     }
 
     /// Move 3: sends what was written down, checks the answers, and takes the coins.
-    async fn finish(&self, row: SessionRow) -> Result<Option<Fault>> {
+    async fn finish(&self, row: SessionRow, blinded: Option<Blinded>) -> Result<Option<Fault>> {
         let (Some(offer), Some(request)) = (row.offer.clone(), row.finish.clone()) else {
             return Err(Failure::broken("a signed session without its request"));
         };
@@ -359,21 +378,25 @@ impl Wallet {
             }
             Err(error) => return Err(error.into()),
         };
-        self.take_coins(row, &offer, request, &answers).await?;
+        let Blinded { pending, challenges, .. } =
+            match blinded.filter(|blinded| blinded.session == offer.session) {
+                Some(blinded) => blinded,
+                None => self.blind(&row, &offer)?,
+            };
+        if challenges != *request.challenges {
+            return Err(Failure::broken("the challenges of a session cannot be computed again"));
+        }
+        self.take_coins(row, pending, request, &answers).await?;
         Ok(None)
     }
 
     async fn take_coins(
         &self,
         row: SessionRow,
-        offer: &SessionOffer,
+        pending: PendingIssue,
         request: FinishRequest,
         answers: &[Response],
     ) -> Result<()> {
-        let (pending, challenges) = self.pending(&row, offer)?;
-        if challenges != *request.challenges {
-            return Err(Failure::broken("the challenges of a session cannot be computed again"));
-        }
         let coins = pending.finish(answers).map_err(|rejection| {
             Failure::from(rejection)
                 .hint("the bank's answer is kept out; it owes the coins for the signed request in the store")
@@ -384,7 +407,7 @@ impl Wallet {
             let worth = view.pins.key(&coin.id.denomination)?.key.value;
             rows.push(CoinRow {
                 id: coin.id,
-                secret: coin.secret_bytes(),
+                secret: self.store_key.seal(Place::Coin(&coin.id), &*coin.secret_bytes())?,
                 signature: coin.signature,
                 bank: row.bank.clone(),
                 currency: self.config.currency.code().to_owned(),

@@ -21,7 +21,7 @@
 //!
 //! Those of offline cash stand in [`crate::offline::tables`], those of a restore in [`crate::restore::tables`].
 
-use feiqian_ledger::store::{Column, Table};
+use feiqian_ledger::store::{Column, Step, Table};
 
 use crate::offline::tables::{
     OFFLINE_ANSWER, OFFLINE_CLAIM, OFFLINE_COIN, OFFLINE_EXPECT, OFFLINE_EXPOSED, OFFLINE_OFFER,
@@ -30,7 +30,7 @@ use crate::offline::tables::{
 use crate::restore::tables::{RESTORE_COIN, RESTORE_COUNT, RESTORE_REFUND, RESTORE_REQUEST};
 
 /// Named values: `generation`, `generation-told` (to the own bank), `directory`, `restore` (`open` or `done`; absent where the
-/// wallet was not made from words).
+/// wallet was not made from words), `sealed` (there since the secrets in this store are).
 pub static SETTING: Table = Table {
     name: "setting",
     columns: &[Column::text("name"), Column::blob("body")],
@@ -101,7 +101,7 @@ pub static SESSION: Table = Table {
     indexes: &["(state)"],
 };
 
-/// Coins by (denomination, key). `rest`: value less all that was signed away and not released.
+/// Coins by (denomination, key). `secret`: sealed, see [`mod@crate::sealed_rows`]; `rest`: value less all that was signed away and not released.
 pub static COIN: Table = Table {
     name: "coin",
     columns: &[
@@ -322,6 +322,10 @@ pub static CHEQUE_RECEIVED: Table = Table {
     ],
     indexes: &[],
 };
+
+/// How a store of an older version comes to these tables. From version 2 on secrets are sealed, which the first opening does
+/// (it takes the seed); a program of before would not know them and refuses the store.
+pub static STEPS: &[Step] = &[Step { to: 2, rebuilt: &[], dropped: &[] }];
 
 /// All of them.
 pub static TABLES: &[&Table] = &[

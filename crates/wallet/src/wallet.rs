@@ -24,7 +24,11 @@ use crate::failure::{Failure, Result};
 use crate::offline::read_offline;
 use crate::record::{decode, encode};
 use crate::refund::Schedule;
+use crate::sealed_rows::{StoreKey, seal_all};
 use crate::tables::{EVIDENCE, PIN, REVOCATION_LIST, SETTING};
+
+/// The setting of a store whose secrets are sealed.
+const SEALED: &str = "sealed";
 
 /// What a wallet is made of, wherever it comes from: the files of a home, or a simulated world.
 #[derive(Debug)]
@@ -53,6 +57,8 @@ pub struct Wallet {
     pub(crate) config: Config,
     pub(crate) seed: Seed,
     pub(crate) offline_seed: OfflineSeed,
+    /// What the secrets in the store are sealed with.
+    pub(crate) store_key: Arc<StoreKey>,
     pub(crate) signing: KeyPair,
     pub(crate) signing_chain: Chain,
     pub(crate) leaf: Blob<768>,
@@ -91,18 +97,9 @@ impl Wallet {
             .map(|der| fingerprint(der))
             .ok_or_else(|| Failure::new(Code::CertificateInvalid, "the signing chain lacks its authority"))?;
         let leaf = Blob::new(parts.signing_chain.leaf().to_vec())?;
-        let generation = seams
-            .store
-            .commit("wallet.open.generation", move |tx| match read_setting(tx, "generation")? {
-                Some(stored) => {
-                    stored.try_into().map_err(|_| Failure::broken("the stored generation has another length"))
-                }
-                None => {
-                    write_setting(tx, "generation", FIRST_GENERATION.to_vec())?;
-                    Ok(FIRST_GENERATION)
-                }
-            })
-            .await?;
+        let store_key = Arc::new(StoreKey::of(&parts.seed));
+        let key = Arc::clone(&store_key);
+        let generation = seams.store.commit("wallet.open.generation", move |tx| open_store(tx, &key)).await?;
         let read = |tx: &mut dyn Tx| Ok::<_, Failure>((read_members(tx)?, read_offline(tx)?));
         let ((directory, entries), offline) = seams.store.read(read).await?;
         let now = seams.clock.now();
@@ -113,6 +110,7 @@ impl Wallet {
             config: parts.config,
             seed: parts.seed,
             offline_seed: parts.offline_seed,
+            store_key,
             signing: parts.signing,
             signing_chain: parts.signing_chain,
             leaf,
@@ -233,6 +231,19 @@ impl Wallet {
         })?;
         Ok(Some(path))
     }
+}
+
+/// The generation of a store, which gets its first one here; and its secrets sealed, if an older program wrote them.
+fn open_store(tx: &mut dyn Tx, key: &StoreKey) -> Result<[u8; 16]> {
+    if read_setting(tx, SEALED)?.is_none() {
+        seal_all(tx, key)?;
+        write_setting(tx, SEALED, Vec::new())?;
+    }
+    let Some(stored) = read_setting(tx, "generation")? else {
+        write_setting(tx, "generation", FIRST_GENERATION.to_vec())?;
+        return Ok(FIRST_GENERATION);
+    };
+    stored.try_into().map_err(|_| Failure::broken("the stored generation has another length"))
 }
 
 pub(crate) fn read_setting(tx: &mut dyn Tx, name: &str) -> Result<Option<Vec<u8>>> {

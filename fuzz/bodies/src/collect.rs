@@ -68,10 +68,12 @@ const LARGEST: usize = 16 << 10;
 
 /// What was seen: messages by target, and the names of the messages of each call.
 #[derive(Default)]
-struct Seen {
+pub(crate) struct Seen {
     calls: BTreeMap<(NodeId, String), Vec<(String, String)>>,
-    messages: BTreeMap<String, BTreeSet<Vec<u8>>>,
+    pub(crate) messages: BTreeMap<String, BTreeSet<Vec<u8>>>,
     world: BTreeMap<&'static str, Vec<u8>>,
+    /// What operators were shown.
+    shown: Vec<Value>,
 }
 
 #[derive(Default)]
@@ -87,7 +89,7 @@ impl Seen {
     /// Keeps a message if it is shorter than those that are kept, or one of few.
     fn keep(&mut self, name: &str, bytes: &[u8]) {
         if bytes.len() > LARGEST {
-            return;
+            return self.keep_even_large(name, bytes);
         }
         let kept = self.messages.entry(name.to_owned()).or_default();
         // Of one length there is one: variety is in the shape.
@@ -99,6 +101,34 @@ impl Seen {
         }
         kept.insert(bytes.to_vec());
     }
+}
+
+impl Seen {
+    /// Keeps a message whatever its size, if it is the only one or the shortest of its target.
+    pub(crate) fn keep_even_large(&mut self, name: &str, bytes: &[u8]) {
+        let kept = self.messages.entry(name.to_owned()).or_default();
+        if kept.iter().all(|known| known.len() > LARGEST) {
+            let shorter = kept.iter().all(|known| bytes.len() < known.len());
+            if kept.is_empty() || shorter {
+                kept.clear();
+                kept.insert(bytes.to_vec());
+            }
+        } else if bytes.len() <= LARGEST && kept.iter().all(|known| known.len() != bytes.len()) {
+            kept.insert(bytes.to_vec());
+        }
+    }
+}
+
+/// The accusations that a bank's operator can hand on.
+async fn accusations(world: &World, bank: NodeId) -> Vec<Value> {
+    let Ok(list) = world.command(bank, json!({"command": "accusations"})).await else { return Vec::new() };
+    let lines = list.get("accusations").and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut found = Vec::new();
+    for line in lines.iter().take(MOST) {
+        let id = line.get("id").cloned().unwrap_or_default();
+        found.extend(world.command(bank, json!({"command": "accusation", "id": id})).await.ok());
+    }
+    found
 }
 
 impl Tap for Eyes {
@@ -182,7 +212,12 @@ impl Adversary for Collector {
     async fn report(&mut self, world: &Arc<World>) -> Value {
         let settings = settings_of(world).await;
         let lists = ask(world, world.center(), "/v1/crl").await.unwrap_or_default();
+        let mut shown = Vec::new();
+        for bank in world.banks() {
+            shown.extend(accusations(world, *bank).await);
+        }
         let mut seen = self.0.seen();
+        seen.shown = shown;
         settings.iter().for_each(|(name, text)| seen.keep(name, text.as_bytes()));
         seen.world.insert("root.der", world.root().as_der().to_vec());
         seen.world.insert("lists", lists);
@@ -242,6 +277,8 @@ fn documents(seen: &mut Seen) {
     let targets = all();
     let mut found: Vec<(&'static str, Vec<u8>)> = Vec::new();
     let messages = seen.messages.clone();
+    let mut documents = seen.shown.clone();
+    seen.shown.iter().for_each(|document| inside(document, &mut found));
     for (name, kept) in &messages {
         let Some(maker) = targets.get(name).and_then(|target| target.message) else { continue };
         for message in kept {
@@ -250,12 +287,14 @@ fn documents(seen: &mut Seen) {
                 continue;
             };
             inside(&document, &mut found);
+            documents.push(document.clone());
             for (other, target) in targets.iter().filter(|(other, _)| !messages.contains_key(*other)) {
                 let lying_in_it = target.message.map(|maker| (maker.within)(&document)).unwrap_or_default();
                 lying_in_it.iter().for_each(|bytes| seen.keep(other, bytes));
             }
         }
     }
+    crate::made::make(seen, &documents);
     for (name, target) in &targets {
         if seen.messages.get(name).is_none_or(BTreeSet::is_empty) {
             let smallest = target.message.and_then(|maker| (maker.smallest)());
@@ -292,8 +331,9 @@ fn inside(document: &Value, found: &mut Vec<(&'static str, Vec<u8>)>) {
         found.extend(codec::encode_json(&evidence).ok().map(|bytes| ("file-evidence", bytes)));
         found.extend(codec::encode(&evidence).ok().map(|bytes| ("Evidence", bytes)));
     }
-    for accusation in within::<offline::accusation::CustomerAccusation>(document) {
-        let accusation = offline::accusation::Accusation::Customer(accusation);
+    let named = within::<offline::accusation::CustomerAccusation>(document);
+    let named = named.into_iter().map(offline::accusation::Accusation::Customer);
+    for accusation in named.chain(within::<offline::accusation::Accusation>(document)) {
         found.extend(codec::encode_json(&accusation).ok().map(|bytes| ("file-accusation", bytes)));
         found.extend(codec::encode(&accusation).ok().map(|bytes| ("offline_cash-Accusation", bytes)));
     }

@@ -25,6 +25,7 @@
 
 pub mod collect;
 pub mod files;
+mod made;
 pub mod messages;
 pub mod model;
 pub mod mutate;

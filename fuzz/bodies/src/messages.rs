@@ -2,6 +2,7 @@
 
 use feiqian_bank::Handed;
 use feiqian_cheque::messages as cheque;
+use feiqian_clearing::cleared::{ClearedRequest, ClearedResponse};
 use feiqian_clearing::finality::SettledRequest;
 use feiqian_clearing::membership as member;
 use feiqian_clearing::presentment::{Answers, Batch, Presented, Presentment};
@@ -177,6 +178,8 @@ fn online_cash() -> Vec<Target> {
         Presented<online::refund::RefundOutcome>,
         Batch<online::deposit::CashItem>,
         Answers<online::deposit::Outcome>,
+        ClearedRequest,
+        ClearedResponse,
         online::recovery::CertificateRecovery,
         online::recovery::RecoveredCertificates,
         online::recovery::GenerationsRequest,

@@ -21,6 +21,8 @@ const WITHOUT_SEEDS: &[&str] = &[
     "Answers-Outcome",
     "Batch-CashItem",
     "CertificateRecovery",
+    "ClearedRequest",
+    "ClearedResponse",
     "CoinState",
     "CoinStateRequest",
     "Generations",

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`presentment`] | what travels, and its id |
 //! | [`remittance`] | credit transfers between banks |
+//! | [`cleared`] | what a bank that lost its newest records asks |
 //! | [`finality`] | which items a cycle settled, and which it unwound |
 //! | [`membership`] | admission, registration and the directory of banks |
 //! | [`gross`] | a presentment's life at the center under gross settlement: reserve, forward, settle or release |
@@ -17,6 +18,7 @@
 //! | [`gridlock`] | which queued items can go together when none can go alone |
 //! | [`iso20022`] | exports as messages banks exchange |
 
+pub mod cleared;
 pub mod finality;
 pub mod gridlock;
 pub mod gross;

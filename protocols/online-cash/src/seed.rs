@@ -117,6 +117,11 @@ impl Seed {
         Zeroizing::new(transcript.text(bank).integer(number.into()).into_digest().0)
     }
 
+    /// The key that a wallet seals the secrets in its store with, 32 bytes: `D("wallet/store-key"; seed)`.
+    pub fn store_key(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(Transcript::new("wallet/store-key").bytes(&self.0).into_digest().0)
+    }
+
     /// A payee key of a person, one for each request:
     /// `Hs("online-cash/payee-key"; seed, generation, counter)`.
     pub fn payee_key(&self, generation: &[u8; 16], counter: u64) -> Scalar {

@@ -7,6 +7,7 @@
 //! | 3 | per epoch and denomination: issued from answered sessions, redeemed from spends; per coin: spends ≤ value; circulation |
 //! | 3 | offline: issued, redeemed and reclaimed of every key, circulation pays every unit once, claims and parts, collateral |
 //! | 7 | offline: customers' signed withdrawals, receipts, accusations, decisions on claims |
+//! | 3 | what rows said before they were deleted is in the sums that remain, of epochs that have ended alone |
 //! | 4 | a cheque is paid to one presentment, Σ paid = Σ drawer debits, states agree with the book, reserves are pending |
 //! | 4 | every transfer booked for a cheque or a remittance is one that a row calls for, in every field |
 //! | 5 | the clearing accounts hold what is paid and not settled |
@@ -20,6 +21,7 @@ mod claims;
 mod documents;
 mod money;
 mod offline;
+mod pruned;
 mod sessions;
 mod spends;
 mod transfers;
@@ -93,6 +95,8 @@ pub struct BankAudit {
     pub refunds_open: u128,
     /// Presentments without an outcome.
     pub pending_presentments: u64,
+    /// Epochs below this have ended: of their rows only sums may be left.
+    pub ended: u64,
     /// What the cheques' rows say.
     pub cheques: ChequeSums,
     /// What the offline rows say.
@@ -123,6 +127,8 @@ pub(crate) struct Auditor<'a> {
     pub(crate) accounted: BTreeSet<Digest>,
     /// Statements: digest, and the amount they take in all.
     pub(crate) statements: BTreeMap<Digest, u128>,
+    /// Statements: digest, and how much of that is booked in spends; the rest is of epochs that have ended.
+    pub(crate) booked: BTreeMap<Digest, u128>,
     /// Transfers for cheques and remittances that rows call for.
     pub(crate) explained: BTreeSet<feiqian_crypto::Id16>,
 }
@@ -152,6 +158,7 @@ pub fn audit(tx: &mut dyn Tx, audited: &Audited, rng: &mut impl CryptoRng) -> Re
         payments: BTreeMap::new(),
         refunds_open: 0,
         pending_presentments: 0,
+        ended: 0,
         cheques: ChequeSums::default(),
         offline: OfflineSums::default(),
     };
@@ -163,9 +170,11 @@ pub fn audit(tx: &mut dyn Tx, audited: &Audited, rng: &mut impl CryptoRng) -> Re
         accounts: BTreeMap::new(),
         accounted: BTreeSet::new(),
         statements: BTreeMap::new(),
+        booked: BTreeMap::new(),
         explained: BTreeSet::new(),
     };
     auditor.keysets(tx)?;
+    auditor.pruned(tx)?;
     auditor.statements(tx)?;
     auditor.spends(tx)?;
     auditor.sessions(tx, rng)?;

@@ -11,6 +11,7 @@ use feiqian_online_cash::signed::DocumentSignature;
 use rand_core::CryptoRng;
 
 use super::answers::Answers;
+use super::spends::takings;
 use super::{Auditor, place};
 use crate::chart::{Event, transfer_id};
 use crate::payments::PaymentRow;
@@ -45,7 +46,11 @@ impl Auditor<'_> {
             .collect::<Vec<_>>()
         {
             // Payments by account are accounted for when the payments are walked.
-            if matches!(register::statement(tx, &digest), Ok(Some(Statement::Refresh { .. }))) {
+            let Ok(Some(statement @ Statement::Refresh { .. })) = register::statement(tx, &digest) else {
+                continue;
+            };
+            // Its session is of the same epochs or later ones, and may be deleted before the last of its coins.
+            if !takings(&statement).iter().all(|(coin, _)| self.has_ended(&coin.denomination)) {
                 self.find(
                     2,
                     format!("{} ({digest})", STATEMENT.name),

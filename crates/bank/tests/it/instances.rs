@@ -36,18 +36,18 @@ fn second(config: &mut Config) {
     named(config, "2");
 }
 
-fn first_offline(config: &mut Config) {
+pub(crate) fn first_offline(config: &mut Config) {
     small_coins(config);
     first(config);
 }
 
-fn second_offline(config: &mut Config) {
+pub(crate) fn second_offline(config: &mut Config) {
     small_coins(config);
     second(config);
 }
 
 /// What the center tells the one, the other knows.
-fn share_view(from: &Node, to: &Node) {
+pub(crate) fn share_view(from: &Node, to: &Node) {
     let view = from.bank.members().snapshot();
     let banks = view.members().values().map(|member| member.entry.clone());
     let directory = Directory { banks: Bounded::collect(banks).unwrap() };
@@ -56,7 +56,7 @@ fn share_view(from: &Node, to: &Node) {
 }
 
 /// A bank of two processes that reach each other, with a customer.
-async fn two(world: &World) -> (Node, Node, Holder) {
+pub(crate) async fn two(world: &World) -> (Node, Node, Holder) {
     let one = world.tuned("north", 10, first).await;
     world.publish(&[&one]).await;
     let alice = world.customer(&one, "alice", "100.00").await;

@@ -21,7 +21,7 @@ async fn paid(node: &Node, holder: &Holder, item: &CashItem) -> Receipt {
     }
 }
 
-fn order(holder: &Holder, receipt: &Receipt, n: u64, amount: u64) -> RefundItem {
+pub(crate) fn order(holder: &Holder, receipt: &Receipt, n: u64, amount: u64) -> RefundItem {
     let mut part = receipt.amount;
     part.minor = minor(amount);
     let order =

@@ -1,6 +1,6 @@
 //! Banks in memory, and whoever talks to them.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -98,6 +98,15 @@ pub(crate) struct Line {
     pub(crate) hang: Mutex<Option<u64>>,
     /// What the center's verification service says of every cheque; good unless set.
     pub(crate) verdict: Mutex<Option<ReturnCode>>,
+    /// The message over which the process dies.
+    pub(crate) dying: Mutex<Option<Dying>>,
+}
+
+/// A process dies before a message to this path leaves, or over its answer: its store is closed from then on.
+pub(crate) struct Dying {
+    pub(crate) path: &'static str,
+    pub(crate) answered: bool,
+    pub(crate) store: Arc<Gate>,
 }
 
 /// What the center shows, as far as a bank asks for news.
@@ -123,6 +132,15 @@ impl Line {
     /// Nothing is relayed any more.
     pub(crate) fn cut(&self) {
         *self.relay.lock().unwrap() = None;
+    }
+
+    fn reach(&self, to: &Target, path: &str, answered: bool) -> Result<(), NetworkError> {
+        let is_here = |dying: &mut Dying| dying.path == path && dying.answered == answered;
+        let Some(dying) = self.dying.lock().unwrap().take_if(is_here) else { return Ok(()) };
+        let moment = if answered { "answered" } else { "send" };
+        note_killed(&format!("{moment}.bank.{}", path.trim_start_matches("/v1/").replace('/', ".")));
+        dying.store.dead.store(true, Ordering::SeqCst);
+        Err(NetworkError::Lost { url: to.url.clone(), reason: "the process is dead".to_owned() })
     }
 }
 
@@ -152,6 +170,7 @@ impl Network for Line {
             let router = Routes::new(verifier).add(route, Verifier::answer).into_router();
             return deliver(&router, to, None, message).await;
         }
+        self.reach(to, &message.path, false)?;
         let news = self.news.lock().unwrap().clone();
         if let Some(news) = news.filter(|_| NEWS.contains(&message.path.as_str())) {
             return deliver(&news, to, None, message).await;
@@ -167,7 +186,7 @@ impl Network for Line {
             "/v1/present/holding" => "/v1/pay/holding",
             "/v1/offline/claim" => "/v1/pay/claim",
             "/v1/present/part" => "/v1/pay/part",
-            path @ ("/v1/offline/identity" | "/v1/offline/expose") => path,
+            path @ ("/v1/offline/identity" | "/v1/offline/expose" | "/v1/cleared") => path,
             path if path.starts_with("/v1/instance/") => path,
             _ => return Err(cut()),
         };
@@ -178,7 +197,9 @@ impl Network for Line {
                 return std::future::pending().await;
             }
         }
-        let reply = deliver(&router, to, Some(peer), Outgoing { path: path.to_owned(), ..message }).await;
+        let (path, called) = (path.to_owned(), message.path.clone());
+        let reply = deliver(&router, to, Some(peer), Outgoing { path, ..message }).await;
+        self.reach(to, &called, true)?;
         let mut lose = self.lose.lock().unwrap();
         if *lose > 0 {
             *lose -= 1;
@@ -194,6 +215,8 @@ pub(crate) struct Gate {
     store: Arc<dyn Store>,
     /// The point at which the process dies, and whether after the commit.
     pub(crate) plan: Mutex<Option<(&'static str, bool)>>,
+    /// The process has died over a message.
+    pub(crate) dead: AtomicBool,
     /// Bytes of all blobs that transactions have read.
     pub(crate) read: Arc<AtomicUsize>,
     held: tokio::sync::watch::Sender<Option<&'static str>>,
@@ -250,7 +273,8 @@ impl Gate {
 
     fn new(store: Arc<dyn Store>) -> Self {
         let (held, waiting) = (tokio::sync::watch::Sender::new(None), tokio::sync::watch::Sender::new(0));
-        Self { store, plan: Mutex::default(), read: Arc::default(), held, waiting }
+        let dead = AtomicBool::new(false);
+        Self { store, plan: Mutex::default(), dead, read: Arc::default(), held, waiting }
     }
 
     pub(crate) fn hold(&self, point: &'static str) {
@@ -283,7 +307,7 @@ impl Store for Gate {
             note_killed(point);
         }
         Box::pin(async move {
-            if plan == Some((point, false)) {
+            if plan == Some((point, false)) || self.dead.load(Ordering::SeqCst) {
                 return Err(StoreError::Closed);
             }
             let first = *self.waiting.borrow() == 0;
@@ -298,6 +322,9 @@ impl Store for Gate {
     }
 
     fn read_raw(&self, work: Work) -> BoxFuture<'_, Result<(), StoreError>> {
+        if self.dead.load(Ordering::SeqCst) {
+            return Box::pin(std::future::ready(Err(StoreError::Closed)));
+        }
         self.store.read_raw(self.counted(work))
     }
 }
@@ -317,6 +344,8 @@ pub(crate) struct Node {
     secrets: Arc<MemorySecrets>,
     pub(crate) chain: Chain,
     tune: fn(&mut Config),
+    /// How often it was started again.
+    lives: usize,
 }
 
 /// An account holder with enrolled keys.
@@ -360,10 +389,10 @@ impl World {
         let chain = self.root.issue_bank_authority(&request, name, NOW, &mut rng(seed.into())).unwrap();
         let store = Arc::new(Gate::new(fresh(TABLES)));
         let (secrets, line) = (Arc::new(MemorySecrets::default()), Arc::new(Line::default()));
-        let bank = self.start(name, seed, &store, &secrets, &line, &chain, tune).await;
+        let bank = self.start(name, seed, &store, &secrets, &line, &chain, tune, 0).await.unwrap();
         // The keyset is made; pinning fails because the line is cut, and the test pins it as the center would.
         assert_eq!(code(bank.rotate().await), Code::NodeUnreachable);
-        Node { bank, line, name, seed, store, secrets, chain, tune }
+        Node { bank, line, name, seed, store, secrets, chain, tune, lives: 0 }
     }
 
     #[allow(clippy::too_many_arguments, reason = "what a bank is made of")]
@@ -376,7 +405,8 @@ impl World {
         line: &Arc<Line>,
         chain: &Chain,
         tune: fn(&mut Config),
-    ) -> Arc<Bank> {
+        lives: usize,
+    ) -> Result<Arc<Bank>, Fault> {
         let mut config =
             Config::new(Name::new(name).unwrap(), Currency::CNY, "https://127.0.0.1:7000", "127.0.0.1:7001");
         config.pool_size = 64;
@@ -384,7 +414,12 @@ impl World {
         // Each run of each of a bank's processes draws from a stream of its own.
         static RUNS: AtomicUsize = AtomicUsize::new(0);
         let run = || format!("{name}/{}", RUNS.fetch_add(1, Ordering::Relaxed));
-        let stream = if config.instance.is_some() { run() } else { name.to_owned() };
+        let stream = match lives {
+            _ if config.instance.is_some() => run(),
+            0 => name.to_owned(),
+            // What was drawn before is not drawn again.
+            lives => format!("{name}/{lives}"),
+        };
         let entropy = Arc::new(StreamEntropy::new(seed.into(), &stream));
         let keys = Keys::certify(
             self.trusted(),
@@ -403,7 +438,7 @@ impl World {
             workers: Arc::new(InlineWorkers),
         };
         let secrets = Arc::clone(secrets) as _;
-        Bank::new(Parts { config, keys: keys.unwrap(), secrets }, seams).await.unwrap()
+        Bank::new(Parts { config, keys: keys.unwrap(), secrets }, seams).await
     }
 
     /// One more process of a bank: the same store, a home of its own.
@@ -411,8 +446,8 @@ impl World {
         let (secrets, line) = (Arc::new(MemorySecrets::default()), Arc::new(Line::default()));
         let (name, seed, chain) = (node.name, node.seed, node.chain.clone());
         let store = Arc::clone(&node.store);
-        let bank = self.start(name, seed, &store, &secrets, &line, &chain, tune).await;
-        Node { bank, line, name, seed, store, secrets, chain, tune }
+        let bank = self.start(name, seed, &store, &secrets, &line, &chain, tune, 0).await.unwrap();
+        Node { bank, line, name, seed, store, secrets, chain, tune, lives: 0 }
     }
 
     /// What `from` asks another process of its bank reaches `to`.
@@ -436,9 +471,15 @@ impl World {
 
     /// The same home, another run.
     pub(crate) async fn restart(&self, node: &mut Node) {
-        node.bank = self
-            .start(node.name, node.seed, &node.store, &node.secrets, &node.line, &node.chain, node.tune)
-            .await;
+        self.try_restart(node).await.unwrap();
+    }
+
+    /// Another run, unless it ends before it has begun.
+    pub(crate) async fn try_restart(&self, node: &mut Node) -> Result<(), Fault> {
+        node.lives += 1;
+        let Node { name, seed, store, secrets, line, chain, tune, lives, .. } = &*node;
+        node.bank = self.start(name, *seed, store, secrets, line, chain, *tune, *lives).await?;
+        Ok(())
     }
 
     /// Pins all keysets and shows the directory to every bank, as the center does.

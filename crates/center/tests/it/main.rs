@@ -10,6 +10,8 @@ mod cheque;
 mod clearing;
 mod crash;
 mod cycles;
+mod every_fault;
+mod housekeeping;
 mod members;
 mod offline;
 mod offline_world;

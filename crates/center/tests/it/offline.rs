@@ -22,7 +22,7 @@ use crate::bank::{DAY, TestBank, amount, rng};
 use crate::offline_world::{Offline, Person, at, digest, keyset, minor, pin_request, presented};
 use crate::world::{Death, MortalStore, NOW, NodeWires, Trouble};
 
-fn both(north: &str, south: &str) -> [String; 2] {
+pub(crate) fn both(north: &str, south: &str) -> [String; 2] {
     [north.to_owned(), south.to_owned()]
 }
 
@@ -431,13 +431,14 @@ async fn a_bank_that_did_not_answer_is_told_what_it_has_paid() {
     assert_eq!(honest.told(), 0);
 }
 
-/// A claim runs out; the center's store may die on the way. It is decided once, and the bank hears of it.
-async fn run_out(mut death: Option<Death>) -> Vec<&'static str> {
+/// A claim runs out; the center may die on the way, in one of its lives. It is decided once, and the bank hears of it.
+async fn run_out(death: Option<(u64, Death)>) -> Vec<&'static str> {
     let mut fork = Fork::new().await;
     let limit = fork.scene.world.center.config().answer_seconds;
     let mut points = Vec::new();
     for round in 0..6 {
-        let store = Arc::new(MortalStore::new(Arc::clone(&fork.scene.world.disk), death.take()));
+        let death = death.filter(|(life, _)| *life == round).map(|(_, death)| death);
+        let store = Arc::new(MortalStore::new(Arc::clone(&fork.scene.world.disk), death));
         if fork.scene.world.restart_on(Arc::clone(&store) as _).await.is_ok() {
             for bank in [&fork.scene.north.bank, &fork.scene.south.bank] {
                 bank.follow(&fork.scene.world);
@@ -463,9 +464,12 @@ async fn killed_at_any_commit_the_bank_of_a_cheat_pays_once_and_is_told() {
     for point in ["center.present.reserve", "center.present.outcome", "center.notice.told"] {
         assert!(points.contains(&point), "{points:?}");
     }
-    for commit in 1..=points.len() {
-        for after in [false, true] {
-            run_out(Some(Death { commit, after })).await;
+    // The claim is made in the first life, and has run out in the second.
+    for life in [0, 1] {
+        for commit in 1..=points.len() {
+            for after in [false, true] {
+                run_out(Some((life, Death { commit, after }))).await;
+            }
         }
     }
 }
@@ -512,7 +516,7 @@ async fn a_claim_shows_what_it_claims() {
     assert_eq!(code(&fork.scene.south.bank, "/v1/offline/claim", &fork.presentment).await, Code::Forbidden);
 }
 
-fn part(number: u32, minor: u64, to: &str) -> Presentment<PartItem> {
+pub(crate) fn part(number: u32, minor: u64, to: &str) -> Presentment<PartItem> {
     let item = PartItem {
         from: Name::new("north").unwrap(),
         to: Name::new(to).unwrap(),

@@ -1,5 +1,6 @@
 //! A network in memory, a store that can die, and a center with its banks.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,6 +23,8 @@ use crate::bank::TestBank;
 
 /// Every world has keys of its own.
 static WORLDS: AtomicU64 = AtomicU64::new(0);
+/// What a center has drawn it does not draw again when it is started anew.
+static LIVES: AtomicU64 = AtomicU64::new(0);
 
 pub(crate) const NOW: u64 = 1_767_225_600;
 
@@ -84,64 +87,122 @@ impl Network for NodeWires {
     }
 }
 
-/// Where a store dies: before or after the n-th commit of its life.
+/// Where a process dies: before or after the n-th commit of its life, or before the n-th message or over its answer; both
+/// are counted together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Death {
     pub(crate) commit: usize,
     pub(crate) after: bool,
 }
 
-/// A store that stops working at a chosen commit, as if the process had been killed there.
-pub(crate) struct MortalStore {
-    inner: Arc<dyn Store>,
+/// One life of a process: what it has committed and sent, and where it dies.
+pub(crate) struct Life {
     death: Option<Death>,
-    commits: Mutex<Vec<&'static str>>,
+    steps: Mutex<Vec<&'static str>>,
     dead: Mutex<bool>,
 }
 
-impl MortalStore {
-    pub(crate) fn new(inner: Arc<dyn Store>, death: Option<Death>) -> Self {
-        Self { inner, death, commits: Mutex::default(), dead: Mutex::new(false) }
-    }
+thread_local! {
+    /// The life of the process that is about to be started.
+    static NEXT: RefCell<Option<Arc<Life>>> = const { RefCell::new(None) };
+}
 
-    pub(crate) fn points(&self) -> Vec<&'static str> {
-        self.commits.lock().unwrap().clone()
+impl Life {
+    /// Notes a step; its death, if this is where it dies.
+    fn step(&self, name: &'static str) -> Option<Death> {
+        let mut steps = self.steps.lock().unwrap();
+        steps.push(name);
+        self.death.filter(|death| death.commit == steps.len())
     }
 
     fn is_dead(&self) -> bool {
         *self.dead.lock().unwrap()
+    }
+
+    fn dies(&self, point: &str) {
+        note_killed(point);
+        *self.dead.lock().unwrap() = true;
+    }
+}
+
+/// The network of a process that may die over a message: its store is closed then, and nobody hears of it again.
+pub(crate) struct MortalNetwork {
+    inner: NodeWires,
+    life: Option<Arc<Life>>,
+}
+
+impl MortalNetwork {
+    /// Of the process that is started now, on the store that was made last.
+    pub(crate) fn new(inner: NodeWires) -> Self {
+        Self { inner, life: NEXT.take() }
+    }
+}
+
+#[async_trait]
+impl Network for MortalNetwork {
+    async fn send(&self, to: &Target, message: Outgoing) -> Result<Reply, NetworkError> {
+        let Some(life) = &self.life else { return self.inner.send(to, message).await };
+        let lost = || NetworkError::Lost { url: to.url.clone(), reason: "the process is dead".into() };
+        if life.is_dead() {
+            return Err(lost());
+        }
+        let route = message.path.trim_start_matches("/v1/").replace('/', ".");
+        match life.step("message") {
+            None => self.inner.send(to, message).await,
+            Some(death) => {
+                if death.after {
+                    let _ = self.inner.send(to, message).await;
+                    life.dies(&format!("answered.center.{route}"));
+                } else {
+                    life.dies(&format!("send.center.{route}"));
+                }
+                Err(lost())
+            }
+        }
+    }
+}
+
+/// A store that stops working at a chosen commit, or message, as if the process had been killed there.
+pub(crate) struct MortalStore {
+    inner: Arc<dyn Store>,
+    life: Arc<Life>,
+}
+
+impl MortalStore {
+    /// A store for the process that is started next.
+    pub(crate) fn new(inner: Arc<dyn Store>, death: Option<Death>) -> Self {
+        let life = Arc::new(Life { death, steps: Mutex::default(), dead: Mutex::new(false) });
+        NEXT.set(Some(Arc::clone(&life)));
+        Self { inner, life }
+    }
+
+    /// The commits, by name, and the messages that were sent.
+    pub(crate) fn points(&self) -> Vec<&'static str> {
+        self.life.steps.lock().unwrap().clone()
     }
 }
 
 impl Store for MortalStore {
     fn commit_raw(&self, point: &'static str, work: Work) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            if self.is_dead() {
+            if self.life.is_dead() {
                 return Err(StoreError::Closed);
             }
-            let number = {
-                let mut commits = self.commits.lock().unwrap();
-                commits.push(point);
-                commits.len()
-            };
-            let dies = self.death.filter(|death| death.commit == number);
-            if dies.is_some() {
-                note_killed(point);
-                *self.dead.lock().unwrap() = true;
-            }
-            match dies {
-                Some(death) if !death.after => Err(StoreError::Closed),
-                Some(_) => {
-                    let _ = self.inner.commit_raw(point, work).await;
+            match self.life.step(point) {
+                None => self.inner.commit_raw(point, work).await,
+                Some(death) => {
+                    self.life.dies(point);
+                    if death.after {
+                        let _ = self.inner.commit_raw(point, work).await;
+                    }
                     Err(StoreError::Closed)
                 }
-                None => self.inner.commit_raw(point, work).await,
             }
         })
     }
 
     fn read_raw(&self, work: Work) -> BoxFuture<'_, Result<(), StoreError>> {
-        if self.is_dead() {
+        if self.life.is_dead() {
             return Box::pin(std::future::ready(Err(StoreError::Closed)));
         }
         self.inner.read_raw(work)
@@ -253,9 +314,9 @@ async fn start(
     let network = NodeWires { wires: Arc::clone(wires), own: Some(Arc::new(verified)) };
     let seams = Seams {
         store,
-        network: Arc::new(network),
+        network: Arc::new(MortalNetwork::new(network)),
         clock: Arc::clone(clock) as _,
-        entropy: Arc::new(StreamEntropy::new(2, "center")),
+        entropy: Arc::new(StreamEntropy::new(LIVES.fetch_add(1, Ordering::Relaxed), "center")),
         workers: Arc::new(feiqian_node::InlineWorkers),
     };
     let center = open(home, seams).await?;

@@ -112,7 +112,7 @@ impl Place {
                 look.findings.push((self.label.clone(), finding));
             }
             // A node that was created and never used: there is nothing to recompute, but it is here.
-            if let Reading::Wallet(config) = Reading::new(self.role, &home)? {
+            if let Reading::Wallet(config, _) = Reading::new(self.role, &home)? {
                 look.world.wallets.push(WalletBooks::unused(&config));
             }
             return Ok(());
@@ -166,12 +166,17 @@ fn signer_of(home: &Home) -> Result<[u8; 32], Fault> {
     feiqian_pki::Chain::from_pem(text).and_then(|chain| chain.leaf_key()).map_err(|_| broken())
 }
 
+/// What a wallet's secrets are sealed with, where no passphrase keeps it: who audits need not know one.
+fn store_key_of(home: &Home) -> Result<Option<feiqian_wallet::StoreKey>, Fault> {
+    if home.is_sealed() { Ok(None) } else { feiqian_wallet::init::store_key(home).map(Some) }
+}
+
 /// What to read of a store, with what its settings say.
 enum Reading {
     Center,
     Bank(Box<feiqian_bank::Config>, feiqian_bank::audit::Audited),
     Merchant(feiqian_merchant::Config),
-    Wallet(feiqian_wallet::Config),
+    Wallet(feiqian_wallet::Config, Option<feiqian_wallet::StoreKey>),
 }
 
 impl Reading {
@@ -185,7 +190,7 @@ impl Reading {
                 Self::Bank(config, feiqian_bank::audit::Audited { bank, signer })
             }
             Role::Merchant => Self::Merchant(home.read_config()?),
-            Role::Wallet => Self::Wallet(home.read_config()?),
+            Role::Wallet => Self::Wallet(home.read_config()?, store_key_of(home)?),
         })
     }
 
@@ -194,7 +199,7 @@ impl Reading {
             Self::Center => Role::Center,
             Self::Bank(..) => Role::Bank,
             Self::Merchant(_) => Role::Merchant,
-            Self::Wallet(_) => Role::Wallet,
+            Self::Wallet(..) => Role::Wallet,
         }
     }
 
@@ -207,8 +212,8 @@ impl Reading {
                 (audit.findings, Some(audit.book))
             }
             Self::Merchant(_) => (feiqian_merchant::audit::check(tx)?.findings, None),
-            Self::Wallet(_) => {
-                let audit = feiqian_wallet::audit::audit(tx);
+            Self::Wallet(_, key) => {
+                let audit = feiqian_wallet::audit::audit(tx, key.as_ref());
                 (audit.map_err(|fault| StoreError::Corrupt(fault.message.to_string()))?.findings, None)
             }
         })
@@ -231,7 +236,7 @@ impl Reading {
             Self::Bank(config, _) => BankBooks::read(tx, config.name.as_str(), config.currency.code())
                 .map(|books| Books::Bank(Box::new(books))),
             Self::Merchant(config) => MerchantBooks::read(tx, config).map(Books::Merchant),
-            Self::Wallet(config) => WalletBooks::read(tx, config).map(Books::Wallet),
+            Self::Wallet(config, _) => WalletBooks::read(tx, config).map(Books::Wallet),
         };
         let books = books.unwrap_or_else(|error| {
             findings.push(Finding::new(7, "store.db", error.to_string()));

@@ -17,8 +17,9 @@ pub(crate) use cheques::{
     Certificate, Cheque, ChequeDeposit, ChequeWrite, Cycle, JudgedBy, MerchantCheque, Transfer, WalletCheque,
 };
 pub(crate) use nodes::{
-    AccountAmount, AccountCommand, Admission, Bank, BankInit, BankJoin, Center, CenterInit, CustomerRole,
-    HomeOnly, Merchant, MerchantInit, Message, PassphraseCommand, RunArgs, Settlement, Wallet, WalletInit,
+    AccountAmount, AccountCommand, Admission, Bank, BankInit, BankJoin, Center, CenterInit, CenterJoin,
+    CustomerRole, HomeOnly, Merchant, MerchantInit, Message, PassphraseCommand, RunArgs, Settlement, Wallet,
+    WalletInit,
 };
 pub(crate) use simulate::{Compare, Report, Simulate};
 

@@ -53,6 +53,10 @@ pub(crate) enum Center {
   feiqian center init --home center --name center
   feiqian center init --home center --name center --settlement net")]
     Init(CenterInit),
+    /// Make a home for one more process of a center that keeps everything in PostgreSQL.
+    #[command(after_help = "Example:
+  feiqian center join --home center-2 --of center")]
+    Join(CenterJoin),
     /// Run it until Ctrl-C; prints one line with its address when it is ready.
     #[command(after_help = "Example:\n  feiqian center run --home center")]
     Run(RunArgs),
@@ -163,6 +167,23 @@ pub(crate) struct CenterInit {
     /// file of the home.
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<String>,
+    /// The URL that others reach it at, when that is a balancer's in front of several processes [default: https:// and
+    /// the address it listens at].
+    #[arg(long, value_name = "URL")]
+    pub(crate) advertise: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CenterJoin {
+    /// A new or empty folder for it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    /// A home of the center, whose keys and database it gets.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) of: PathBuf,
+    /// Where it will listen; port 0 takes a free one and keeps it.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
+    pub(crate) listen: String,
 }
 
 #[derive(Debug, Subcommand)]

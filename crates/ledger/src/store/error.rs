@@ -36,7 +36,13 @@ pub enum StoreError {
     /// Another process held the database for longer than the busy timeout, or conflicts never ended.
     #[error("the database is busy: {0}")]
     Busy(String),
-    /// The database failed (disk full, input or output error, damaged file).
+    /// There is no room left for what was to be written.
+    #[error("the disk is full: {0}")]
+    Full(String),
+    /// The file is damaged: what was read is not what was written.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
+    /// The database failed otherwise (input or output error, lost connection).
     #[error("database failure: {0}")]
     Database(String),
     /// The commit itself failed: whether the changes survive is known only after the store is opened again. Repeat the

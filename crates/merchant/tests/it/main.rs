@@ -5,6 +5,8 @@
 
 mod bank;
 mod cheques;
+mod every_fault;
+mod housekeeping;
 mod offline;
 mod offline_bank;
 mod pay;

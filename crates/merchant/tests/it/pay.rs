@@ -17,7 +17,7 @@ use feiqian_wire::{Text, Timestamp};
 use serde_json::{Value, json};
 
 use crate::bank::{BANK_URL, CENTER_URL, NOW, TOKEN, TestBank, rng};
-use crate::wires::{Death, MortalStore, NodeWires, Trouble, Wires};
+use crate::wires::{Death, MortalNetwork, MortalStore, NodeWires, Trouble, Wires};
 
 const SHOP_URL: &str = "https://shop.example:443";
 
@@ -56,12 +56,17 @@ async fn start(
         expires_seconds: 900,
         refund_seconds: 86_400,
         sync_seconds: 60,
+        keep_seconds: 86_400,
         offline: OfflineConfig::default(),
+        shares: feiqian_node::Shares::of_a_till(),
     };
     let keys = Keys::new((transport, given.transport), (signer, given.signer), bank.root.clone());
     let seams = Seams {
         store,
-        network: Arc::new(NodeWires { wires: Arc::clone(wires), own: Some(Arc::new(own)) }),
+        network: Arc::new(MortalNetwork::new(NodeWires {
+            wires: Arc::clone(wires),
+            own: Some(Arc::new(own)),
+        })),
         clock: Arc::clone(clock) as _,
         entropy: Arc::new(StreamEntropy::new(4, "shop")),
         workers: Arc::new(feiqian_node::InlineWorkers),
@@ -100,14 +105,14 @@ impl Shop {
         Arc::clone(&self.merchant).command(command).await
     }
 
-    async fn request(&self, amount: &str, order: &str) -> SignedRequest {
+    pub(crate) async fn request(&self, amount: &str, order: &str) -> SignedRequest {
         let answer =
             self.command(json!({"command": "request", "amount": amount, "order": order})).await.unwrap();
         SignedRequest::from_uri(answer["uri"].as_str().unwrap()).unwrap()
     }
 
     /// A wallet's payment of a request with fresh coins.
-    fn payment(&self, request: &SignedRequest, seed: u64) -> Payment {
+    pub(crate) fn payment(&self, request: &SignedRequest, seed: u64) -> Payment {
         let minor = request.request.amount.minor.value();
         let bits: Vec<u64> = (0..20).map(|bit| 1 << bit).filter(|bit| minor & bit != 0).collect();
         let coins = self.bank.coins(minor, seed);
@@ -116,7 +121,7 @@ impl Shop {
         Payment::sign(&request.request.digest(), &given, &mut rng(seed)).unwrap()
     }
 
-    async fn pay(&self, payment: &Payment) -> Result<PayResponse, Fault> {
+    pub(crate) async fn pay(&self, payment: &Payment) -> Result<PayResponse, Fault> {
         let wallet = NodeWires { wires: Arc::clone(&self.wires), own: None };
         Ok(call(&wallet, &Target::anyone(SHOP_URL), Caller::Anonymous, "/v1/pay", payment).await?)
     }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use feiqian_crypto::Digest;
+use feiqian_crypto::EncodedPoint;
 use feiqian_crypto::snowblind::Signature;
 use feiqian_ledger::store::{StoreError, Tx};
 use feiqian_money::{Amount, Minor};
 use feiqian_node::{CallError, Caller, Target, call};
-use feiqian_online_cash::coin::Coin;
+use feiqian_online_cash::coin::{Coin, CoinId};
 use feiqian_online_cash::deposit::{Outcome, PayResponse};
 use feiqian_online_cash::payment::Payment;
 use feiqian_online_cash::request::{Delivery, SignedRequest};
+use feiqian_wallet::sealed_rows::Place;
 use feiqian_wire::error::{Code, Fault};
 use rand::rngs::ChaCha12Rng;
 use serde_json::{Value, json};
@@ -54,16 +55,23 @@ pub(crate) async fn withdraw(world: &World, wallet: NodeId, minor: u64) -> Resul
 /// The coins of a wallet's store that have given nothing, the largest first.
 pub(crate) async fn loot(world: &World, wallet: NodeId) -> Result<Vec<Loot>, Fault> {
     let read = world.read(wallet, |tx: &mut dyn Tx| {
-        let sql = "SELECT denomination, secret, signature, worth FROM coin WHERE rest = worth ORDER BY worth DESC, coin_key";
+        let sql = "SELECT denomination, coin_key, secret, signature, worth FROM coin WHERE rest = worth ORDER BY worth DESC, coin_key";
         let rows = tx.select(sql, &[])?;
-        let each = rows.iter().map(|row| Ok((row.digest(0)?, row.array::<32>(1)?, row.blob(2)?.to_vec(), row.unsigned(3)?)));
-        each.collect::<Result<Vec<(Digest, [u8; 32], Vec<u8>, u64)>, StoreError>>()
+        let each = rows.iter().map(|row| {
+            let id = CoinId { denomination: row.digest(0)?, key: EncodedPoint(row.array(1)?) };
+            Ok((id, row.blob(2)?.to_vec(), row.blob(3)?.to_vec(), row.unsigned(4)?))
+        });
+        each.collect::<Result<Vec<(CoinId, Vec<u8>, Vec<u8>, u64)>, StoreError>>()
     });
-    let rows = read.await.map_err(|error| Fault::new(Code::Internal, error.to_string()))?;
-    let read = rows.into_iter().map(|(denomination, secret, signature, worth)| {
-        let signature = Signature::from_bytes(&signature)
-            .map_err(|error| Fault::new(Code::Internal, error.to_string()))?;
-        Ok(Loot { coin: Coin::from_store(denomination, &secret, signature)?, worth })
+    let internal = |error: &dyn std::fmt::Display| Fault::new(Code::Internal, error.to_string());
+    let rows = read.await.map_err(|error| internal(&error))?;
+    // The owner's words, or whoever took them with the store, open what is sealed there.
+    let key = world.store_key(wallet).await.ok_or_else(|| internal(&"no wallet"))?;
+    let read = rows.into_iter().map(|(id, sealed, signature, worth)| {
+        let signature = Signature::from_bytes(&signature).map_err(|error| internal(&error))?;
+        let opened = key.open(Place::Coin(&id), &sealed).map_err(|error| internal(&error))?;
+        let secret = <&[u8; 32]>::try_from(opened.as_slice()).map_err(|error| internal(&error))?;
+        Ok(Loot { coin: Coin::from_store(id.denomination, secret, signature)?, worth })
     });
     read.collect()
 }

@@ -159,8 +159,36 @@ pub struct BankBooks {
     pub due_to_clearing: i128,
     /// Paid to own customers' cheques and not settled.
     pub due_from_clearing: i128,
+    /// Denominations of epochs that have ended: what was spent of their coins may be forgotten.
+    pub ended: BTreeSet<Digest>,
+    /// What it may have forgotten.
+    pub(super) forgotten: Forgotten,
     /// Offline cash.
     pub offline: OfflineBank,
+}
+
+/// Up to when a bank may have deleted what it knew, Unix seconds; 0 for nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Forgotten {
+    /// Payments redeemed: no coin of an epoch that has ended paid later.
+    pub(super) redeemed: u64,
+    /// Items presented.
+    pub(super) presented: u64,
+}
+
+impl Forgotten {
+    /// By how much clocks may differ, seconds.
+    const SKEW: u64 = 86_400;
+
+    /// Whether a payment acknowledged then may be forgotten.
+    pub(super) fn has_redeemed(self, at: u64) -> bool {
+        self.redeemed > 0 && at < self.redeemed.saturating_add(Self::SKEW)
+    }
+
+    /// Whether an item presented then may be forgotten.
+    pub(super) fn has_presented(self, at: u64) -> bool {
+        self.presented > 0 && at < self.presented.saturating_add(Self::SKEW)
+    }
 }
 
 /// An item at the center.
@@ -171,6 +199,8 @@ pub(super) struct Item {
     pub(super) issuing: String,
     pub(super) amount: u64,
     pub(super) state: ItemState,
+    /// When it came, Unix seconds.
+    pub(super) received: u64,
 }
 
 /// What the center knows.
@@ -184,6 +214,8 @@ pub struct CenterBooks {
     pub(super) items: BTreeMap<Digest, Item>,
     /// Which banks have confirmed the end of which item.
     pub told: BTreeSet<(Digest, String)>,
+    /// What is booked for items that it may have forgotten since.
+    pub(super) cleared: BTreeSet<Id16>,
     /// Presentments of offline cash.
     pub(super) offline: BTreeMap<Digest, OfflineItem>,
 }
@@ -210,6 +242,8 @@ pub struct WalletBooks {
     pub sessions: BTreeMap<Digest, Issuance>,
     /// Payments that were acknowledged as paid: issuing bank and amount.
     pub paid: BTreeMap<Digest, (String, u64)>,
+    /// When they were, Unix seconds.
+    pub(super) paid_at: BTreeMap<Digest, u64>,
     /// Leaves of the own cheque book.
     pub(super) drawn: Vec<DrawnCheque>,
     /// Deposits of cheques.
@@ -239,6 +273,8 @@ pub struct MerchantBooks {
     pub account: String,
     /// Payments that were acknowledged as paid: issuing bank and amount.
     pub paid: BTreeMap<Digest, (String, u64)>,
+    /// When they were, Unix seconds.
+    pub(super) paid_at: BTreeMap<Digest, u64>,
     /// Deposits of cheques.
     pub(super) deposits: Vec<Deposit>,
     /// Offline payments that were acknowledged as settled.
@@ -278,6 +314,7 @@ impl BankBooks {
         for key in keysets.iter().flat_map(|keyset| keyset.keys.iter()) {
             books.denominations.entry(key.id()).or_default().value = key.value.value();
         }
+        books.read_marks(tx, &keysets)?;
         let totals: Vec<(Digest, u64, u64)> =
             all(tx, "SELECT denomination, issued, redeemed FROM total", |row| {
                 Ok((row.digest(0)?, row.unsigned(1)?, row.unsigned(2)?))
@@ -316,6 +353,22 @@ impl BankBooks {
         books.read_transfers(tx)?;
         books.offline = OfflineBank::read(tx, name)?;
         Ok(books)
+    }
+
+    fn read_marks(&mut self, tx: &mut dyn Tx, keysets: &[Keyset]) -> Result<(), StoreError> {
+        let marks: BTreeMap<String, u64> = all(tx, "SELECT name, mark FROM prune_mark", |row| {
+            Ok((row.text(0)?.to_owned(), row.unsigned(1)?))
+        })?;
+        let mark = |name: &str| marks.get(name).copied().unwrap_or(0);
+        let ended = mark("epochs");
+        for key in
+            keysets.iter().filter(|keyset| keyset.epoch.0 < ended).flat_map(|keyset| keyset.keys.iter())
+        {
+            self.ended.insert(key.id());
+            self.forgotten.redeemed = self.forgotten.redeemed.max(key.redeem_until.seconds());
+        }
+        self.forgotten.presented = mark("presented");
+        Ok(())
     }
 
     fn read_items(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
@@ -440,7 +493,10 @@ impl CenterBooks {
         books.fundings = all(tx, "SELECT id, bank, amount FROM center_funding", |row| {
             Ok((row.id(0)?, (row.text(1)?.to_owned(), row.unsigned(2)?)))
         })?;
-        let items = "SELECT p.id, p.kind, p.collecting, p.issuing, p.amount, p.state, o.state \
+        let cleared = "SELECT id FROM ledger_transfer WHERE kind = 1 \
+                       AND booked <= (SELECT until FROM center_prune_mark)";
+        books.cleared = all(tx, cleared, |row| row.id(0))?;
+        let items = "SELECT p.id, p.kind, p.collecting, p.issuing, p.amount, p.state, o.state, p.received \
                      FROM center_presentment AS p LEFT JOIN center_obligation AS o ON o.presentment = p.id \
                      WHERE p.kind < 4";
         books.items = all(tx, items, |row| {
@@ -459,6 +515,7 @@ impl CenterBooks {
                     (_, Some(2)) => ItemState::Unwound,
                     _ => ItemState::Refused,
                 },
+                received: row.unsigned(7)?,
             };
             Ok((row.digest(0)?, item))
         })?;
@@ -499,6 +556,9 @@ impl WalletBooks {
         let paid = all(tx, "SELECT payment, bank, amount FROM payment WHERE state = 'paid'", |row| {
             Ok((row.digest(0)?, (row.text(1)?.to_owned(), row.unsigned(2)?)))
         })?;
+        let paid_at = all(tx, "SELECT payment, created FROM payment WHERE state = 'paid'", |row| {
+            Ok((row.digest(0)?, row.unsigned(1)?))
+        })?;
         let instruments = feiqian_wallet::audit::instruments(tx, config)
             .map_err(|fault| StoreError::Corrupt(fault.to_string()))?;
         let deposits = instruments.deposits.into_iter().map(|it| Deposit {
@@ -509,7 +569,7 @@ impl WalletBooks {
         });
         let (drawn, transfers) = (instruments.drawn, instruments.transfers);
         let (deposits, offline) = (deposits.collect(), Purse::of_wallet(tx)?);
-        Ok(Self { bank, account, coins, sessions, paid, drawn, deposits, transfers, offline })
+        Ok(Self { bank, account, coins, sessions, paid, paid_at, drawn, deposits, transfers, offline })
     }
 }
 
@@ -525,12 +585,15 @@ impl MerchantBooks {
             all(tx, "SELECT payment, outcome, amount FROM merchant_payment WHERE state = 1", |row| {
                 Ok((row.digest(0)?, decoded(row.blob(1)?)?, row.unsigned(2)?))
             })?;
+        let mut paid_at = BTreeMap::new();
         let paid = paid.into_iter().filter_map(|(payment, outcome, amount)| match outcome {
             Outcome::Paid(receipt) | Outcome::AlreadyPaid(receipt) => {
+                paid_at.insert(payment, receipt.paid_at.seconds());
                 Some((payment, (receipt.bank.to_string(), amount)))
             }
             _ => None,
         });
+        let paid = paid.collect();
         let deposits = feiqian_merchant::audit::deposits(tx).map_err(corrupt)?;
         let deposits = deposits.into_iter().map(|it| Deposit {
             presentment: it.presentment,
@@ -539,6 +602,6 @@ impl MerchantBooks {
             paid: it.paid,
         });
         let (offline, purse) = (OfflineTill::read(tx)?, Purse::of_merchant(tx)?);
-        Ok(Self { paid: paid.collect(), bank, account, deposits: deposits.collect(), offline, purse })
+        Ok(Self { paid, paid_at, bank, account, deposits: deposits.collect(), offline, purse })
     }
 }

@@ -107,7 +107,8 @@ impl World {
             let flying = in_flight.get(id).copied().unwrap_or(0);
             let remainder = circulation.saturating_sub(wallets).saturating_sub(flying);
             let place = || format!("bank {}, denomination {} ({id})", bank.name, denomination.value);
-            if remainder < 0 || (compared.closed && remainder > 0) {
+            // Of an ended epoch nobody may know any more what is left of its coins.
+            if !bank.ended.contains(id) && (remainder < 0 || (compared.closed && remainder > 0)) {
                 let detail = format!(
                     "{circulation} in circulation, wallets hold {wallets}, {flying} are on their way: {remainder} too {}",
                     if remainder < 0 { "few" } else { "many" }
@@ -154,7 +155,7 @@ impl World {
     fn held(&self, bank: &BankBooks, compared: &mut Compared) -> BTreeMap<Digest, i128> {
         let mut coins: BTreeMap<CoinName, &WalletCoin> = BTreeMap::new();
         for (name, coin) in self.wallets.iter().flat_map(|wallet| &wallet.coins) {
-            if coin.bank == bank.name {
+            if coin.bank == bank.name && !bank.ended.contains(&name.0) {
                 coins.insert(*name, coin);
             }
         }

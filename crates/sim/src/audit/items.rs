@@ -49,6 +49,18 @@ impl Part {
         }
     }
 
+    /// Whether the bank may have deleted what it knew of the item, which ended long ago.
+    fn may_forget(self, item: &Item, bank: &BankBooks) -> bool {
+        let is_over = !matches!(item.state, ItemState::Open | ItemState::Paid);
+        let is_cash = matches!(item.kind, Kind::Payment | Kind::Refund);
+        is_over
+            && is_cash
+            && match self {
+                Self::Answers => bank.forgotten.has_redeemed(item.received),
+                Self::Presents => bank.forgotten.has_presented(item.received),
+            }
+    }
+
     /// Whether the bank of this part is paid for an item of this kind.
     fn is_paid(self, kind: Kind) -> bool {
         matches!(
@@ -118,6 +130,9 @@ impl CenterBooks {
 
     fn judge(&self, id: &Digest, item: &Item, part: Part, bank: &BankBooks) -> Result<(), (u8, String)> {
         let row = part.side(bank, id);
+        if row.is_none() && part.may_forget(item, bank) {
+            return Ok(());
+        }
         let told = self.has_told(id, &bank.name);
         agrees(item, part, row.map(|row| row.state), told).map_err(|(number, what)| {
             let amount = item.amount;
@@ -155,7 +170,11 @@ impl CenterBooks {
                 if self.judge(id, item, part, bank).is_err() {
                     continue;
                 }
-                let there = part.side(bank, id).is_some_and(|row| row.state == ItemState::Booked);
+                let row = part.side(bank, id);
+                if row.is_none() && part.may_forget(item, bank) {
+                    continue;
+                }
+                let there = row.is_some_and(|row| row.state == ItemState::Booked);
                 let here = item.state == ItemState::Booked;
                 let amount = i128::from(item.amount);
                 let value = if part.is_paid(item.kind) { amount } else { amount.saturating_neg() };
@@ -210,7 +229,10 @@ fn unknown_items(center: &CenterBooks, bank: &BankBooks, compared: &mut Compared
         .presentments
         .iter()
         .filter(|(_, side)| !matches!(side.state, ItemState::Open | ItemState::Refused));
-    for (id, side) in given.chain(presented).filter(|(id, _)| !center.items.contains_key(*id)) {
+    let is_known = |id: &Digest| {
+        center.items.contains_key(id) || center.cleared.contains(&feiqian_center::settlement::reserve_id(id))
+    };
+    for (id, side) in given.chain(presented).filter(|(id, _)| !is_known(id)) {
         let place = format!("bank {}, presentment {id} ({})", bank.name, side.kind.as_str());
         let detail = format!("{} with {} there, unknown to the center", word(side.state), side.amount);
         compared.findings.push(Finding::new(8, place, detail));
@@ -227,7 +249,7 @@ mod tests {
         [ItemState::Open, ItemState::Paid, ItemState::Booked, ItemState::Refused, ItemState::Unwound];
 
     fn item(kind: Kind, state: ItemState) -> Item {
-        Item { kind, collecting: "south".into(), issuing: "north".into(), amount: 700, state }
+        Item { kind, collecting: "south".into(), issuing: "north".into(), amount: 700, state, received: 0 }
     }
 
     fn side(kind: Kind, state: ItemState, other: &str) -> Side {

@@ -14,12 +14,15 @@ use feiqian_wallet::audit::{DrawnCheque, LeafStage, OrderedTransfer};
 use super::books::{BankBooks, Deposit, ItemState, Kind, WalletBooks};
 use super::conserve::{Compared, World};
 
+/// Bank and amount of payments that were acknowledged.
+type Acknowledged = BTreeMap<Digest, (String, u64)>;
+
 impl World {
     /// Every promise that was made to a wallet or a merchant.
     pub(super) fn promises(&self, compared: &mut Compared) {
         for wallet in &self.wallets {
             let who = format!("wallet of account {}", wallet.account);
-            self.paid(&wallet.paid, &who, compared);
+            self.paid((&wallet.paid, &wallet.paid_at), &who, compared);
             let Some(bank) = self.bank(&wallet.bank) else { continue };
             deposits(bank, &wallet.account, &wallet.deposits, &who, compared);
             for cheque in &wallet.drawn {
@@ -31,17 +34,26 @@ impl World {
         }
         for merchant in &self.merchants {
             let who = format!("merchant of account {}", merchant.account);
-            self.paid(&merchant.paid, &who, compared);
+            self.paid((&merchant.paid, &merchant.paid_at), &who, compared);
             let Some(bank) = self.bank(&merchant.bank) else { continue };
             deposits(bank, &merchant.account, &merchant.deposits, &who, compared);
         }
     }
 
     /// Payments that were acknowledged are redeemed at the issuing bank.
-    fn paid(&self, paid: &BTreeMap<Digest, (String, u64)>, who: &str, compared: &mut Compared) {
+    fn paid(
+        &self,
+        (paid, times): (&Acknowledged, &BTreeMap<Digest, u64>),
+        who: &str,
+        compared: &mut Compared,
+    ) {
         for (payment, (bank, amount)) in paid {
             let Some(books) = self.bank(bank) else { continue };
             let booked = books.payments.get(payment);
+            let is_old = times.get(payment).is_some_and(|at| books.forgotten.has_redeemed(*at));
+            if booked.is_none() && is_old {
+                continue;
+            }
             if booked != Some(amount) {
                 let booked = booked.map_or_else(|| "nothing".to_owned(), ToString::to_string);
                 let detail = format!("acknowledged with {amount}, bank {bank} has booked {booked}");

@@ -14,6 +14,7 @@
 //! | [`again`] | replay, verify, shrink |
 //! | [`compare`] | two results beside each other |
 //! | [`expression`] | the language of assertions |
+//! | [`soak`] | simulated months, and whether tables stay bounded |
 
 pub mod again;
 pub mod cell;
@@ -24,8 +25,9 @@ pub mod gather;
 mod look;
 pub mod matrix;
 pub mod merge;
-mod panics;
+pub(crate) mod panics;
 pub mod plan;
+pub mod soak;
 pub mod study;
 
 /// The version that goes into manifests: a cell of another version is not used again.

@@ -9,7 +9,7 @@ thread_local! {
 }
 
 /// Has every panic of this process noted on its thread, and forgets what this thread noted before.
-pub(super) fn watch() {
+pub(crate) fn watch() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
@@ -30,8 +30,13 @@ pub(super) fn watch() {
 }
 
 /// The first panic on this thread since it was last asked.
-pub(super) fn take() -> Option<String> {
+pub(crate) fn take() -> Option<String> {
     FIRST.with_borrow_mut(Option::take)
+}
+
+/// Takes over what another thread, which did a part of this one's work, had in mind.
+pub(crate) fn take_over(first: Option<String>) {
+    FIRST.with_borrow_mut(|known| *known = known.take().or(first));
 }
 
 #[cfg(test)]

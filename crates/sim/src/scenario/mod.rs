@@ -193,6 +193,14 @@ pub struct KeySpec {
     pub grace: Span,
 }
 
+impl KeySpec {
+    /// From the first coin of an epoch to the end of all: so long nodes remember what is done.
+    #[must_use]
+    pub fn life(&self) -> Span {
+        Span(self.issue.0.saturating_add(self.redeem.0).saturating_add(self.grace.0))
+    }
+}
+
 /// Whether banks settle item by item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]

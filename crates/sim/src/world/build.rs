@@ -152,6 +152,7 @@ impl<'a> Builder<'a> {
     async fn found(scenario: &'a Scenario, fabric: Arc<Fabric>) -> Result<Self, Fault> {
         let mut config = feiqian_center::Config::new("center", "center.sim:443", CENTER_URL);
         config.funding = scenario.settlement.funding.clone();
+        config.keep_seconds = scenario.keys.life().seconds();
         config.settlement = match scenario.settlement.mode {
             Mode::Gross => feiqian_center::config::Settlement::Gross,
             Mode::Net => feiqian_center::config::Settlement::Net,
@@ -242,6 +243,7 @@ impl<'a> Builder<'a> {
         config.schedule.issue_seconds = schedule.issue.seconds();
         config.schedule.redeem_seconds = schedule.redeem.seconds();
         config.schedule.grace_seconds = schedule.grace.seconds();
+        config.keep_seconds = schedule.life().seconds();
         let chains = [chain, keys.signer_chain.clone(), keys.identity.chain().clone()];
         let secrets = Arc::new(MemorySecrets::default());
         let recipe = BankRecipe { config, secrets, root: self.root.clone(), seeds, chains };
@@ -285,7 +287,9 @@ impl<'a> Builder<'a> {
             expires_seconds: feiqian_merchant::config::fifteen_minutes(),
             refund_seconds: feiqian_merchant::config::thirty_days(),
             sync_seconds: MERCHANT_NEWS,
+            keep_seconds: self.scenario.keys.life().seconds(),
             offline: feiqian_merchant::config::OfflineConfig::default(),
+            shares: feiqian_node::Shares::of_a_till(),
         };
         let chains = [enrolled.signer, enrolled.transport];
         let recipe =
@@ -324,6 +328,7 @@ impl<'a> Builder<'a> {
         config.refresh = scenario.wallet.refresh;
         config.selection = scenario.wallet.selection;
         config.poll_seconds = scenario.wallet.poll.seconds().max(1);
+        config.keep_seconds = scenario.keys.life().seconds();
         let chains = [enrolled.signing.to_chain()?, enrolled.transport.to_chain()?];
         let mut seed = [0; 64];
         let halves =

@@ -23,8 +23,9 @@ mod store;
 pub(crate) mod twin;
 pub mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use feiqian_ledger::store::{StoreExt as _, Tx};
@@ -46,7 +47,7 @@ use node::Node;
 pub use node::Running;
 
 /// How many idle nodes keep what makes them fast: enough for the busiest, and little beside a large population.
-const WARM: usize = 64;
+const WARM: usize = 128;
 
 type Nodes = BTreeMap<NodeId, Arc<Mutex<Node>>>;
 
@@ -225,6 +226,22 @@ impl World {
         }
     }
 
+    /// As [`World::read`], on this very thread and before it returns: a store of a world answers at once.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn read_now<T: Send + 'static>(
+        &self,
+        node: NodeId,
+        work: impl FnMut(&mut dyn Tx) -> Result<T, feiqian_ledger::store::StoreError> + Send + 'static,
+    ) -> Result<T, feiqian_ledger::store::StoreError> {
+        let mut reading = std::pin::pin!(self.read(node, work));
+        match reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(read) => read,
+            Poll::Pending => Err(feiqian_ledger::store::StoreError::Closed),
+        }
+    }
+
     /// The true time.
     #[must_use]
     pub fn now(&self) -> feiqian_wire::Timestamp {
@@ -240,6 +257,14 @@ impl World {
         feiqian_pki::Authority::from_parts(key, chain.clone()).map_err(node::internal)
     }
 
+    /// What the secrets in a wallet's store are sealed with; `None` for another node. Its owner has it, and whoever takes the
+    /// whole home.
+    pub(crate) async fn store_key(&self, wallet: NodeId) -> Option<feiqian_wallet::StoreKey> {
+        let held = self.nodes.get(&wallet)?.lock().await;
+        let node::Recipe::Wallet(recipe) = &held.recipe else { return None };
+        Some(feiqian_wallet::StoreKey::of(&feiqian_online_cash::seed::Seed::from_bytes(recipe.seed)))
+    }
+
     /// A node was busy and is idle now. The last few keep what memory they have only to be faster next time; whoever was
     /// busy longest ago gives it back.
     pub fn doze(&self, node: NodeId) {
@@ -251,10 +276,20 @@ impl World {
         let coldest = if warm.len() > WARM { warm.pop_front() } else { None };
         drop(warm);
         let Some(coldest) = coldest else { return };
-        if let Some(database) = self.databases.get(&coldest) {
+        self.cool(coldest);
+        self.share(coldest);
+    }
+
+    /// The nodes that keep what makes them fast.
+    pub(crate) fn warm(&self) -> BTreeSet<NodeId> {
+        self.warm.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter().copied().collect()
+    }
+
+    /// Takes from a node's store what it has only to be faster next time.
+    pub(crate) fn cool(&self, node: NodeId) {
+        if let Some(database) = self.databases.get(&node) {
             database.release_memory();
         }
-        self.share(coldest);
     }
 
     /// Has a wallet share with the first one what both know of the members: all of them are told the same.

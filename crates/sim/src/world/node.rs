@@ -57,7 +57,7 @@ pub(crate) struct WalletRecipe {
 /// Most of a node's store that is in memory, KiB; the rest lies in a temporary file.
 const fn cache_kib(recipe: &Recipe) -> u32 {
     match recipe {
-        Recipe::Center(_) | Recipe::Bank(_) => 8192,
+        Recipe::Center(_) | Recipe::Bank(_) => 1024,
         Recipe::Merchant(_) => 256,
         Recipe::Wallet(_) => 64,
     }

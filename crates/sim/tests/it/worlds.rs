@@ -50,6 +50,40 @@ fn a_trace_is_paid_row_by_row() {
     assert_eq!(outcome.summary["payments"]["value_minor"], 3730);
 }
 
+const CHAPTER: &str = include_str!("../../../../docs/src/simulation.md");
+
+/// Rows as PaySim writes them, made by hand: nothing here is anybody's data.
+const PAYSIM: &str = "step,type,amount,nameOrig,oldbalanceOrg,newbalanceOrig,nameDest,oldbalanceDest,newbalanceDest,\
+    isFraud,isFlaggedFraud\n\
+    1,PAYMENT,98.64,C101,1701.0,1602.36,M201,0.0,0.0,0,0\n\
+    1,CASH_IN,500.0,C102,0.0,500.0,C103,900.0,400.0,0,0\n\
+    2,PAYMENT,1864.28,C102,2124.9,260.62,M202,0.0,0.0,0,0\n\
+    2,TRANSFER,181.0,C101,1602.36,1421.36,C102,260.62,441.62,1,0\n\
+    3,CASH_OUT,181.0,C102,441.62,260.62,C103,400.0,219.0,1,0\n\
+    3,DEBIT,53.5,C103,219.0,165.5,C101,1421.36,1474.86,0,0\n\
+    4,TRANSFER,77.7,C103,165.5,87.8,C104,0.0,77.7,0,0\n";
+
+#[test]
+fn the_chapters_line_turns_rows_of_paysim_into_a_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("paysim.csv"), PAYSIM).unwrap();
+    let blocks = CHAPTER.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let block = blocks.into_iter().find(|block| block.contains("paysim.csv")).unwrap();
+    let conversion = block.split("feiqian simulate").next().unwrap();
+    let done =
+        std::process::Command::new("sh").arg("-ec").arg(conversion).current_dir(&dir).status().unwrap();
+    assert!(done.success());
+    let text = std::fs::read_to_string(dir.path().join("paysim.toml")).unwrap();
+    let mut source = Source::parse(&text, dir.path()).unwrap();
+    source.set("workload.trace", "paysim-trace.csv").unwrap();
+    let outcome = run(&source.scenario().unwrap(), &Options::default()).unwrap();
+    assert!(outcome.held, "{:#}", serde_json::Value::Object(outcome.summary));
+    let payments = &outcome.summary["payments"];
+    assert_eq!((&payments["paid"], &payments["failed"]), (&4.into(), &0.into()), "{payments}");
+    assert_eq!(payments["value_minor"], 222_162);
+    assert_eq!(ended(&outcome, "pay_transfer", "done"), 2, "{:#}", outcome.summary["operations"]);
+}
+
 #[test]
 fn a_replay_stops_at_its_event() {
     let options = Options { until_event: Some(2_000), ..Options::default() };

@@ -58,6 +58,10 @@ impl From<Error> for Trouble {
             (_, &SqlState::UNIQUE_VIOLATION) => Self::Refused(StoreError::Exists(text)),
             ("22" | "23", _) => Self::Refused(StoreError::Constraint(text)),
             (_, &SqlState::READ_ONLY_SQL_TRANSACTION) => Self::Refused(StoreError::ReadOnly),
+            (_, &SqlState::DISK_FULL) => Self::Failed(StoreError::Full(text)),
+            (_, &SqlState::DATA_CORRUPTED | &SqlState::INDEX_CORRUPTED) => {
+                Self::Failed(StoreError::Damaged(text))
+            }
             (_, &SqlState::INSUFFICIENT_PRIVILEGE) => Self::Failed(StoreError::Database(text)),
             (_, &SqlState::LOCK_NOT_AVAILABLE) => Self::Failed(StoreError::Busy(text)),
             ("42", _) => Self::Refused(StoreError::Misuse(text)),

@@ -20,6 +20,7 @@ use super::purse::taken;
 use super::rows::{ClaimRow, CoinRow, PaymentRow, SessionRow, answers_of, kind_name};
 use crate::audit::{Audit, HeldOffline, OpenOffline};
 use crate::failure::Result;
+use crate::sealed_rows::{Place, StoreKey};
 
 /// A pinned key, whose bank signs with it, and its trees.
 struct Pinned {
@@ -29,7 +30,7 @@ struct Pinned {
 }
 
 /// Adds what is found of offline cash, and what a closed world's books need to know of it.
-pub(crate) fn run(tx: &mut dyn Tx, audit: &mut Audit) -> Result<()> {
+pub(crate) fn run(tx: &mut dyn Tx, key: Option<&StoreKey>, audit: &mut Audit) -> Result<()> {
     let mut keys = pinned(tx)?;
     for row in CoinRow::select(tx, "1 = 1", &[])? {
         let answers = answers_of(tx, &row.message)?;
@@ -42,7 +43,7 @@ pub(crate) fn run(tx: &mut dyn Tx, audit: &mut Audit) -> Result<()> {
                 String::new()
             }
             Some(pinned) => {
-                if let Some(wrong) = check_secret(&row, pinned) {
+                if let Some(wrong) = check_secret(&row, key, pinned) {
                     find(8, wrong);
                 }
                 pinned.bank.clone()
@@ -76,20 +77,26 @@ fn pinned(tx: &mut dyn Tx) -> Result<BTreeMap<Digest, Pinned>> {
     Ok(keys)
 }
 
-fn check_secret(row: &CoinRow, pinned: &mut Pinned) -> Option<&'static str> {
+fn check_secret(row: &CoinRow, key: Option<&StoreKey>, pinned: &mut Pinned) -> Option<&'static str> {
     if row.kind != pinned.key.kind || (row.kind == Kind::Value && row.worth != pinned.key.value) {
         return Some("kind or value differ from its key's");
     }
     if row.chain.as_ref().is_some_and(|chain| chain.blank.message != row.message) {
         return Some("what it took was passed to another blank");
     }
-    let secret = row.secret.as_ref()?;
+    let (sealed, place) = (row.secret.as_ref()?, Place::OfflineCoin(&row.message));
+    let Some(key) = key else {
+        return (!sealed.fits(place)).then_some("its sealed secret has another length");
+    };
+    let Ok(secret) = key.open_array(place, sealed) else {
+        return Some("its sealed secret was changed, or is that of another row");
+    };
     if pinned.trees.is_none() {
         let public = PublicKey::from_encoded(pinned.key.key, pinned.key.depth).ok();
         pinned.trees = public.as_ref().map(TreeBuilder::new);
     }
     let Some(trees) = &pinned.trees else { return Some("its key is no point") };
-    match SecretTree::import(trees, secret) {
+    match SecretTree::import(trees, &secret) {
         Ok(tree) if *tree.message() == row.message => None,
         Ok(_) => Some("its name is not that of its secret"),
         Err(_) => Some("secret, tree and signature do not fit"),

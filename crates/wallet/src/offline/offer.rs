@@ -37,6 +37,7 @@ use super::wrong::wrong_message;
 use crate::answer::show;
 use crate::failure::{Failure, Result};
 use crate::record::{decode, encode, note};
+use crate::sealed_rows::Place;
 use crate::wallet::Wallet;
 
 /// Adds what a message shows to an answer.
@@ -68,7 +69,7 @@ impl Wallet {
             offer: digest,
             amount: amount.minor,
             body,
-            dice,
+            dice: self.store_key.seal(Place::Offer(&digest), &dice)?,
             state: "committed".to_owned(),
             payer: None,
             transfer: None,
@@ -141,7 +142,8 @@ impl Wallet {
         let row = self.seams.store.commit("wallet.offline.open", open).await?;
         let offer: Offer = decode(&row.body, &OFFLINE_OFFER)?;
         let amount = offer.amount;
-        let (pending, _) = self.pending_offer(offer, &row.dice)?;
+        let dice = self.store_key.open_array(Place::Offer(&row.offer), &row.dice)?;
+        let (pending, _) = self.pending_offer(offer, &dice)?;
         let (_, opening, code) = pending.open(&nonce);
         let shown = carried::hand_out(&Carried::Opening(opening), out.as_deref())?;
         let answer = json!({

@@ -30,6 +30,7 @@ use super::wrong::wrong_message;
 use crate::answer::show;
 use crate::failure::{Failure, Result};
 use crate::record::{decode, note, select};
+use crate::sealed_rows::{Place, Sealed};
 use crate::wallet::Wallet;
 
 #[derive(Serialize)]
@@ -68,15 +69,17 @@ impl Wallet {
     /// Our nonce for a commitment: one, however often it is asked for.
     async fn answer_commitment(&self, commitment: OfferCommitment, out: Option<PathBuf>) -> Result<Value> {
         let (fresh, now): ([u8; 32], _) = (self.rng().random(), self.now());
+        let fresh = self.store_key.seal(Place::Expect(&commitment.0), &fresh)?;
         let keep = move |tx: &mut dyn Tx| {
             if let Some(row) = tx.find(&OFFLINE_EXPECT, &[commitment.0.into()])? {
-                return Ok(row.array(1)?);
+                return Ok(Sealed::of(&row, 1)?);
             }
-            let values = [commitment.0.into(), fresh.into(), Stored::unsigned(now.seconds())?];
+            let values = [commitment.0.into(), fresh.value(), Stored::unsigned(now.seconds())?];
             tx.insert(&OFFLINE_EXPECT, &values)?;
-            Ok::<[u8; 32], Failure>(fresh)
+            Ok::<_, Failure>(fresh.clone())
         };
         let dice = self.seams.store.commit("wallet.offline.nonce", keep).await?;
+        let dice = *self.store_key.open_array(Place::Expect(&commitment.0), &dice)?;
         let (_, nonce) = commitment.answer(&mut ChaCha12Rng::from_seed(dice));
         let message = carried::hand_out(&Carried::Nonce(nonce), out.as_deref())?;
         show(&Answered { outcome: "answered", message })
@@ -122,13 +125,14 @@ impl Wallet {
     async fn shown_offer(&self, opening: &OfferOpening) -> Result<ShownOffer> {
         let read = |tx: &mut dyn Tx| {
             let rows = select(tx, &OFFLINE_EXPECT, "ORDER BY created DESC, commitment", &[])?;
-            let one = |row: &Row| Ok::<_, Failure>((row.digest(0)?, row.array(1)?));
-            rows.iter().map(one).collect::<Result<Vec<(Digest, [u8; 32])>>>()
+            let one = |row: &Row| Ok::<_, Failure>((row.digest(0)?, Sealed::of(row, 1)?));
+            rows.iter().map(one).collect::<Result<Vec<(Digest, Sealed)>>>()
         };
         let answered = self.seams.store.read(read).await?;
         let (view, mut last) = (self.view(), Rejection::RequestMismatch);
         for (commitment, dice) in answered {
-            let (expect, _) = OfferCommitment(commitment).answer(&mut ChaCha12Rng::from_seed(dice));
+            let dice = self.store_key.open_array(Place::Expect(&commitment), &dice)?;
+            let (expect, _) = OfferCommitment(commitment).answer(&mut ChaCha12Rng::from_seed(*dice));
             match expect.check(opening.clone(), view.offline_keys()) {
                 Ok(shown) => return Ok(shown),
                 Err(Rejection::RequestMismatch) => {}

@@ -19,6 +19,7 @@ use feiqian_wire::error::Code;
 use super::rows::{CoinRow, answers_of, less};
 use super::tables::{OFFLINE_ANSWER, OFFLINE_COIN};
 use crate::failure::{Failure, Result};
+use crate::sealed_rows::{Place, StoreKey};
 use crate::wallet::Wallet;
 
 impl From<Misuse> for Failure {
@@ -31,14 +32,18 @@ impl From<Misuse> for Failure {
 }
 
 /// Reads coins of the store: one builder a key.
-#[derive(Default)]
-pub(super) struct Trees(BTreeMap<Digest, TreeBuilder>);
+pub(super) struct Trees<'a>(&'a StoreKey, BTreeMap<Digest, TreeBuilder>);
 
-impl Trees {
+impl<'a> Trees<'a> {
+    pub(super) fn sealed_with(key: &'a StoreKey) -> Self {
+        Self(key, BTreeMap::new())
+    }
+
     pub(super) fn read(&mut self, row: &CoinRow, key: &VerifiedKey) -> Result<SecretTree> {
         let secret = row.secret.as_ref().ok_or_else(|| Failure::broken("a rebuilt coin is read"))?;
-        let builder = self.0.entry(key.id).or_insert_with(|| TreeBuilder::new(&key.public));
-        let tree = SecretTree::import(builder, secret);
+        let secret = self.0.open_array(Place::OfflineCoin(&row.message), secret)?;
+        let builder = self.1.entry(key.id).or_insert_with(|| TreeBuilder::new(&key.public));
+        let tree = SecretTree::import(builder, &secret);
         let tree = tree.map_err(|_| Failure::broken("a stored offline coin does not read"))?;
         if *tree.message() == row.message {
             Ok(tree)
@@ -70,7 +75,7 @@ impl Wallet {
         let (view, now) = (self.view(), self.now());
         let book = view.offline_keys();
         let exposed = |message: &Digest| taker == Taker::Hand && view.exposed().coins.contains(message);
-        let (mut trees, mut purse) = (Trees::default(), Vec::new());
+        let (mut trees, mut purse) = (Trees::sealed_with(&self.store_key), Vec::new());
         for (answers, row) in rows {
             let key = book.key(&row.key)?;
             let until = if taker == Taker::Hand { key.times.pay_until } else { key.times.reclaim_until };

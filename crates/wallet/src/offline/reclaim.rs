@@ -113,7 +113,7 @@ impl Wallet {
         };
         let (view, signer) = (self.view(), self.offline_signer().await?);
         let key = view.offline_keys().key(&row.key)?;
-        let tree = Trees::default().read(row, key)?;
+        let tree = Trees::sealed_with(&self.store_key).read(row, key)?;
         let claim = self.claim_of(row, tree, (key, nodes), &signer)?;
         let request = match (&row.chain, session) {
             (Some(chain), Some(session)) => {

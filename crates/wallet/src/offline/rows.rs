@@ -1,6 +1,6 @@
 //! The rows of offline cash as types.
 
-use feiqian_crypto::share_tree::{Node, SecretTree};
+use feiqian_crypto::share_tree::Node;
 use feiqian_crypto::{Digest, EncodedScalar};
 use feiqian_ledger::store::{Row, StoreError, Table, Tx, Value};
 use feiqian_money::Minor;
@@ -10,13 +10,13 @@ use feiqian_offline_cash::register::Mark;
 use feiqian_offline_cash::withdraw::{CommitRequest, CommitResponse, FinishRequest, Output};
 use feiqian_wire::Bounded;
 use serde::de::DeserializeOwned;
-use zeroize::Zeroizing;
 
 use super::tables::{
     OFFLINE_ANSWER, OFFLINE_CLAIM, OFFLINE_COIN, OFFLINE_OFFER, OFFLINE_PAYMENT, OFFLINE_SESSION,
 };
 use crate::failure::{Failure, Result};
 use crate::record::{decode, encode, select};
+use crate::sealed_rows::Sealed;
 
 fn optional<T: DeserializeOwned>(row: &Row, index: usize, table: &Table) -> Result<Option<T>> {
     if row.is_null(index) { Ok(None) } else { decode(row.blob(index)?, table).map(Some) }
@@ -159,7 +159,7 @@ pub(crate) struct CoinRow {
     pub(crate) worth: Minor,
     pub(crate) rest: Minor,
     /// `None` of one that was rebuilt: its claim is all that is made of it.
-    pub(crate) secret: Option<Zeroizing<[u8; SecretTree::STORED_LENGTH]>>,
+    pub(crate) secret: Option<Sealed>,
     pub(crate) chain: Option<Passed>,
     pub(crate) offer: Option<Digest>,
     pub(crate) restored: bool,
@@ -176,7 +176,7 @@ impl CoinRow {
             place: row.small(4)?,
             worth: row.minor(5)?,
             rest: row.minor(6)?,
-            secret: if row.is_null(7) { None } else { Some(Zeroizing::new(row.array(7)?)) },
+            secret: if row.is_null(7) { None } else { Some(Sealed::of(row, 7)?) },
             chain: optional(row, 8, &OFFLINE_COIN)?,
             offer: optional_digest(row, 9)?,
             restored: row.text(10)? == "restored",
@@ -193,7 +193,7 @@ impl CoinRow {
             u32::from(self.place).into(),
             self.worth.into(),
             self.rest.into(),
-            self.secret.as_ref().map(|secret| secret.as_slice()).into(),
+            self.secret.as_ref().map_or(Value::Null, Sealed::value),
             self.chain.as_ref().map(encode).transpose()?.into(),
             self.offer.into(),
             if self.restored { "restored" } else { "good" }.into(),
@@ -301,7 +301,7 @@ pub(crate) struct OfferRow {
     pub(crate) offer: Digest,
     pub(crate) amount: Minor,
     pub(crate) body: Vec<u8>,
-    pub(crate) dice: [u8; 32],
+    pub(crate) dice: Sealed,
     pub(crate) state: String,
     pub(crate) payer: Option<Digest>,
     pub(crate) transfer: Option<Vec<u8>>,
@@ -314,7 +314,7 @@ impl OfferRow {
             offer: row.digest(0)?,
             amount: row.minor(1)?,
             body: row.blob(2)?.to_vec(),
-            dice: row.array(3)?,
+            dice: Sealed::of(row, 3)?,
             state: row.text(4)?.to_owned(),
             payer: optional_digest(row, 5)?,
             transfer: optional_bytes(row, 6)?,
@@ -327,7 +327,7 @@ impl OfferRow {
             self.offer.into(),
             self.amount.into(),
             self.body.clone().into(),
-            self.dice.into(),
+            self.dice.value(),
             self.state.as_str().into(),
             self.payer.into(),
             self.transfer.clone().into(),

@@ -24,6 +24,7 @@ use super::rows::{CoinRow, SessionRow, State, kind_name};
 use super::tables::{OFFLINE_COIN, OFFLINE_SESSION};
 use crate::failure::{Failure, Result};
 use crate::record::{next_number, note};
+use crate::sealed_rows::Place;
 use crate::session::peek_number;
 use crate::tables::SEEN;
 use crate::wallet::Wallet;
@@ -331,7 +332,7 @@ impl Wallet {
                 place: origin.index,
                 worth: key.value,
                 rest: key.value,
-                secret: Some(tree.export()),
+                secret: Some(self.store_key.seal(Place::OfflineCoin(tree.message()), &*tree.export())?),
                 chain: None,
                 offer: None,
                 restored: false,

@@ -61,7 +61,7 @@ pub static OFFLINE_SESSION: Table = Table {
     indexes: &["(state)"],
 };
 
-/// Coins and blanks by *m*. `worth`: of a coin its value, of a blank what it took; `rest`: less all that was answered.
+/// Coins and blanks by *m*. `secret`: sealed, see [`mod@crate::sealed_rows`]; `worth`: of a coin its value, of a blank what it took; `rest`: less all that was answered.
 /// `chain`: how the value came to a blank; `offer`: the one that lists the blank. Of a `restored` one no share is
 /// given, ever.
 pub static OFFLINE_COIN: Table = Table {
@@ -134,7 +134,7 @@ pub static OFFLINE_PAYMENT: Table = Table {
     indexes: &["(state)"],
 };
 
-/// Offers of our own. `dice`: what the nonce is drawn from; `payer`: the one nonce that it was opened to; `transfer`: the
+/// Offers of our own. `dice`: what the nonce is drawn from, sealed; `payer`: the one nonce that it was opened to; `transfer`: the
 /// one that was taken.
 pub static OFFLINE_OFFER: Table = Table {
     name: "offline_offer",
@@ -157,7 +157,7 @@ pub static OFFLINE_OFFER: Table = Table {
     indexes: &["(state)"],
 };
 
-/// Others' commitments that got our nonce.
+/// Others' commitments that got our nonce. `dice`: what it is drawn from, sealed.
 pub static OFFLINE_EXPECT: Table = Table {
     name: "offline_expect",
     columns: &[Column::blob("commitment"), Column::blob("dice"), Column::integer("created")],

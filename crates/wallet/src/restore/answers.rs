@@ -16,6 +16,7 @@ use super::tables::{RESTORE_COIN, RESTORE_REQUEST};
 use super::{Pace, Watch};
 use crate::failure::{Failure, Result};
 use crate::record::select;
+use crate::sealed_rows::Place;
 use crate::tables::SEEN;
 use crate::wallet::Wallet;
 
@@ -86,17 +87,19 @@ impl Wallet {
             return Err(Failure::new(Code::SessionForeign, "the challenges are not of these words"));
         }
         let coins = pending.finish(&answered.answers)?;
-        let found = |(coin, key): (&Coin, &&VerifiedKey)| FoundCoin {
-            id: coin.id,
-            secret: coin.secret_bytes(),
-            signature: coin.signature,
-            bank: request.bank.clone(),
-            worth: key.key.value,
-            rest: key.key.value,
-            state: "found".to_owned(),
-            request: request.id,
+        let found = |(coin, key): (&Coin, &&VerifiedKey)| {
+            Ok(FoundCoin {
+                id: coin.id,
+                secret: self.store_key.seal(Place::Coin(&coin.id), &*coin.secret_bytes())?,
+                signature: coin.signature,
+                bank: request.bank.clone(),
+                worth: key.key.value,
+                rest: key.key.value,
+                state: "found".to_owned(),
+                request: request.id,
+            })
         };
-        Ok(coins.iter().zip(&keys).map(found).collect())
+        coins.iter().zip(&keys).map(found).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use feiqian_crypto::snowblind::Signature;
 use feiqian_crypto::transcript::Transcript;
-use feiqian_crypto::{Digest, EncodedPoint, EncodedScalar};
+use feiqian_crypto::{Digest, EncodedPoint};
 use feiqian_ledger::store::{Row, StoreError, StoreExt, Tx, Value};
 use feiqian_money::{Denomination, Minor};
 use feiqian_node::{CallError, Caller};
@@ -23,6 +23,7 @@ use super::{Pace, Watch};
 use crate::failure::{Failure, Result};
 use crate::pledge::{self, Pledge};
 use crate::record::{CoinRow, PlannedCoin, Purpose, SessionRow, decode, encode, select};
+use crate::sealed_rows::Sealed;
 use crate::session::{Ended, denominations};
 use crate::tables::COIN;
 use crate::wallet::Wallet;
@@ -34,7 +35,7 @@ const ROUNDS: usize = 3;
 #[derive(Clone)]
 pub(super) struct FoundCoin {
     pub(super) id: CoinId,
-    pub(super) secret: Zeroizing<[u8; 32]>,
+    pub(super) secret: Sealed,
     pub(super) signature: Signature,
     pub(super) bank: String,
     pub(super) worth: Minor,
@@ -49,7 +50,7 @@ impl FoundCoin {
             .map_err(|error| StoreError::Corrupt(format!("coin signature: {error}")))?;
         Ok(Self {
             id: CoinId { denomination: row.digest(0)?, key: EncodedPoint(row.array(1)?) },
-            secret: Zeroizing::new(row.array(2)?),
+            secret: Sealed::of(row, 2)?,
             signature,
             bank: row.text(4)?.to_owned(),
             worth: row.minor(5)?,
@@ -63,7 +64,7 @@ impl FoundCoin {
         vec![
             self.id.denomination.into(),
             self.id.key.to_bytes().into(),
-            self.secret.as_slice().into(),
+            self.secret.value(),
             self.signature.to_bytes().into(),
             self.bank.as_str().into(),
             self.worth.into(),
@@ -84,10 +85,10 @@ impl FoundCoin {
     }
 }
 
-/// A coin and its secret.
-type Secret = (CoinId, Zeroizing<[u8; 32]>);
+/// A coin and its sealed secret.
+type Secret = (CoinId, Sealed);
 
-/// The coins of a payment whose refund a restore found, with their secrets.
+/// The coins of a payment whose refund a restore found, with their sealed secrets.
 pub(crate) fn refund_coins(tx: &mut dyn Tx, payment: &Digest) -> Result<Option<Vec<Secret>>> {
     let Some(row) = tx.find(&RESTORE_REFUND, &[(*payment).into()])? else { return Ok(None) };
     let ids: Bounded<CoinId, MAX_COINS> = decode(row.blob(3)?, &RESTORE_REFUND)?;
@@ -123,8 +124,7 @@ impl Wallet {
     }
 
     async fn ask_state(self: Arc<Self>, mut coin: FoundCoin) -> Result<()> {
-        let secret = EncodedScalar(*coin.secret).decode();
-        let secret = Zeroizing::new(secret.map_err(|_| Failure::broken("a found coin's secret"))?);
+        let secret = Zeroizing::new(self.coin_scalar(&coin.id, &coin.secret)?);
         let request = CoinStateRequest::prove(&coin.bank, coin.id, &secret, &mut self.rng())?;
         let to = self.bank_target(&coin.bank).await?;
         let state: CoinState = self.ask(&to, Caller::Anonymous, "/v1/coin/state", &request).await?;

@@ -34,8 +34,8 @@ pub static RESTORE_REQUEST: Table = Table {
     indexes: &["(state)"],
 };
 
-/// Coins that the answers give. `rest`: what it still had when its bank was asked. `found`: what it has given is not known yet; `spent`: all; `kept`: it was put with the
-/// wallet's coins, to be refreshed.
+/// Coins that the answers give. `secret`: sealed as the wallet's coins are; `rest`: what it still had when its bank was asked.
+/// `found`: what it has given is not known yet; `spent`: all; `kept`: it was put with the wallet's coins, to be refreshed.
 pub static RESTORE_COIN: Table = Table {
     name: "restore_coin",
     columns: &[

@@ -71,8 +71,7 @@ async fn busy() -> Scene {
 }
 
 async fn findings(owner: &Owner) -> Vec<Finding> {
-    let audit = |tx: &mut dyn Tx| Ok::<_, StoreError>(feiqian_wallet::audit::audit(tx).unwrap());
-    owner.store.inner.read(audit).await.unwrap().findings
+    owner.audit().await.findings
 }
 
 fn changed(value: &Value) -> Option<Value> {

@@ -24,10 +24,16 @@ pub(crate) enum Cut {
     Before(i64),
     After(i64),
     Lost(i64),
+    Send(i64),
+    Answered(i64),
 }
 
-pub(crate) fn cuts(number: i64) -> [Cut; 3] {
-    [Cut::Before(number), Cut::After(number), Cut::Lost(number)]
+/// Of how many kinds they are.
+pub(crate) const CUTS: usize = 5;
+
+/// Before and after a commit; an answer that is lost; a process that dies before a message leaves, or over its answer.
+pub(crate) fn cuts(number: i64) -> [Cut; CUTS] {
+    [Cut::Before(number), Cut::After(number), Cut::Lost(number), Cut::Send(number), Cut::Answered(number)]
 }
 
 /// Interrupts one command; true when the interruption happened.
@@ -42,6 +48,8 @@ pub(crate) async fn interrupted(owner: &Owner, cut: Cut, command: Value) -> Opti
         Cut::Before(number) => owner.store.arm(number, false),
         Cut::After(number) => owner.store.arm(number, true),
         Cut::Lost(number) => owner.world.state().lose_after = number,
+        Cut::Send(number) => owner.store.arm_message(number, false),
+        Cut::Answered(number) => owner.store.arm_message(number, true),
     }
     let answered = until_crash(owner, command).await;
     let lost = matches!(cut, Cut::Lost(_)) && owner.world.state().lose_after <= 0;
@@ -52,7 +60,7 @@ pub(crate) async fn interrupted(owner: &Owner, cut: Cut, command: Value) -> Opti
 
 #[tokio::test]
 async fn a_withdrawal_happens_once() {
-    for kind in 0..3 {
+    for kind in 0..CUTS {
         let mut steps = 0;
         for number in 1..60 {
             let world = World::new();
@@ -79,7 +87,7 @@ async fn a_withdrawal_happens_once() {
 
 #[tokio::test]
 async fn a_payment_with_change_happens_once() {
-    for kind in 0..3 {
+    for kind in 0..CUTS {
         let mut steps = 0;
         for number in 1..60 {
             let world = World::new();
@@ -105,7 +113,7 @@ async fn a_payment_with_change_happens_once() {
 
 #[tokio::test]
 async fn a_receipt_happens_once() {
-    for kind in 0..3 {
+    for kind in 0..CUTS {
         let mut steps = 0;
         for number in 1..60 {
             let world = World::new();
@@ -127,7 +135,7 @@ async fn a_receipt_happens_once() {
 
 #[tokio::test]
 async fn a_deposit_happens_once() {
-    for kind in 0..3 {
+    for kind in 0..CUTS {
         let mut steps = 0;
         for number in 1..60 {
             let world = World::new();

@@ -300,8 +300,7 @@ async fn the_audit_finds_a_second_answer_and_a_wrong_rest() {
         Ok::<_, StoreError>(())
     };
     alice.store.inner.commit("test.damage", damage).await.unwrap();
-    let read = |tx: &mut dyn Tx| Ok::<_, StoreError>(feiqian_wallet::audit::audit(tx).unwrap().findings);
-    let found = alice.store.inner.read(read).await.unwrap();
+    let found = alice.audit().await.findings;
     let of = |detail: &str| found.iter().filter(|finding| finding.detail.contains(detail)).count();
     assert_eq!((of("answered twice"), of("its rest")), (1, 2), "{found:?}");
 }

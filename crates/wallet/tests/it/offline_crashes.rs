@@ -5,7 +5,7 @@ use feiqian_offline_cash::carry::Carried;
 use feiqian_offline_cash::deposit::Outcome;
 use serde_json::json;
 
-use crate::crashes::{cuts, interrupt};
+use crate::crashes::{CUTS, cuts, interrupt};
 use crate::flows::run;
 use crate::offline::{funded, payment, text};
 use crate::offline_bank::{DEPOSIT_DAYS, RECLAIM_DAYS};
@@ -13,7 +13,7 @@ use crate::world::{DAY, Owner, World};
 
 #[tokio::test]
 async fn an_offline_withdrawal_happens_once() {
-    for kind in 0..3 {
+    for kind in 0..CUTS {
         let mut steps = 0;
         for number in 1..40 {
             let world = World::new();
@@ -100,7 +100,7 @@ async fn a_transfer_answers_once_and_is_taken_once() {
 
 #[tokio::test]
 async fn an_offline_deposit_happens_once() {
-    for kind in 0..3 {
+    for kind in 0..CUTS {
         let mut steps = 0;
         for number in 1..30 {
             let (world, alice) = funded("1").await;
@@ -122,7 +122,7 @@ async fn an_offline_deposit_happens_once() {
 
 #[tokio::test]
 async fn a_claim_is_filed_once() {
-    for kind in 0..3 {
+    for kind in 0..CUTS {
         let mut steps = 0;
         for number in 1..30 {
             let (world, alice) = funded("1").await;
@@ -143,7 +143,7 @@ async fn a_claim_is_filed_once() {
 
 #[tokio::test]
 async fn a_restore_loses_no_claim() {
-    for kind in 0..3 {
+    for kind in 0..CUTS {
         let mut steps = 0;
         for number in 1..40 {
             let (world, _) = funded("1").await;

@@ -10,7 +10,7 @@ use feiqian_wallet::tables::SETTING;
 use feiqian_wire::error::{Code, Fault};
 use serde_json::{Value, json};
 
-use crate::crashes::{Cut, cuts};
+use crate::crashes::{CUTS, Cut, cuts};
 use crate::flows::{balance, run};
 use crate::world::{DAY, Fragile, Owner, World};
 
@@ -176,6 +176,8 @@ async fn interrupt(owner: &Owner, cut: Cut) -> bool {
         Cut::Before(number) => owner.store.arm(number, false),
         Cut::After(number) => owner.store.arm(number, true),
         Cut::Lost(number) => owner.world.state().lose_after = number,
+        Cut::Send(number) => owner.store.arm_message(number, false),
+        Cut::Answered(number) => owner.store.arm_message(number, true),
     }
     let crashed = Arc::clone(&owner.store.crashed);
     let ended = tokio::select! {
@@ -205,7 +207,7 @@ async fn lived_briefly(world: &Arc<World>) -> u64 {
 
 #[tokio::test]
 async fn a_restore_killed_anywhere_goes_on_from_there() {
-    for kind in 0..3 {
+    for kind in 0..CUTS {
         let mut steps = 0;
         for number in 1..400 {
             let world = World::new();

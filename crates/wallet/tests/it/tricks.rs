@@ -224,7 +224,7 @@ async fn a_bank_that_will_not_speak_of_a_session_does_not_void_it() {
 
 #[tokio::test]
 async fn damage_in_the_store_is_found() {
-    use feiqian_ledger::store::{StoreError, StoreExt};
+    use feiqian_ledger::store::StoreExt;
     let (_world, alice) = ready("10").await;
     let wrong = |tx: &mut dyn feiqian_ledger::store::Tx| {
         let table = &feiqian_wallet::tables::COIN;
@@ -235,12 +235,7 @@ async fn damage_in_the_store_is_found() {
         tx.update(table, &values)
     };
     alice.store.inner.commit("test.damage", wrong).await.unwrap();
-    let audit = alice
-        .store
-        .inner
-        .read(|tx| Ok::<_, StoreError>(feiqian_wallet::audit::audit(tx).unwrap()))
-        .await
-        .unwrap();
+    let audit = alice.audit().await;
     let found: Vec<u8> = audit.findings.iter().map(|finding| finding.invariant).collect();
     assert_eq!(found, [8, 3]);
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use feiqian_clearing::membership::{BankEntry, Directory};
 use feiqian_crypto::snowblind::{Challenge, Commitment, Response, SecretKey, commit_batch};
 use feiqian_crypto::{Digest, EncodedPoint, Id16, possession};
-use feiqian_ledger::store::{BoxFuture, Store, StoreError, StoreExt, Work};
+use feiqian_ledger::store::{BoxFuture, Store, StoreError, StoreExt, Tx, Work};
 use feiqian_money::{Amount, Currency, Minor};
 use feiqian_node::{
     Caller, Clock, Format, ManualClock, MemberView, Network, NetworkError, Outgoing, Reply, Seams,
@@ -45,7 +45,7 @@ use feiqian_pki::{
 };
 use feiqian_store::SqliteStore;
 use feiqian_store::testing::note_killed;
-use feiqian_wallet::{Config, Parts, RefreshPolicy, Wallet};
+use feiqian_wallet::{Config, Parts, RefreshPolicy, StoreKey, Wallet};
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Blob, Bounded, Name, Text, Timestamp, codec};
 use rand::rngs::ChaCha12Rng;
@@ -290,8 +290,7 @@ impl World {
 
     /// A wallet's parts and its account's opening balance.
     pub(crate) fn parts(&self, who: &str, balance: u64, refresh: RefreshPolicy) -> Parts {
-        let mut seed = [0; 64];
-        seed.iter_mut().zip(who.bytes().cycle()).for_each(|(to, from)| *to = from);
+        let seed = seed_of(who);
         let signing = KeyPair::from_seed(&[who.as_bytes()[0]; 32]);
         let mut state = self.state();
         let chain = leaf(&self.bank, &signing, &Subject::customer(who, "north").unwrap(), &mut state.rng);
@@ -792,6 +791,8 @@ fn spend(state: &mut State, view: &MemberView, taken: &[(CoinId, u64)]) -> Optio
 pub(crate) struct Wire {
     world: Arc<World>,
     who: String,
+    /// Of the same process.
+    store: Arc<Fragile>,
 }
 
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
@@ -861,7 +862,9 @@ impl Network for Wire {
         if self.world.state().untrusted && message.caller == Caller::Certified {
             return Err(NetworkError::Untrusted { url: to.url.clone(), reason: "by the test".into() });
         }
+        self.store.reach(&message.path, false).await;
         let answer = self.handle(&message);
+        self.store.reach(&message.path, true).await;
         let left = {
             let mut state = self.world.state();
             state.lose_after -= 1;
@@ -883,6 +886,8 @@ pub(crate) struct Fragile {
     pub(crate) inner: Arc<dyn Store>,
     left: AtomicI64,
     after: AtomicBool,
+    messages: AtomicI64,
+    answered: AtomicBool,
     pub(crate) crashed: Arc<Notify>,
     pub(crate) point: Mutex<&'static str>,
 }
@@ -893,6 +898,8 @@ impl Fragile {
             inner,
             left: AtomicI64::new(-1),
             after: AtomicBool::new(false),
+            messages: AtomicI64::new(-1),
+            answered: AtomicBool::new(false),
             crashed: Arc::new(Notify::new()),
             point: Mutex::new(""),
         })
@@ -904,8 +911,29 @@ impl Fragile {
 
     /// Dies at the `number`th commit from now (from 1).
     pub(crate) fn arm(&self, number: i64, after: bool) {
+        self.messages.store(-1, Ordering::SeqCst);
         self.after.store(after, Ordering::SeqCst);
         self.left.store(number, Ordering::SeqCst);
+    }
+
+    /// Dies at the `number`th message from now (from 1): before it leaves, or when its answer is there.
+    pub(crate) fn arm_message(&self, number: i64, answered: bool) {
+        self.left.store(-1, Ordering::SeqCst);
+        self.answered.store(answered, Ordering::SeqCst);
+        self.messages.store(number, Ordering::SeqCst);
+    }
+
+    /// A message is on its way; never comes back where the process dies of it.
+    async fn reach(&self, path: &str, answered: bool) {
+        let counts = self.answered.load(Ordering::SeqCst) == answered;
+        if !counts || self.messages.fetch_sub(1, Ordering::SeqCst) != 1 {
+            return;
+        }
+        *self.point.lock().unwrap() = "";
+        let moment = if answered { "answered" } else { "send" };
+        note_killed(&format!("{moment}.wallet.{}", path.trim_start_matches("/v1/").replace('/', ".")));
+        self.crashed.notify_one();
+        std::future::pending().await
     }
 }
 
@@ -932,6 +960,13 @@ impl Store for Fragile {
 }
 
 /// A wallet's owner: store and parts, from which the wallet is opened as often as it crashes.
+/// The seed of this holder's words.
+fn seed_of(who: &str) -> [u8; 64] {
+    let mut seed = [0; 64];
+    seed.iter_mut().zip(who.bytes().cycle()).for_each(|(to, from)| *to = from);
+    seed
+}
+
 pub(crate) struct Owner {
     pub(crate) world: Arc<World>,
     pub(crate) store: Arc<Fragile>,
@@ -975,7 +1010,11 @@ impl Owner {
         let run = self.runs.fetch_add(1, Ordering::SeqCst);
         let seams = Seams {
             store: Arc::clone(&self.store) as Arc<dyn Store>,
-            network: Arc::new(Wire { world: Arc::clone(&self.world), who: self.who.clone() }),
+            network: Arc::new(Wire {
+                world: Arc::clone(&self.world),
+                who: self.who.clone(),
+                store: Arc::clone(&self.store),
+            }),
             clock: Arc::clone(&self.world.clock) as Arc<dyn Clock>,
             entropy: Arc::new(StreamEntropy::new(1, &format!("{}-{run}", self.who))),
             workers: Arc::new(feiqian_node::InlineWorkers),
@@ -987,15 +1026,23 @@ impl Owner {
         self.world.state().accounts[&self.who]
     }
 
+    /// What its secrets are sealed with.
+    pub(crate) fn store_key(&self) -> StoreKey {
+        StoreKey::of(&Seed::from_bytes(self.words.unwrap_or_else(|| seed_of(&self.who))))
+    }
+
+    /// What an audit says of the store.
+    pub(crate) async fn audit(&self) -> feiqian_wallet::audit::Audit {
+        let key = self.store_key();
+        let work =
+            move |tx: &mut dyn Tx| Ok::<_, StoreError>(feiqian_wallet::audit::audit(tx, Some(&key)).unwrap());
+        self.store.inner.read(work).await.unwrap()
+    }
+
     /// Audits the store; answers what its offline coins and holdings can still be spent for, and what can only be
     /// reclaimed.
     pub(crate) async fn audited_offline(&self) -> (u64, u64) {
-        let audit = self
-            .store
-            .inner
-            .read(|tx| Ok::<_, StoreError>(feiqian_wallet::audit::audit(tx).unwrap()))
-            .await
-            .unwrap();
+        let audit = self.audit().await;
         assert_eq!(audit.findings, Vec::new());
         let of = |restored: bool| {
             audit.offline.iter().filter(|held| held.restored == restored).map(|held| held.rest.value()).sum()
@@ -1005,12 +1052,7 @@ impl Owner {
 
     /// Audits the store; answers what its coins are worth.
     pub(crate) async fn audited(&self) -> u64 {
-        let audit = self
-            .store
-            .inner
-            .read(|tx| Ok::<_, StoreError>(feiqian_wallet::audit::audit(tx).unwrap()))
-            .await
-            .unwrap();
+        let audit = self.audit().await;
         assert_eq!(audit.findings, Vec::new());
         audit.coins.iter().map(|coin| coin.available.value()).sum()
     }

@@ -61,6 +61,11 @@ impl Done {
     pub(super) fn rate(&self) -> u64 {
         super::super::rate(self.operations, self.elapsed)
     }
+
+    /// Whether a closed loop ended well before its time, for want of something to do it with.
+    pub(super) fn is_short(&self) -> bool {
+        self.step.rate.is_none() && self.elapsed.saturating_mul(10) < self.step.length.saturating_mul(9)
+    }
 }
 
 /// When what happens in a step.
@@ -143,7 +148,7 @@ async fn one_connection<O: Operation>(
 /// Drives a node with one step of load.
 ///
 /// # Errors
-/// What the node refuses; `INTERNAL` when nothing was left to do before the warm-up was over.
+/// What the node refuses.
 pub(super) async fn drive<O: Operation>(
     operation: Arc<O>,
     dialer: &Dialer,
@@ -182,8 +187,5 @@ pub(super) async fn drive<O: Operation>(
     }
     done.used = watch.read().await?.since(&before);
     done.operations = done.times.len();
-    if done.operations == 0 {
-        return Err(broken("nothing was answered after the warm-up; take more --seconds"));
-    }
     Ok(done)
 }

@@ -42,6 +42,9 @@ const ECHO_CONNECTIONS: [u32; 2] = [16, 64];
 /// step after it.
 const ROOM: u64 = 250;
 
+/// How often a step is tried with more material when it used up what was made for it.
+const TRIES: u32 = 4;
+
 const ALL: [Workload; 5] =
     [Workload::Issue, Workload::Deposit, Workload::DepositAcross, Workload::Refresh, Workload::Cheque];
 
@@ -294,14 +297,27 @@ impl<'a> Bench<'a> {
         let (mut rest, mut best, mut guess, mut past) = (None, 0_u64, on.workload.first_guess(), 0_u32);
         for connections in numbers {
             let step = Step { connections, rate: self.args.rate, length: self.length() };
-            let rate = self.args.rate.unwrap_or(guess);
-            let count = rate
-                .saturating_mul(u64::try_from(step.whole().as_millis()).unwrap_or(u64::MAX))
-                .div_ceil(1000);
-            self.say(on.workload, connections, "making what is sent");
-            let operation = make(usize::try_from(count).unwrap_or(usize::MAX), rest.take()).await?;
-            self.say(on.workload, connections, "driving");
-            let done = drive(Arc::clone(&operation), &on.dialer, &mut on.watch, step).await?;
+            let mut tries = 0_u32;
+            let (operation, done) = loop {
+                let rate = self.args.rate.unwrap_or(guess);
+                let count = rate
+                    .saturating_mul(u64::try_from(step.whole().as_millis()).unwrap_or(u64::MAX))
+                    .div_ceil(1000);
+                self.say(on.workload, connections, "making what is sent");
+                let operation = make(usize::try_from(count).unwrap_or(usize::MAX), rest.take()).await?;
+                self.say(on.workload, connections, "driving");
+                let done = drive(Arc::clone(&operation), &on.dialer, &mut on.watch, step).await?;
+                tries = tries.saturating_add(1);
+                if !done.is_short() || tries == TRIES {
+                    break (operation, done);
+                }
+                // Faster than was guessed: what was made was used up too soon to tell the rate.
+                guess = guess.saturating_mul(2).max(done.rate().saturating_mul(2));
+                rest = Some(operation);
+            };
+            if done.operations == 0 {
+                return Err(internal("nothing was answered after the warm-up; take more --seconds"));
+            }
             rest = Some(operation);
             let rate = done.rate();
             let called = self.called(on.workload);

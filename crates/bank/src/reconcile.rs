@@ -1,0 +1,275 @@
+//! What a bank that came from a backup does before it serves anybody: it asks the center what was cleared since.
+//!
+//! | the center's record | what is done with it |
+//! |---|---|
+//! | a payment with coins of this bank, paid | the coins are spent here too, under the receipt that this bank signed then |
+//! | a payment presented by this bank, with online or offline coins | it is in the outbox again: the center answers under the same id what it answered then, and the account is credited |
+//! | any other item that is not on record here | it is left to the operator, and counted |
+//!
+//! Everything is idempotent: killed anywhere, it begins again at the next start, until it came to its end once.
+//!
+//! # Security
+//! The center cannot make coins spent: a receipt counts only if this bank signed it. It can hide items; what it hides it
+//! has settled nevertheless, and the audit of both homes shows that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use feiqian_clearing::cleared::{Cleared, ClearedRequest, ClearedResponse};
+use feiqian_clearing::presentment::{ItemKind, Presentment};
+use feiqian_crypto::{Digest, Id16};
+use feiqian_ledger::LedgerError;
+use feiqian_ledger::book;
+use feiqian_ledger::store::{StoreExt, Tx, Value};
+use feiqian_money::Minor;
+use feiqian_node::{Caller, call_within};
+use feiqian_offline_cash::pay::CashItem as HoldingItem;
+use feiqian_online_cash::deposit::{CashItem, Outcome, Receipt};
+use feiqian_wire::error::{Code, Fault};
+use feiqian_wire::{Limit, Timestamp, codec};
+
+use crate::Bank;
+use crate::chart::{Event, Post, along, id};
+use crate::outbox::{PresentmentRow, State};
+use crate::payments::PaymentRow;
+use crate::refusal::{Refusal, to_blob};
+use crate::register::{Side, Spending, Sums, add, add_totals};
+use crate::restored::Restored;
+use crate::tables::TOTAL;
+
+/// How long the center may take for one answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How far the clocks of bank and center may be apart, and how long an item may be under way, seconds.
+const MARGIN: u64 = 3_600;
+
+/// What became of one item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// It was on record.
+    Known,
+    /// Its coins are spent now, and it is booked.
+    Spent,
+    /// Its coins are spent now; the book has no coins in circulation that it could take them from.
+    Unbooked,
+    /// It is in the outbox.
+    Asked,
+    /// It is not on record, and nothing was done.
+    Left,
+}
+
+fn read<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+    Ok(codec::decode(bytes, Limit::Large)?)
+}
+
+impl Bank {
+    /// Brings a restored store to what the center knows; answers what was found, `None` when the store came from no backup
+    /// or this was done before.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` or `NODE_UNREACHABLE` while the center does not answer: the bank must not serve before. The store's.
+    pub async fn reconcile(self: &Arc<Self>) -> Result<Option<Restored>, Fault> {
+        let read = |tx: &mut dyn Tx| Ok::<_, Refusal>(Restored::find(tx)?);
+        let Some(mut restored) = self.seams.store.read(read).await?.filter(|found| found.done_at.is_none())
+        else {
+            return Ok(None);
+        };
+        let waits = |fault: Fault| {
+            fault.hint(
+                "a restored bank first asks the center what was cleared since the backup: start the center",
+            )
+        };
+        self.sync().await.map_err(waits)?;
+        let backup = Timestamp::new(restored.backup_of);
+        let since = Timestamp::new(restored.backup_of.saturating_sub(MARGIN));
+        let (mut after, mut found) = (None, [0_u64; 4]);
+        loop {
+            let request = ClearedRequest { since, after };
+            let network = &*self.seams.network;
+            let page: ClearedResponse =
+                call_within(network, &self.center, Caller::Certified, "/v1/cleared", &request, PATIENCE)
+                    .await
+                    .map_err(|error| waits(error.into()))?;
+            let Some(last) = page.items.last().map(|item| item.cursor) else { break };
+            for item in page.items.into_vec() {
+                let (id, kind, changed) = (item.cursor.id, item.kind, item.cursor.changed);
+                let place = match self.take_cleared(item).await? {
+                    Found::Known => continue,
+                    Found::Left if changed < backup => continue,
+                    Found::Spent => 0,
+                    Found::Asked => 1,
+                    Found::Unbooked => 2,
+                    Found::Left => 3,
+                };
+                tracing::warn!(presentment = %id, kind = kind.as_str(), what = WHAT.get(place), "since the backup");
+                if let Some(count) = found.get_mut(place) {
+                    *count = count.saturating_add(1);
+                }
+            }
+            after = Some(last);
+        }
+        [restored.spent, restored.asked, restored.unbooked, restored.left] = found;
+        restored.done_at = Some(self.now().seconds());
+        let done = restored.clone();
+        self.seams
+            .store
+            .commit("bank.restore.done", move |tx: &mut dyn Tx| Ok::<_, Refusal>(done.update(tx)?))
+            .await?;
+        self.outbox.notify_one();
+        Ok(Some(restored))
+    }
+
+    async fn take_cleared(self: &Arc<Self>, item: Cleared) -> Result<Found, Fault> {
+        let taken = match (item.kind, item.collecting == self.config.name) {
+            (ItemKind::Payment | ItemKind::Holding, true) => self.present_again(&item).await,
+            (ItemKind::Payment, false) => self.spend_again(&item).await,
+            _ => Ok(Found::Left),
+        };
+        match taken {
+            Ok(Found::Left) if self.is_on_record(item.cursor.id).await? => Ok(Found::Known),
+            Err(fault) if fault.is_definitive() => {
+                tracing::error!(%fault, presentment = %item.cursor.id, "a cleared item does not hold here");
+                Ok(Found::Left)
+            }
+            taken => taken,
+        }
+    }
+
+    /// Whether any table of this bank knows a presentment.
+    async fn is_on_record(&self, presentment: Digest) -> Result<bool, Fault> {
+        let known = move |tx: &mut dyn Tx| {
+            let sql = "SELECT 1 FROM presentment WHERE id = ?1 UNION ALL SELECT 1 FROM payment WHERE presentment = ?1 \
+                       UNION ALL SELECT 1 FROM refused WHERE presentment = ?1 \
+                       UNION ALL SELECT 1 FROM refund WHERE presentment = ?1 \
+                       UNION ALL SELECT 1 FROM cheque_presentment WHERE id = ?1 \
+                       UNION ALL SELECT 1 FROM offline_payment WHERE presentment = ?1 LIMIT 1";
+            Ok::<_, Refusal>(!tx.select(sql, &[presentment.into()])?.is_empty())
+        };
+        Ok(self.seams.store.read(known).await?)
+    }
+
+    /// Puts an item that this bank presented into the outbox, if it is not there.
+    async fn present_again(self: &Arc<Self>, item: &Cleared) -> Result<Found, Fault> {
+        let Some(issuing) = &item.issuing else { return Ok(Found::Left) };
+        let bytes: &[u8] = &item.presentment;
+        let (presentment, account, reference, expires, body) = if item.kind == ItemKind::Payment {
+            let told: Presentment<CashItem> = read(bytes)?;
+            let body = to_blob(&told).map_err(Refusal::from)?;
+            let expires = told.item.request.request.expires;
+            (told.id, told.account, told.item.payment.digest(), expires, body)
+        } else {
+            let told: Presentment<HoldingItem> = read(bytes)?;
+            let body = to_blob(&told).map_err(Refusal::from)?;
+            (told.id, told.account, told.item.digest()?, Timestamp::MAX, body)
+        };
+        let account: Id16 = account.as_str().parse().map_err(|_| {
+            Fault::new(Code::AccountUnknown, "the account of a cleared item is none of this bank")
+        })?;
+        let row = PresentmentRow {
+            id: presentment,
+            kind: item.kind,
+            account,
+            reference,
+            bank: issuing.as_str().to_owned(),
+            amount: item.amount.minor,
+            expires,
+            body,
+            state: State::Pending,
+            outcome: None,
+            created: self.now().seconds(),
+            tried: 0,
+        };
+        let work = move |tx: &mut dyn Tx| {
+            if PresentmentRow::find(tx, &row.id)?.is_some() {
+                return Ok(Found::Known);
+            }
+            // An account that was opened after the backup: its holder is not known here.
+            if book::account(tx, row.account)?.is_none() {
+                return Ok(Found::Left);
+            }
+            row.insert_new(tx)?;
+            Ok::<_, Refusal>(Found::Asked)
+        };
+        Ok(self.seams.store.commit("bank.restore.asked", work).await?)
+    }
+
+    /// Spends the coins of a payment that this bank paid, as it did then.
+    async fn spend_again(self: &Arc<Self>, item: &Cleared) -> Result<Found, Fault> {
+        let Some(outcome) = &item.outcome else { return Ok(Found::Left) };
+        let Outcome::Paid(receipt) = read(outcome)? else { return Ok(Found::Left) };
+        let presentment: Presentment<CashItem> = read(&item.presentment)?;
+        let digest = presentment.item.payment.digest();
+        if self.redeemed(digest).await?.is_some() {
+            return Ok(Found::Known);
+        }
+        self.check_own_receipt(&presentment, &receipt).await?;
+        let payment = self.verify_own(&Arc::new(presentment.item.clone())).await?;
+        let now = self.now();
+        let mut redemption = self.redemption(&presentment.item, &payment, presentment.id, now)?;
+        // Redeemed in time, by the receipt.
+        (redemption.receipt, redemption.expires) = (receipt, Timestamp::MAX);
+        let (view, reference) = (self.members.snapshot(), presentment.id);
+        let work = move |tx: &mut dyn Tx| {
+            if PaymentRow::find(tx, &digest)?.is_some() {
+                return Ok(Found::Known);
+            }
+            let unissued = issue_missing(tx, &redemption.spending)?;
+            let _ = redemption.redeem(tx, &view, now)?;
+            if unissued {
+                return Ok(Found::Unbooked);
+            }
+            let path = [id(Post::Circulation), id(Post::DueToClearing), id(Post::Settlement)];
+            let transfers = along(Event::Redeem, &reference, &path, redemption.receipt.amount.minor);
+            match book::transfer(tx, &transfers, now.seconds()) {
+                Ok(_) => Ok(Found::Spent),
+                // Coins of a withdrawal that is lost: they are not to be spent twice for that.
+                Err(LedgerError::LimitExceeded(_)) => Ok(Found::Unbooked),
+                Err(error) => Err(Refusal::from(error)),
+            }
+        };
+        Ok(self.seams.store.commit("bank.restore.spent", work).await?)
+    }
+
+    /// Whether this bank gave that receipt for that presentment.
+    async fn check_own_receipt(
+        self: &Arc<Self>,
+        presentment: &Presentment<CashItem>,
+        receipt: &Receipt,
+    ) -> Result<(), Fault> {
+        let fits = receipt.bank == self.config.name
+            && receipt.presentment == presentment.id
+            && receipt.payment == presentment.item.payment.digest()
+            && receipt.request == presentment.item.payment.request
+            && receipt.route == presentment.item.request.request.route
+            && receipt.amount == presentment.amount;
+        if !fits {
+            return Err(Fault::new(Code::SignatureInvalid, "the receipt is for another payment"));
+        }
+        self.verify_receipt(receipt).await
+    }
+}
+
+/// Raises the totals of what was issued to what these coins take, where a withdrawal is lost: no coin is spent that was not
+/// issued. Answers whether any lacked.
+fn issue_missing(tx: &mut dyn Tx, spending: &Spending) -> Result<bool, Refusal> {
+    let (mut taken, mut missing) = (Sums::new(), Sums::new());
+    for taking in &spending.takings {
+        add(&mut taken, (taking.epoch, taking.coin.denomination), taking.contribution)?;
+    }
+    for (key, sum) in &taken {
+        let row = tx.find(&TOTAL, &[Value::unsigned(key.0)?, key.1.into()])?;
+        let (issued, redeemed) = match &row {
+            Some(row) => (row.minor(2)?, row.minor(3)?),
+            None => (Minor::ZERO, Minor::ZERO),
+        };
+        if let Ok(lacks) = redeemed.checked_add(*sum)?.checked_sub(issued)
+            && !lacks.is_zero()
+        {
+            add(&mut missing, *key, lacks)?;
+        }
+    }
+    add_totals(tx, &missing, Side::Issued)?;
+    Ok(!missing.is_empty())
+}
+
+/// The words of the counts.
+const WHAT: [&str; 4] = ["spent", "asked", "spent and not booked", "left to the operator"];
