@@ -77,14 +77,18 @@ pub async fn init(
     config.check()?;
     let keys = Keys::create(home, &config, clock.now().seconds(), &mut entropy.rng())?;
     home.write_config(&config)?;
-    let created = Created {
+    answer(&keys, config)
+}
+
+/// What is said of a home that was made.
+fn answer(keys: &Keys, config: Config) -> Result<Value, Fault> {
+    crate::command::answer(&Created {
         role: "center",
         center: keys.endpoint(&config)?,
         root: keys.root.fingerprint().to_string(),
         name: config.name,
         listen: config.listen,
-    };
-    crate::command::answer(&created)
+    })
 }
 
 /// What a second home of a center is made with.
@@ -118,12 +122,5 @@ pub fn join(
     Keys::share(of, home)?;
     let keys = Keys::create(home, &config, clock.now().seconds(), &mut entropy.rng())?;
     home.write_config(&config)?;
-    let created = Created {
-        role: "center",
-        center: keys.endpoint(&config)?,
-        root: keys.root.fingerprint().to_string(),
-        name: config.name,
-        listen: config.listen,
-    };
-    crate::command::answer(&created)
+    answer(&keys, config)
 }

@@ -147,7 +147,8 @@ async fn a_process_that_dies_over_its_place_takes_it_again_and_the_other_goes_on
                 _ => {
                     let shutdown = Shutdown::new();
                     let running = tokio::spawn(Arc::clone(&two.bank).background(shutdown.clone()));
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    // It begins, and enters, before it is told to leave.
+                    tokio::task::yield_now().await;
                     shutdown.trigger();
                     tokio::time::timeout(Duration::from_secs(10), running).await.unwrap().unwrap();
                 }

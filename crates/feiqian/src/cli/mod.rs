@@ -1,27 +1,31 @@
 //! The command tree: what can be typed, and its help.
 
 mod backup;
+mod bank;
 mod bench;
+mod center;
 mod cheques;
+mod merchant;
 mod nodes;
 mod offline;
 mod simulate;
+mod wallet;
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
 pub(crate) use backup::{BackupArgs, RestoreArgs, WalletRestore};
+pub(crate) use bank::{AccountAmount, AccountCommand, Bank, BankInit, BankJoin, CustomerRole, Message};
 pub(crate) use bench::{Bench, BenchCommand, BenchEcho, BenchHere, BenchNode, Scheme, Threads, Workload};
+pub(crate) use center::{Admission, Center, CenterInit, CenterJoin, Settlement};
 pub(crate) use cheques::{
     Certificate, Cheque, ChequeDeposit, ChequeWrite, Cycle, JudgedBy, MerchantCheque, Transfer, WalletCheque,
 };
-pub(crate) use nodes::{
-    AccountAmount, AccountCommand, Admission, Bank, BankInit, BankJoin, Center, CenterInit, CenterJoin,
-    CustomerRole, HomeOnly, Merchant, MerchantInit, Message, PassphraseCommand, RunArgs, Settlement, Wallet,
-    WalletInit,
-};
+pub(crate) use merchant::{Merchant, MerchantInit};
+pub(crate) use nodes::{HomeOnly, PassphraseCommand, RunArgs};
 pub(crate) use simulate::{Compare, Report, Simulate};
+pub(crate) use wallet::{Wallet, WalletInit};
 
 pub(crate) use offline::{BankOffline, HandOut, HandToHand, MerchantOffline, WalletOffline};
 
