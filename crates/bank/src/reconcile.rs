@@ -9,22 +9,24 @@
 //! Everything is idempotent: killed anywhere, it begins again at the next start, until it came to its end once.
 //!
 //! # Security
-//! The center cannot make coins spent: a receipt counts only if this bank signed it. It can hide items; what it hides it
+//! The center cannot make coins spent: a receipt counts only if this bank signed it. Nor can it have an account credited with
+//! what nobody paid: an item goes into the outbox only as it was presented, and its issuing bank's receipt decides. It can hide items; what it hides it
 //! has settled nevertheless, and the audit of both homes shows that.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use feiqian_clearing::cleared::{Cleared, ClearedRequest, ClearedResponse};
+use feiqian_clearing::cleared::{Cleared, ClearedRequest, ClearedResponse, Cursor};
 use feiqian_clearing::presentment::{ItemKind, Presentment};
 use feiqian_crypto::{Digest, Id16};
 use feiqian_ledger::LedgerError;
 use feiqian_ledger::book;
 use feiqian_ledger::store::{StoreExt, Tx, Value};
 use feiqian_money::Minor;
-use feiqian_node::{Caller, call_within};
+use feiqian_node::{Caller, call_within, check_redeemed};
 use feiqian_offline_cash::pay::CashItem as HoldingItem;
 use feiqian_online_cash::deposit::{CashItem, Outcome, Receipt};
+use feiqian_online_cash::request::Route;
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Limit, Timestamp, codec};
 
@@ -105,6 +107,9 @@ impl Bank {
                     *count = count.saturating_add(1);
                 }
             }
+            if after.is_some_and(|before: Cursor| (last.changed, last.id) <= (before.changed, before.id)) {
+                return Err(Fault::new(Code::Internal, "the center lists the same items again"));
+            }
             after = Some(last);
         }
         [restored.spent, restored.asked, restored.unbooked, restored.left] = found;
@@ -151,15 +156,23 @@ impl Bank {
     async fn present_again(self: &Arc<Self>, item: &Cleared) -> Result<Found, Fault> {
         let Some(issuing) = &item.issuing else { return Ok(Found::Left) };
         let bytes: &[u8] = &item.presentment;
-        let (presentment, account, reference, expires, body) = if item.kind == ItemKind::Payment {
+        let (presentment, account, amount, reference, expires, body) = if item.kind == ItemKind::Payment {
             let told: Presentment<CashItem> = read(bytes)?;
-            let body = to_blob(&told).map_err(Refusal::from)?;
-            let expires = told.item.request.request.expires;
-            (told.id, told.account, told.item.payment.digest(), expires, body)
+            let reference = told.item.payment.digest();
+            self.check_presented(&told, item, &reference)?;
+            let request = &told.item.request.request;
+            let route = Route::Account { bank: self.config.name.clone(), account: told.account.clone() };
+            if request.route != route || request.amount != told.amount {
+                return Err(Fault::new(Code::Conflict, "a cleared payment is not for its request"));
+            }
+            let (body, expires) = (to_blob(&told).map_err(Refusal::from)?, request.expires);
+            (told.id, told.account, told.amount, reference, expires, body)
         } else {
             let told: Presentment<HoldingItem> = read(bytes)?;
+            let reference = told.item.digest()?;
+            self.check_presented(&told, item, &reference)?;
             let body = to_blob(&told).map_err(Refusal::from)?;
-            (told.id, told.account, told.item.digest()?, Timestamp::MAX, body)
+            (told.id, told.account, told.amount, reference, Timestamp::MAX, body)
         };
         let account: Id16 = account.as_str().parse().map_err(|_| {
             Fault::new(Code::AccountUnknown, "the account of a cleared item is none of this bank")
@@ -170,7 +183,7 @@ impl Bank {
             account,
             reference,
             bank: issuing.as_str().to_owned(),
-            amount: item.amount.minor,
+            amount: amount.minor,
             expires,
             body,
             state: State::Pending,
@@ -192,6 +205,26 @@ impl Bank {
         Ok(self.seams.store.commit("bank.restore.asked", work).await?)
     }
 
+    /// Whether this bank presented that item for that account and amount, and the center lists it as it was presented: what
+    /// the center says besides is not believed, since the account is credited with what is written down here.
+    fn check_presented<I>(
+        &self,
+        told: &Presentment<I>,
+        item: &Cleared,
+        reference: &Digest,
+    ) -> Result<(), Fault> {
+        let fits = told.is_consistent(item.kind, reference)
+            && told.collecting_bank == self.config.name
+            && told.id == item.cursor.id
+            && told.amount == item.amount
+            && told.amount.currency == self.config.currency;
+        if fits {
+            Ok(())
+        } else {
+            Err(Fault::new(Code::Conflict, "a cleared item is not as it was presented"))
+        }
+    }
+
     /// Spends the coins of a payment that this bank paid, as it did then.
     async fn spend_again(self: &Arc<Self>, item: &Cleared) -> Result<Found, Fault> {
         let Some(outcome) = &item.outcome else { return Ok(Found::Left) };
@@ -202,12 +235,18 @@ impl Bank {
             return Ok(Found::Known);
         }
         self.check_own_receipt(&presentment, &receipt).await?;
-        let payment = self.verify_own(&Arc::new(presentment.item.clone())).await?;
+        // As of then, by this bank's own word: keys and certificates may have ended since.
+        let view = self.members.snapshot();
+        let payment =
+            check_redeemed(&view, &presentment.item, receipt.paid_at, &mut self.seams.entropy.rng())?;
+        if payment.issuing_bank != self.config.name {
+            return Err(Fault::new(Code::Conflict, "the coins of a cleared payment are of another bank"));
+        }
         let now = self.now();
         let mut redemption = self.redemption(&presentment.item, &payment, presentment.id, now)?;
         // Redeemed in time, by the receipt.
         (redemption.receipt, redemption.expires) = (receipt, Timestamp::MAX);
-        let (view, reference) = (self.members.snapshot(), presentment.id);
+        let reference = presentment.id;
         let work = move |tx: &mut dyn Tx| {
             if PaymentRow::find(tx, &digest)?.is_some() {
                 return Ok(Found::Known);

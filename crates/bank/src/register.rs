@@ -7,11 +7,13 @@ use feiqian_crypto::snowblind::Signature;
 use feiqian_ledger::store::{Row, StoreError, Tx, Value};
 use feiqian_money::Minor;
 use feiqian_node::MemberView;
+use feiqian_online_cash::Rejection;
 use feiqian_online_cash::coin::CoinId;
 use feiqian_online_cash::evidence::{Evidence, MAX_STATEMENTS, Statement};
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Bounded, Limit, Timestamp, codec};
 
+use crate::housekeeping::Mark;
 use crate::refusal::{Refusal, from_blob, to_blob};
 use crate::tables::{COIN, EVIDENCE, SPEND, STATEMENT, TOTAL};
 
@@ -44,8 +46,13 @@ impl Spending {
         // One order for all transactions, whatever the order in the statement.
         takings.sort_by_key(|taking| taking.coin);
         let mut rows = Vec::with_capacity(takings.len());
+        // Rows of epochs that have ended are deleted, perhaps by another process of this bank: a coin without one is not new.
+        let ended = Mark::Epochs.read(tx)?;
         for taking in takings {
             let known = tx.find(&COIN, &key_of(&taking.coin))?;
+            if known.is_none() && taking.epoch < ended {
+                return Err(Rejection::KeyExpired.into());
+            }
             let before = known.as_ref().map_or(Ok(Minor::ZERO), |row| row.minor(4))?;
             let after = before.checked_add(taking.contribution)?;
             if after > taking.value {

@@ -8,7 +8,6 @@
 //! Cheques stay, with the cycles that they were settled in; offline payments, claims and parts likewise.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use feiqian_crypto::Digest;
 use feiqian_ledger::book;
@@ -69,21 +68,12 @@ impl Center {
             .into())
     }
 
-    /// Reads whether anything was deleted yet, by this process or another.
-    pub(crate) async fn read_prune_mark(&self) -> Result<(), Fault> {
-        let read = |tx: &mut dyn Tx| Ok::<_, Failure>(mark(tx)?);
-        let (_, until) = self.seams.store.read(read).await?;
-        self.pruned_until.fetch_max(until, Ordering::AcqRel);
-        Ok(())
-    }
-
     /// Deletes what is over, a bounded part of it; the rest follows in the next rounds.
     ///
     /// # Errors
     /// `UNAVAILABLE` or `INTERNAL` when the store fails.
     pub async fn keep_house(self: &Arc<Self>) -> Result<(), Fault> {
         feiqian_node::queues::gauge(&self.queues().await?);
-        self.read_prune_mark().await?;
         let before = self.seams.clock.now().seconds().saturating_sub(self.config.keep_seconds);
         let mut after = (0, Digest([0; 32]));
         for _ in 0..ROUND {
@@ -109,16 +99,19 @@ impl Center {
         let over = self.seams.store.read(read).await?;
         let Some(last) = over.last().copied() else { return Ok(None) };
         let work = move |tx: &mut dyn Tx| {
-            let (count, until) = mark(tx)?;
-            let mut gone = 0_u64;
-            for (_, id) in &over {
-                gone = gone.saturating_add(drop_presentment(tx, id)?.into());
+            let (mut count, before) = mark(tx)?;
+            // By what the rows say, not by a clock that may be wrong.
+            let mut until = before;
+            for (changed, id) in &over {
+                if let Some(obligations) = drop_presentment(tx, id)? {
+                    count = count.saturating_add(obligations);
+                    until = until.max(*changed);
+                }
             }
-            let values = [
-                0_i64.into(),
-                Value::unsigned(count.saturating_add(gone))?,
-                Value::unsigned(until.max(before))?,
-            ];
+            if until == before {
+                return Ok(());
+            }
+            let values = [0_i64.into(), Value::unsigned(count)?, Value::unsigned(until)?];
             if tx.find(&PRUNE_MARK, &[0_i64.into()])?.is_some() {
                 tx.update(&PRUNE_MARK, &values)?;
             } else {
@@ -127,21 +120,20 @@ impl Center {
             Ok::<_, Failure>(())
         };
         self.seams.store.commit("center.present.prune", work).await?;
-        self.pruned_until.fetch_max(before, Ordering::AcqRel);
         Ok(Some(last))
     }
 }
 
-/// Deletes a presentment with everything that hangs on it; whether an obligation was among that.
-fn drop_presentment(tx: &mut dyn Tx, id: &Digest) -> Result<bool, Failure> {
+/// Deletes a presentment with everything that hangs on it; how many obligations were among that, `None` where it stays.
+fn drop_presentment(tx: &mut dyn Tx, id: &Digest) -> Result<Option<u64>, Failure> {
     if tx.find(&PRESENTMENT, &[(*id).into()])?.is_none() {
-        return Ok(false);
+        return Ok(None);
     }
     let sql = format!("SELECT bank, told FROM {} WHERE presentment = ?1", NOTICE.name);
     let told = tx.select(&sql, &[(*id).into()])?;
     for row in &told {
         if !row.boolean(1)? {
-            return Ok(false);
+            return Ok(None);
         }
     }
     let booked = Booked::find(tx, id)?;
@@ -150,7 +142,7 @@ fn drop_presentment(tx: &mut dyn Tx, id: &Digest) -> Result<bool, Failure> {
         let last = tx.select(&format!("SELECT max(number) FROM {}", OBLIGATION.name), &[])?;
         let last = last.first().map_or(Ok(None), |row| row.optional_unsigned(0))?;
         if booked.due != Due::Settled || booked.cycle.is_some() || last == Some(booked.number) {
-            return Ok(false);
+            return Ok(None);
         }
         let currency = booked.amount.currency.code();
         keep(tx, booked.creditor.as_str(), currency, (booked.amount.minor, Minor::ZERO))?;
@@ -161,7 +153,7 @@ fn drop_presentment(tx: &mut dyn Tx, id: &Digest) -> Result<bool, Failure> {
         tx.delete(&NOTICE, &[row.text(0)?.into(), (*id).into()])?;
     }
     tx.delete(&PRESENTMENT, &[(*id).into()])?;
-    Ok(booked.is_some())
+    Ok(Some(booked.is_some().into()))
 }
 
 fn keep(tx: &mut dyn Tx, bank: &str, currency: &str, more: (Minor, Minor)) -> Result<(), Failure> {

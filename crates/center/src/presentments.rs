@@ -3,7 +3,6 @@
 //! Each step is durable before the next begins, and each is idempotent by the presentment's id. A forwarded
 //! presentment is asked about until its issuing bank answers, also after a restart.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -188,11 +187,10 @@ impl Center {
         let issuing = fresh.issuing.clone().unwrap_or_default();
         let owed = I::owed(presentment, &issuing);
         let (now, policy) = (self.seams.clock.now().seconds(), self.policy());
-        let forgets = self.pruned_until.load(Ordering::Acquire) > 0;
         let work = move |tx: &mut dyn Tx| -> Result<Stored, Failure> {
             let known = find(tx, &fresh.id)?;
             let mut stored = fresh.clone();
-            if known.is_none() && forgets {
+            if known.is_none() {
                 Self::check_not_pruned(tx, &fresh.id)?;
             }
             if let Some(known) = &known {
@@ -229,10 +227,9 @@ impl Center {
     ) -> Result<Presented<I::Outcome>, Fault> {
         let outcome = codec::encode(&outcome)?;
         let (now, policy) = (self.seams.clock.now().seconds(), self.policy());
-        let forgets = self.pruned_until.load(Ordering::Acquire) > 0;
         let work = move |tx: &mut dyn Tx| -> Result<Stored, Failure> {
             let known = find(tx, &fresh.id)?;
-            if known.is_none() && forgets {
+            if known.is_none() {
                 Self::check_not_pruned(tx, &fresh.id)?;
             }
             let mut stored = known.clone().unwrap_or_else(|| fresh.clone());

@@ -1,7 +1,6 @@
 //! The running center.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex as StdMutex};
 
 use async_trait::async_trait;
@@ -55,8 +54,6 @@ pub struct Center {
     pub(crate) forwarding: StdMutex<BTreeSet<Digest>>,
     /// There is something to tell a bank: the background need not wait for its next look.
     pub(crate) untold: Notify,
-    /// Up to when presentments were deleted; 0 before any was.
-    pub(crate) pruned_until: AtomicU64,
 }
 
 impl std::fmt::Debug for Center {
@@ -99,9 +96,7 @@ impl Center {
             changing,
             forwarding,
             untold,
-            pruned_until: AtomicU64::new(0),
         });
-        center.read_prune_mark().await?;
         center.reload(&center.changing.lock().await).await?;
         center.restore_lists().await?;
         center.issue_list(None).await?;

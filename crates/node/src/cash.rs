@@ -5,7 +5,10 @@ use std::sync::Arc;
 use feiqian_online_cash::Rejection;
 use feiqian_online_cash::deposit::CashItem;
 use feiqian_online_cash::payment::{Checker, VerifiedPayment};
+use feiqian_wire::Timestamp;
+use rand::CryptoRng;
 
+use crate::members::{Deposited, MemberView};
 use crate::{Lane, Members, Seams};
 
 /// The most payments checked with one multiplication: more are no cheaper each.
@@ -25,4 +28,18 @@ pub fn cash_lane(members: &Arc<Members>, seams: &Seams) -> Arc<CashLane> {
         let verdicts = checker.verify_many(items, &mut entropy.rng());
         verdicts.into_iter().map(|verdict| verdict.map(Box::new)).collect()
     })
+}
+
+/// Checks a payment as of when it was redeemed, which the bank's own receipt says. The payee's certificate may have been
+/// revoked since: who has its key can only have had the account credited that it names.
+///
+/// # Errors
+/// The [`Rejection`] of the first rule that the payment breaks.
+pub fn check_redeemed(
+    view: &MemberView,
+    item: &CashItem,
+    paid_at: Timestamp,
+    rng: &mut impl CryptoRng,
+) -> Result<VerifiedPayment, Rejection> {
+    Checker { pins: &view.pins, authorities: &Deposited(view), now: paid_at }.verify(item, rng)
 }

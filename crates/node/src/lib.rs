@@ -55,7 +55,7 @@ mod trust;
 pub mod workers;
 
 pub use carrier::{Carrier, Carriers, Paths, answer_batch, present_together};
-pub use cash::{CashLane, cash_lane};
+pub use cash::{CashLane, cash_lane, check_redeemed};
 pub use clock::{Clock, ManualClock, RuntimeClock, SystemClock};
 pub use contact::first_contact;
 pub use control::ControlSocket;

@@ -321,12 +321,29 @@ impl feiqian_offline_cash::request::Authorities for MemberView {
     }
 }
 
-/// Judges the payees of offline payments that are deposited, at banks and the center.
+/// Judges the payees of offline payments that are deposited, at banks and the center, and of payments redeemed long ago.
 ///
 /// The goods were given away when the payment was accepted, perhaps long ago and with no network. So a certificate that
 /// was renewed or revoked since stays good here: whoever has its key can only have the account credited that it names.
 #[derive(Debug, Clone, Copy)]
 pub struct Deposited<'a>(pub &'a MemberView);
+
+impl Deposited<'_> {
+    fn judge(&self, leaf: &[u8], issuer: &Digest, at: Timestamp) -> Result<Verified, String> {
+        let member = self.0.by_authority.get(issuer).and_then(|bank| self.0.members.get(bank));
+        let member = member.ok_or_else(|| "its issuer is no member of the center".to_owned())?;
+        let chain = Chain::new(vec![leaf.to_vec(), member.entry.authority.to_vec()])
+            .map_err(|error| error.to_string())?;
+        validate(&chain, &self.0.root, Purpose::Signing, Revocation::Unchecked, at.seconds())
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl Authorities for Deposited<'_> {
+    fn payee(&self, leaf: &[u8], issuer: &Digest, at: Timestamp) -> Result<Verified, Rejection> {
+        self.judge(leaf, issuer, at).map_err(Rejection::CertificateInvalid)
+    }
+}
 
 impl feiqian_offline_cash::request::Authorities for Deposited<'_> {
     fn payee(
@@ -335,13 +352,7 @@ impl feiqian_offline_cash::request::Authorities for Deposited<'_> {
         issuer: &Digest,
         at: Timestamp,
     ) -> Result<Verified, feiqian_offline_cash::Rejection> {
-        let invalid = |error: String| feiqian_offline_cash::Rejection::CertificateInvalid(error);
-        let member = self.0.by_authority.get(issuer).and_then(|bank| self.0.members.get(bank));
-        let member = member.ok_or_else(|| invalid("its issuer is no member of the center".to_owned()))?;
-        let chain = Chain::new(vec![leaf.to_vec(), member.entry.authority.to_vec()])
-            .map_err(|error| invalid(error.to_string()))?;
-        validate(&chain, &self.0.root, Purpose::Signing, Revocation::Unchecked, at.seconds())
-            .map_err(|error| invalid(error.to_string()))
+        self.judge(leaf, issuer, at).map_err(feiqian_offline_cash::Rejection::CertificateInvalid)
     }
 }
 

@@ -168,6 +168,14 @@ impl Flusher {
         }
     }
 
+    /// Nothing is flushed any more: whoever waits, and whoever comes, is told so.
+    fn end(&self) {
+        if *self.progress.durable.borrow() < self.progress.begun() {
+            let _ = self.progress.failed.set("a thread of the store has ended".to_owned());
+        }
+        self.progress.durable.send_replace(u64::MAX);
+    }
+
     fn flush_once(&self, flush: &mut impl FnMut() -> io::Result<()>) {
         if self.progress.failed.get().is_some() {
             return;
@@ -177,6 +185,12 @@ impl Flusher {
             tracing::error!(%error, "the disk did not take what was written; the store stops");
             let _ = self.progress.failed.set(error.to_string());
         }
+    }
+}
+
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -257,6 +271,15 @@ mod tests {
         assert_eq!(read.await.unwrap(), Ok(()));
         tell.send(Ok(())).unwrap();
         assert_eq!(next.await.unwrap(), Ok(()));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn readers_do_not_wait_for_a_flusher_that_ended() {
+        let (pool, progress, tell) = slow_disk();
+        // The disk's other end is gone: the thread that flushes panics.
+        drop(tell);
+        assert_eq!(pool.run("one", nothing()).await, Err(StoreError::Closed));
+        assert!(matches!(progress.settled().await, Err(StoreError::Database(_))));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,6 +9,7 @@ use feiqian_ledger::store::{Row, StoreError, StoreExt, Tx, Value};
 use feiqian_money::Minor;
 use feiqian_online_cash::evidence::Statement;
 use feiqian_online_cash::issue::expand;
+use feiqian_wire::Timestamp;
 use feiqian_wire::error::Fault;
 
 use super::tables::PRUNED_TOTAL;
@@ -28,7 +29,11 @@ impl Bank {
     /// Writes down which epochs have ended.
     pub(super) async fn end_epochs(self: &Arc<Self>) -> Result<(), Fault> {
         self.read_marks().await?;
-        let now = self.now();
+        // What ends never comes back, so this bank's clock alone does not decide: the center must have dated its hourly list
+        // by then too, which is taken only when it is not ahead of this clock.
+        let view = self.members.snapshot();
+        let Some(list) = view.lists().of(view.root().public_key()) else { return Ok(()) };
+        let now = self.now().min(Timestamp::new(list.this_update()));
         let ring = self.ring.load_full();
         let over =
             ring.keysets.iter().take_while(|known| known.keyset.grace_until.saturating_add(MARGIN) <= now);

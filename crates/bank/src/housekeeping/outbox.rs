@@ -41,23 +41,25 @@ impl Bank {
 
     async fn prune_presented(self: &Arc<Self>, before: u64, after: Place) -> Result<Option<Place>, Fault> {
         let read = move |tx: &mut dyn Tx| {
-            let sql = "SELECT created, id FROM presentment WHERE state IN (1, 2) AND kind IN (0, 1) \
+            let sql = "SELECT created, id, CASE WHEN kind = 0 AND expires > created THEN expires ELSE created END FROM presentment WHERE state IN (1, 2) AND kind IN (0, 1) \
                        AND created <= ?1 AND (created, id) > (?2, ?3) AND (kind = 1 OR expires <= ?1) \
                        ORDER BY created, id LIMIT ?4";
             let place = [Value::unsigned(before)?, Value::unsigned(after.0)?, after.1.into(), PORTION.into()];
             let rows = tx.select(sql, &place)?;
             rows.iter()
-                .map(|row| Ok((row.unsigned(0)?, row.digest(1)?)))
-                .collect::<Result<Vec<Place>, Refusal>>()
+                .map(|row| Ok(((row.unsigned(0)?, row.digest(1)?), row.unsigned(2)?)))
+                .collect::<Result<Vec<(Place, u64)>, Refusal>>()
         };
         let over = self.seams.store.read(read).await?;
-        let Some(last) = over.last().copied() else { return Ok(None) };
+        let Some((last, _)) = over.last().copied() else { return Ok(None) };
+        // By what the rows say, not by a clock that may be wrong: the mark never goes back.
+        let forgotten = over.iter().map(|(_, until)| *until).max().unwrap_or(0);
         let work = move |tx: &mut dyn Tx| {
-            Mark::Presented.raise(tx, before)?;
-            over.iter().try_for_each(|(_, id)| drop_presentment(tx, id))
+            Mark::Presented.raise(tx, forgotten)?;
+            over.iter().try_for_each(|((_, id), _)| drop_presentment(tx, id))
         };
         self.seams.store.commit("bank.outbox.prune", work).await?;
-        self.presented.fetch_max(before, Ordering::AcqRel);
+        self.presented.fetch_max(forgotten, Ordering::AcqRel);
         Ok(Some(last))
     }
 }

@@ -12,10 +12,10 @@ use feiqian_online_cash::account::DepositResponse;
 use feiqian_online_cash::deposit::{CashItem, Outcome};
 use feiqian_pki::Role;
 use feiqian_wire::error::Fault;
-use feiqian_wire::{Blob, Bounded, Name, Timestamp, codec};
+use feiqian_wire::{Blob, Bounded, Limit, Name, Text, Timestamp, codec};
 
 use crate::clearing::two_banks;
-use crate::world::{Dying, Holder, NOW, Node, World, digest, pay, presented};
+use crate::world::{Dying, Holder, NOW, Node, World, digest, minor, pay, presented};
 
 const SIDES: [bool; 2] = [false, true];
 
@@ -153,6 +153,8 @@ impl Lost {
     }
 }
 
+/// Seconds after which the first keys redeem nothing any more.
+const REDEEM_ENDED: u64 = 400 * 86_400;
 const FOUND: [u64; 4] = [1, 1, 0, 2];
 
 fn counts(found: &Restored) -> [u64; 4] {
@@ -203,6 +205,56 @@ async fn what_was_cleared_since_the_backup_is_taken_once_wherever_the_bank_dies(
         assert_eq!(lost.north.bank.reconcile().await.unwrap(), None, "it is asked once");
         lost.is_as_before(&world).await;
     }
+}
+
+/// A center that would have more credited than was paid, or to somebody else, or under another name.
+#[tokio::test]
+async fn what_the_center_says_besides_what_was_presented_is_not_believed() {
+    type Lie = fn(&mut Cleared, &mut Presentment<CashItem>);
+    let lies: [Lie; 4] = [
+        |told, _| told.amount.minor = minor(1_000_000),
+        |told, inner| {
+            inner.amount.minor = minor(1_000_000);
+            told.amount = inner.amount;
+        },
+        |_, inner| inner.account = Text::new("ffffffffffffffffffffffffffffffff").unwrap(),
+        |told, inner| {
+            inner.id = digest(77);
+            told.cursor.id = inner.id;
+        },
+    ];
+    for lie in lies {
+        let world = World::new();
+        let mut lost = after_the_fire(&world).await;
+        let told = &lost.center.0[2];
+        let mut inner: Presentment<CashItem> = codec::decode(&told.presentment, Limit::Large).unwrap();
+        assert_eq!(inner.collecting_bank.as_str(), "north");
+        let mut told = told.clone();
+        lie(&mut told, &mut inner);
+        told.presentment = Blob::new(codec::encode(&inner).unwrap()).unwrap();
+        lost.center = Arc::new(Center(vec![told]));
+        begin(&*lost.north.store, NOW).await.unwrap();
+        lost.reached(&world);
+        let found = lost.north.bank.reconcile().await.unwrap().unwrap();
+        assert_eq!(counts(&found), [0, 0, 0, 1]);
+        world.connect(&lost.north, &lost.south).await;
+        let _ = lost.north.bank.drain_outbox(&Shutdown::default()).await.unwrap();
+        assert_eq!(lost.north.balance(&lost.alice).await, "99.36", "nothing was credited");
+        lost.north.assert_sound().await;
+    }
+}
+
+/// Keys and certificates that ended after a payment do not make its coins unspent.
+#[tokio::test]
+async fn a_payment_of_long_ago_is_spent_again() {
+    let world = World::new();
+    let lost = after_the_fire(&world).await;
+    begin(&*lost.north.store, NOW).await.unwrap();
+    world.at(REDEEM_ENDED);
+    lost.reached(&world);
+    let found = lost.north.bank.reconcile().await.unwrap().unwrap();
+    assert_eq!(counts(&found), FOUND);
+    assert_eq!(redeemed(&world, &lost.north, &lost.spent).await, lost.receipt);
 }
 
 #[tokio::test]

@@ -510,11 +510,23 @@ impl World {
         }
     }
 
+    fn root_list(&self, until: u64) -> feiqian_pki::RevocationList {
+        let now = feiqian_node::Clock::now(&*self.clock).seconds();
+        self.root.issue_crl(&[], now, now, until).unwrap()
+    }
+
+    /// Shows one bank the root's list of now, and nothing else.
+    pub(crate) fn list_root(&self, node: &Node) {
+        let now = feiqian_node::Clock::now(&*self.clock);
+        let lists = [self.root_list(now.seconds() + 86_400)];
+        node.bank.members().replace(node.bank.members().snapshot().with_lists(&lists, now));
+    }
+
     /// Shows everybody the root's and the banks' revocation lists of now, as the center does.
     pub(crate) async fn list(&self, nodes: &[&Node]) {
         let now = feiqian_node::Clock::now(&*self.clock);
         let until = now.seconds() + 86_400;
-        let mut lists = vec![self.root.issue_crl(&[], now.seconds(), now.seconds(), until).unwrap()];
+        let mut lists = vec![self.root_list(until)];
         for node in nodes {
             let der: Blob<{ feiqian_pki::MAX_REVOCATION_LIST_BYTES }> =
                 node.ask(None, "/v1/crl", &()).await.unwrap();
