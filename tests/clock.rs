@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::world::{Answer, World, wait_until, words};
+use crate::world::{Answer, World, minor, wait_until, words};
 
 const HOMES: [&str; 6] = ["center", "north", "south", "shop", "alice", "bob"];
 const NODES: [&str; 4] = ["center", "north", "south", "shop"];
@@ -20,10 +20,6 @@ struct Play {
     /// Minor units that Alice owns in coins and on her account, and the shop on its own.
     expected: (i64, i64),
     refusals: std::collections::BTreeMap<String, u32>,
-}
-
-fn minor(text: &str) -> i64 {
-    text.replace('.', "").parse().unwrap()
 }
 
 /// The file that says by how many seconds the clock of `name` is wrong.

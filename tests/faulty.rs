@@ -58,8 +58,15 @@ pub(crate) const KINDS: [Kind; 5] =
 const ROUND: usize = 10;
 /// How long answers and doubles are late, milliseconds.
 const LATE: std::ops::Range<u64> = 100..1500;
+const LATEST: Duration = Duration::from_millis(LATE.end);
+/// How long a node may take to answer.
+const ANSWERED: Duration = Duration::from_secs(35);
 /// How long a request waits to be overtaken.
 const OVERTAKEN: Duration = Duration::from_millis(1500);
+/// What a network says that gave up waiting for an answer.
+const LATE_WORDS: &str = "nothing within";
+/// How often a front comes to a node that does not answer.
+const COMES: u32 = 3;
 /// Calls without a certificate that a bank gets from the center.
 const CENTERS: [&str; 3] = ["/v1/crl", "/v1/offline/exposed", "/v1/cheque/verify"];
 /// Those that several roles make.
@@ -75,8 +82,10 @@ pub(crate) struct Seen {
     pub(crate) faults: BTreeMap<(Pair, Kind), usize>,
     /// Requests while there were faults.
     pub(crate) requests: BTreeMap<Pair, usize>,
-    /// Answers that no node should give: `INTERNAL`, `BROKEN_INVARIANT`, or none at all.
+    /// Answers that no node should give: `INTERNAL`, `BROKEN_INVARIANT`, or none at all, however often it is asked.
     pub(crate) failures: BTreeSet<String>,
+    /// Requests that a node did not answer in time, as on a machine that has other things to do: the front came again.
+    pub(crate) again: Vec<String>,
     /// Second answers to a doubled POST that were not the first one's bytes, by path.
     pub(crate) changed: BTreeMap<String, usize>,
     /// Doubled POSTs that had a result, and a refusal the other time: path and code.
@@ -160,7 +169,9 @@ impl Faulty {
     pub(crate) fn end(&self) {
         self.shared.faulty.store(false, Ordering::SeqCst);
         let quiet = || (self.shared.underway.load(Ordering::SeqCst) == 0).then_some(());
-        assert!(wait_until(Duration::from_secs(40), quiet).is_some(), "a request never arrives");
+        // So long a request may be under way, and no longer: it is late, overtaken, and not answered in time each time.
+        let longest = LATEST + OVERTAKEN + ANSWERED * COMES;
+        assert!(wait_until(longest, quiet).is_some(), "a request never arrives");
     }
 
     pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -321,7 +332,7 @@ impl Front {
             body,
             format: Format::of_media_type(media).unwrap_or_default(),
             caller: if peer.is_some() { Caller::Certified } else { Caller::Anonymous },
-            timeout: Duration::from_secs(35),
+            timeout: ANSWERED,
         };
         let letter = Letter { network: self.shared.network(peer.as_deref()), message };
         let Some(fated) = self.shared.fate(pair) else {
@@ -378,10 +389,18 @@ impl Front {
         }
     }
 
-    /// Brings a request to the node, and its answer back.
+    /// Brings a request to the node, and its answer back; comes again when the answer takes too long.
     async fn carry(&self, letter: Letter) -> Heard {
         let path = letter.message.path.clone();
-        let reply = letter.network.send(&self.to, letter.message).await;
+        let mut reply = letter.network.send(&self.to, letter.message.clone()).await;
+        for _ in 1..COMES {
+            let Err(lost) = &reply else { break };
+            if !lost.to_string().contains(LATE_WORDS) {
+                break;
+            }
+            self.shared.seen.lock().unwrap().again.push(format!("{} {path}: {lost}", self.node));
+            reply = letter.network.send(&self.to, letter.message.clone()).await;
+        }
         self.arrived.send_modify(|count| *count += 1);
         let broken = match &reply {
             Ok(reply) if reply.status == 500 => Some(told(reply)),

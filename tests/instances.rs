@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::world::{World, wait_until};
+use crate::world::{World, minor, wait_until};
 
 const PROCESSES: [&str; 3] = ["north", "north-2", "north-3"];
 const WALLETS: [&str; 3] = ["alice", "bob", "carol"];
@@ -110,10 +110,6 @@ fn trade(shell: &Shell, wallet: &str, stop: &AtomicBool, rounds: &AtomicUsize) -
     paid
 }
 
-fn minor(text: &Value) -> u64 {
-    text.as_str().unwrap().replace('.', "").parse().unwrap()
-}
-
 fn set_lease(home: &Path) {
     let file = home.join("config.toml");
     let text = std::fs::read_to_string(&file).unwrap();
@@ -156,16 +152,16 @@ fn three(balancer: &Balancer) -> World {
 }
 
 /// What all wallets and the shop have, once nothing is pending any more.
-fn settled(world: &World) -> Option<u64> {
-    let mut sum = minor(&Value::from(world.account("south", "shop")));
+fn settled(world: &World) -> Option<i64> {
+    let mut sum = minor(&world.account("south", "shop"));
     for wallet in WALLETS {
         let balance = world.run(&["wallet", "balance", "--home", &format!("@{wallet}")]);
         if balance.value["pending"] != "0.00" {
             let _ = world.run(&["wallet", "refresh", "--home", &format!("@{wallet}")]);
             return None;
         }
-        sum += minor(&balance.value["balance"]);
-        sum += minor(&Value::from(world.account("north", wallet)));
+        sum += minor(balance.value["balance"].as_str()?);
+        sum += minor(&world.account("north", wallet));
     }
     Some(sum)
 }
@@ -278,8 +274,8 @@ fn two_processes_of_one_center_are_killed_in_turn_under_load() {
             return None;
         }
         let accounts = [world.account("south", "shop"), world.account("north", "alice")];
-        let accounts: u64 = accounts.into_iter().map(|account| minor(&Value::from(account))).sum();
-        (accounts + minor(&balance["balance"]) == 10_000).then_some(())
+        let accounts: i64 = accounts.iter().map(|account| minor(account)).sum();
+        (accounts + minor(balance["balance"].as_str()?) == 10_000).then_some(())
     };
     assert!(wait_until(Duration::from_secs(60), whole).is_some(), "not the 100.00 that there were");
     world.books_hold(&["center", "north", "south", "shop", "alice"]);

@@ -25,6 +25,8 @@ mod every_fault;
 #[cfg(feature = "test-faults")]
 mod faults;
 mod faulty;
+#[path = "../crates/node/tests/gullible/mod.rs"]
+mod gullible;
 mod hostile;
 mod https;
 mod instances;

@@ -92,6 +92,11 @@ pub(crate) fn role(name: &str) -> &'static str {
     }
 }
 
+/// An amount in minor units.
+pub(crate) fn minor(text: &str) -> i64 {
+    text.replace('.', "").parse().unwrap()
+}
+
 /// A command of words without spaces, as it is typed.
 pub(crate) fn words(command: &str) -> Vec<&str> {
     command.split(' ').collect()

@@ -1,8 +1,8 @@
 //! `faultless`: what ships cannot be told to kill itself.
 //!
 //! Fault points exist only under the feature `test-faults`. Two things are held: the binary, as it is built for people, has
-//! that feature nowhere in its tree; and the libraries that would hold the points, built so, contain neither the name of
-//! the variable that chooses one nor what watches messages, which the program under test does contain.
+//! that feature nowhere in its tree; and the libraries that would hold the points, built so, contain none of the variables
+//! that tests set, nor what watches messages. The program under test does contain what tests tell it by.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,8 +13,17 @@ use serde::Deserialize;
 use crate::tidy;
 
 const FEATURE: &str = "test-faults";
-/// What a process reads to learn where it is to die, and what is said where messages are watched twice.
-const SIGNS: [&[u8]; 2] = [b"FEIQIAN_FAULT", b"somebody watches the messages"];
+/// What a process under test reads: where it is to die, where it writes down what it came by and where it died, and by how
+/// much its clock is wrong; and what is said where messages are watched twice.
+const SIGNS: [&[u8]; 5] = [
+    b"FEIQIAN_FAULT",
+    b"FEIQIAN_FAULT_TRACE",
+    b"FEIQIAN_KILLED",
+    b"FEIQIAN_CLOCK",
+    b"somebody watches the messages",
+];
+/// What only the tests themselves read: which stores they are to use.
+const TESTS_OWN: [&[u8]; 2] = [b"FEIQIAN_TEST_STORE", b"FEIQIAN_TEST_POSTGRES"];
 /// The crates that hold fault points.
 const HOLDERS: [&str; 2] = ["feiqian-store", "feiqian-node"];
 
@@ -46,14 +55,16 @@ pub(crate) fn check(root: &Path, under_test: Option<&Path>) -> Result<()> {
     }
     let libraries = libraries(root)?;
     for library in &libraries {
-        if signs(library)? != 0 {
-            bail!("{} can be told where to die", library.display());
+        let told = [found(library, &SIGNS)?, found(library, &TESTS_OWN)?].concat();
+        if !told.is_empty() {
+            bail!("{} can be told by tests what to do: {told:?}", library.display());
         }
     }
-    if let Some(program) = under_test.filter(|program| program.exists())
-        && signs(program)? != SIGNS.len()
-    {
-        bail!("{} cannot be told where to die: the tests kill nobody", program.display());
+    if let Some(program) = under_test.filter(|program| program.exists()) {
+        let told = found(program, &SIGNS)?;
+        if told.len() != SIGNS.len() {
+            bail!("{} hears of nothing but {told:?}: the tests kill nobody", program.display());
+        }
     }
     println!("no fault point without `{FEATURE}`: {} libraries were searched", libraries.len());
     Ok(())
@@ -96,9 +107,9 @@ fn libraries(root: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// How many of the signs a file contains.
-fn signs(file: &Path) -> Result<usize> {
+/// Which of these a file contains.
+fn found(file: &Path, signs: &[&[u8]]) -> Result<Vec<String>> {
     let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
-    let found = SIGNS.iter().filter(|sign| bytes.windows(sign.len()).any(|window| window == **sign));
-    Ok(found.count())
+    let found = signs.iter().filter(|sign| bytes.windows(sign.len()).any(|window| window == **sign));
+    Ok(found.map(|sign| String::from_utf8_lossy(sign).into_owned()).collect())
 }

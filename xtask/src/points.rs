@@ -3,7 +3,7 @@
 //! The names of the commits are read from the source, and so are the routes that each role calls: a new durable write or a
 //! new message is noticed the moment it is written. The names of those where a test killed its node, by SIGKILL or by a
 //! store or a network that dies, are what the tests append to a file. `points.txt` has all of them, with `killed` where a
-//! test does and `not-yet` and the reason where none does.
+//! test does and `not-yet` and the reason where none does; what it says is held against that file.
 //!
 //! | point | where |
 //! |---|---|
@@ -27,6 +27,8 @@ const ROLES: [&str; 4] = ["bank", "center", "merchant", "wallet"];
 const MEMBERS: [&str; 3] = ["bank", "merchant", "wallet"];
 /// The moments of a message.
 const MOMENTS: [&str; 2] = ["send", "answered"];
+/// What is said of a point at which tests kill in every run.
+const ALWAYS: &str = "killed";
 /// What is said of a point at which no test kills; the reason follows.
 const NOT_YET: &str = "not-yet";
 
@@ -45,27 +47,55 @@ pub(crate) fn fresh_file(root: &Path) -> Result<String> {
     Ok(file.display().to_string())
 }
 
-/// Compares the points in the source with those that are known, and tells of those in the file `killed`.
-///
-/// Which of several commits of a moment comes first is not the same in every run, so a known point may be missed in one.
+/// Compares the points in the source with those that are known, and what is known with those in the file `killed`, to which
+/// all tests have appended.
 ///
 /// # Errors
 /// Names the points that are not in `points.txt` and at which no test kills, those there that are no more or lack a reason,
-/// and those at which a test killed but that the source does not show.
+/// those that are `killed` there and at which no test killed, or the other way about, and those at which a test killed but
+/// that the source does not show.
 pub(crate) fn check(root: &Path, killed: &str) -> Result<()> {
-    let (commits, messages) = (commits(root)?, messages(root)?);
-    let points: BTreeSet<&String> = commits.union(&messages).collect();
     let text = std::fs::read_to_string(killed).with_context(|| killed.to_owned())?;
     let killed: BTreeSet<String> = text.lines().map(str::to_owned).collect();
-    let known: BTreeMap<&str, &str> = KNOWN.lines().filter_map(|line| line.split_once(' ')).collect();
+    let known = known(KNOWN);
+    compare(root, &known, &killed)?;
+    held(&known, &killed)
+}
+
+/// What a list says of every point.
+fn known(list: &str) -> BTreeMap<&str, &str> {
+    list.lines().filter_map(|line| line.split_once(' ')).collect()
+}
+
+/// Whether tests killed where the list says so, and nowhere else.
+fn held(known: &BTreeMap<&str, &str>, killed: &BTreeSet<String>) -> Result<()> {
+    let said = |state: &str| state == ALWAYS;
+    let wrong = |expected: bool| -> Vec<&str> {
+        let points = known.iter().filter(|(_, state)| said(state) == expected);
+        points.map(|(point, _)| *point).filter(|point| killed.contains(*point) != expected).collect()
+    };
+    let (missed, met) = (wrong(true), wrong(false));
+    if !missed.is_empty() {
+        bail!("no test killed at {missed:?}, which are `{ALWAYS}` in xtask/src/points.txt");
+    }
+    if !met.is_empty() {
+        bail!("tests killed at {met:?}: let xtask/src/points.txt say `{ALWAYS}`");
+    }
+    Ok(())
+}
+
+/// Compares the points in the source with those that are known.
+fn compare(root: &Path, known: &BTreeMap<&str, &str>, killed: &BTreeSet<String>) -> Result<()> {
+    let (commits, messages) = (commits(root)?, messages(root)?);
+    let points: BTreeSet<&String> = commits.union(&messages).collect();
     println!(
         "{} commits have a name; tests killed a node at {} of them. {} moments of outgoing messages have one; at {}.",
         commits.len(),
-        commits.intersection(&killed).count(),
+        commits.intersection(killed).count(),
         messages.len(),
-        messages.intersection(&killed).count(),
+        messages.intersection(killed).count(),
     );
-    tell_of_those_left(&known, &killed)?;
+    tell_of_those_left(known)?;
     let is_new = |point: &&&String| !known.contains_key(point.as_str());
     let unkilled: Vec<&&String> =
         points.iter().filter(is_new).filter(|point| !killed.contains(point.as_str())).collect();
@@ -84,8 +114,8 @@ pub(crate) fn check(root: &Path, killed: &str) -> Result<()> {
     Ok(())
 }
 
-/// Prints at which points no test kills, and why, and which of them were killed at all the same.
-fn tell_of_those_left(known: &BTreeMap<&str, &str>, killed: &BTreeSet<String>) -> Result<()> {
+/// Prints at which points no test kills, and why.
+fn tell_of_those_left(known: &BTreeMap<&str, &str>) -> Result<()> {
     let left: Vec<(&str, &str)> = known
         .iter()
         .filter_map(|(point, state)| state.strip_prefix(NOT_YET).map(|reason| (*point, reason.trim())))
@@ -96,17 +126,14 @@ fn tell_of_those_left(known: &BTreeMap<&str, &str>, killed: &BTreeSet<String>) -
         if reason.is_empty() {
             bail!("xtask/src/points.txt does not say why no test kills at {point}");
         }
-        if killed.contains(*point) {
-            println!("  {point}: a test killed there, so points.txt can say so");
-        }
     }
     let nonsense: Vec<&&str> = known
         .iter()
-        .filter(|(_, state)| **state != "killed" && !state.starts_with(NOT_YET))
+        .filter(|(_, state)| **state != ALWAYS && !state.starts_with(NOT_YET))
         .map(|(point, _)| point)
         .collect();
     if !nonsense.is_empty() {
-        bail!("xtask/src/points.txt says neither `killed` nor `{NOT_YET}` of {nonsense:?}");
+        bail!("xtask/src/points.txt says neither `{ALWAYS}` nor `{NOT_YET}` of {nonsense:?}");
     }
     Ok(())
 }
@@ -186,22 +213,39 @@ fn named(text: &str, role: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{called, check, is_of_a_role, messages, named};
+    use std::collections::BTreeSet;
+
+    use super::{KNOWN, called, check, compare, held, is_of_a_role, known, messages, named};
+
+    fn points(points: &[&str]) -> BTreeSet<String> {
+        points.iter().map(|point| (*point).to_owned()).collect()
+    }
 
     #[test]
     fn every_point_of_the_roles_is_known() {
         let root = crate::workspace_root().expect("a workspace");
-        let killed = std::env::temp_dir().join(format!("no-points-{}", std::process::id()));
-        std::fs::write(&killed, "").expect("a file");
-        check(&root, &killed.display().to_string()).expect("all points are in points.txt");
-        std::fs::write(&killed, "open\nbank.nowhere\n").expect("a file");
-        let unseen =
-            check(&root, &killed.display().to_string()).expect_err("no such commit is in the source");
-        assert!(
-            unseen.to_string().contains("bank.nowhere") && !unseen.to_string().contains("open"),
-            "{unseen}"
-        );
-        std::fs::remove_file(killed).expect("it was there");
+        let known = known(KNOWN);
+        compare(&root, &known, &BTreeSet::new()).expect("all points are in points.txt");
+        let unseen = compare(&root, &known, &points(&["open", "bank.nowhere"]));
+        let unseen = unseen.expect_err("no such commit is in the source").to_string();
+        assert!(unseen.contains("bank.nowhere") && !unseen.contains("open"), "{unseen}");
+    }
+
+    #[test]
+    fn what_is_said_to_be_killed_was_killed() {
+        let known = known("bank.enrol killed\nbank.late not-yet nobody is so late\nsend.bank.crl killed");
+        held(&known, &points(&["bank.enrol", "send.bank.crl", "open"])).expect("as the list says");
+        let missed = held(&known, &points(&["bank.enrol"])).expect_err("one was missed").to_string();
+        assert!(missed.contains("send.bank.crl") && !missed.contains("enrol"), "{missed}");
+        let met = held(&known, &points(&["bank.enrol", "send.bank.crl", "bank.late"]));
+        let met = met.expect_err("one was met").to_string();
+        assert!(met.contains("bank.late") && !met.contains("enrol"), "{met}");
+        let file = std::env::temp_dir().join(format!("no-points-{}", std::process::id()));
+        std::fs::write(&file, "").expect("a file");
+        let root = crate::workspace_root().expect("a workspace");
+        let nobody = check(&root, &file.display().to_string()).expect_err("a run that killed nobody");
+        assert!(nobody.to_string().contains("bank.enrol"), "{nobody}");
+        std::fs::remove_file(file).expect("it was there");
     }
 
     #[test]

@@ -10,7 +10,9 @@ use feiqian_crypto::snowblind::CommitmentPool;
 use feiqian_crypto::{Digest, Id16};
 use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_money::{Amount, Minor};
-use feiqian_node::{Carriers, CashLane, Coalesced, Endpoint, Identity, Members, Seams, Target, cash_lane};
+use feiqian_node::{
+    Carriers, CashLane, Coalesced, Endpoint, Identity, Lap, Members, Seams, Target, cash_lane,
+};
 use feiqian_online_cash::deposit::{CashItem, Outcome};
 use feiqian_online_cash::signed::WireChain;
 use feiqian_pki::{Authority, Chain, KeyPair, RevocationList, Role, TrustedRoot};
@@ -99,6 +101,8 @@ pub struct Bank {
     pub(crate) ended: AtomicU64,
     /// Items made up to then may be gone from the outbox: likewise.
     pub(crate) presented: AtomicU64,
+    /// Where deleting in the outbox goes on.
+    pub(crate) pruning: Lap,
 }
 
 impl std::fmt::Debug for Bank {
@@ -161,6 +165,7 @@ impl Bank {
             listing: tokio::sync::Mutex::new(()),
             ended: AtomicU64::new(0),
             presented: AtomicU64::new(0),
+            pruning: Lap::default(),
             config,
             seams,
         };

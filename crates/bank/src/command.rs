@@ -424,10 +424,7 @@ impl Bank {
             let mandate = MandateOf::joint(required, tokens)
                 .map_err(|error| Fault::new(Code::Usage, error.to_string()))?;
             let values = [account.id.into(), to_blob(&mandate)?.into()];
-            match tx.find(&MANDATE, &[account.id.into()])? {
-                Some(_) => tx.update(&MANDATE, &values)?,
-                None => tx.insert(&MANDATE, &values)?,
-            }
+            tx.put(&MANDATE, &values)?;
             Ok::<_, Refusal>(mandate)
         };
         Ok(self.seams.store.commit("bank.cheque.mandate", work).await?)

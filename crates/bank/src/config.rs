@@ -118,8 +118,10 @@ pub struct Offline {
     pub blanks_cap: u32,
     /// The collateral that is moved from an account when its identity is registered, minor units: 0.
     pub collateral_minor: u64,
-    /// The most coins in offline sessions begun and not finished (each keeps about 1 KiB).
+    /// The most coins in offline sessions begun and not finished (each keeps about 1 KiB): 20,000.
     pub max_open_coins: usize,
+    /// The most of these that one account has: 512. So no customer keeps all others from withdrawing.
+    pub max_open_coins_each: usize,
 }
 
 impl Default for Offline {
@@ -135,6 +137,7 @@ impl Default for Offline {
             blanks_cap: 256,
             collateral_minor: 0,
             max_open_coins: 20_000,
+            max_open_coins_each: 512,
         }
     }
 }

@@ -18,7 +18,7 @@ use feiqian_wire::error::Fault;
 
 use crate::Bank;
 use crate::accounts::{Claimed, Holder, count};
-use crate::chart::{Event, Post, along, id};
+use crate::chart::{Event, Post, along, id, transfer_id};
 use crate::outbox::{PresentmentRow, State};
 use crate::payments::{PaymentRow, keep_refusal, outcome_of, refused};
 use crate::refusal::{Refusal, to_blob};
@@ -146,6 +146,7 @@ impl Bank {
         let redemption = self.redemption(item, payment, presentment, now)?;
         let own = redemption.receipt.clone();
         let digest = payment.digest;
+        self.look_ahead(&redemption, vec![transfer_id(Event::DepositOwn, 0, &digest)]);
         let view = self.members.snapshot();
         let work = move |tx: &mut dyn Tx| {
             // Who may not deposit gets a fault; that says nothing about the payment, and is no outcome of it.
@@ -338,6 +339,7 @@ impl Bank {
         let redemption = self.redemption(&presentment.item, payment, presentment.id, now)?;
         let own = redemption.receipt.clone();
         let (view, reference) = (self.members.snapshot(), presentment.id);
+        self.look_ahead(&redemption, [0, 1].map(|leg| transfer_id(Event::Redeem, leg, &reference)).to_vec());
         let work = move |tx: &mut dyn Tx| {
             let earlier = redemption.redeem(tx, &view, now)?;
             if earlier.is_none() {

@@ -17,21 +17,19 @@ use crate::tables::{DROP_MESSAGE, DROP_USAGE};
 /// How many messages one pruning deletes.
 const PRUNE: u32 = 256;
 
-fn usage(tx: &mut dyn Tx) -> Result<(bool, u64), StoreError> {
-    let row = tx.find(&DROP_USAGE, &[0_i64.into()])?;
-    Ok((row.is_some(), row.map_or(Ok(0), |row| row.unsigned(1))?))
+fn usage(tx: &mut dyn Tx) -> Result<u64, StoreError> {
+    tx.find(&DROP_USAGE, &[0_i64.into()])?.map_or(Ok(0), |row| row.unsigned(1))
 }
 
-fn set_usage(tx: &mut dyn Tx, known: bool, size: u64) -> Result<(), StoreError> {
-    let values = [Value::Integer(0), Value::unsigned(size)?];
-    if known { tx.update(&DROP_USAGE, &values) } else { tx.insert(&DROP_USAGE, &values) }
+fn set_usage(tx: &mut dyn Tx, size: u64) -> Result<(), StoreError> {
+    tx.put(&DROP_USAGE, &[Value::Integer(0), Value::unsigned(size)?])
 }
 
 fn delete(tx: &mut dyn Tx, payee: Value, digest: Digest) -> Result<(), StoreError> {
     let key = [payee, digest.into()];
     let Some(row) = tx.find(&DROP_MESSAGE, &key)? else { return Ok(()) };
-    let (known, size) = usage(tx)?;
-    set_usage(tx, known, size.saturating_sub(row.unsigned(4)?))?;
+    let size = usage(tx)?;
+    set_usage(tx, size.saturating_sub(row.unsigned(4)?))?;
     tx.delete(&DROP_MESSAGE, &key)
 }
 
@@ -67,14 +65,13 @@ impl Bank {
             if usize::try_from(count).unwrap_or(usize::MAX) >= MAX_MESSAGES {
                 return Err(Fault::new(Code::LimitExceeded, "the drop box is full").into());
             }
-            let (known, used) = usage(tx)?;
-            let used = used.saturating_add(size);
+            let used = usage(tx)?.saturating_add(size);
             if used > limits.total_bytes {
                 return Err(Fault::new(Code::Busy, "this bank's drop boxes are full")
                     .hint("try again later")
                     .into());
             }
-            set_usage(tx, known, used)?;
+            set_usage(tx, used)?;
             let times = [Value::unsigned(now.seconds())?, Value::unsigned(keep_until.seconds())?];
             let [received, until] = times;
             let values =

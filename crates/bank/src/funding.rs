@@ -29,7 +29,7 @@ use crate::payments::{PaymentRow, Redemption};
 use crate::refusal::{Refusal, to_blob};
 use crate::register::{self, Spending, Taking};
 use crate::sessions::{self, FundingKind, SessionRow, State};
-use crate::tables::{PAYMENT, RELEASED};
+use crate::tables::RELEASED;
 
 /// Funding whose signatures, proofs and sums were checked.
 pub(crate) enum Paid {
@@ -287,7 +287,7 @@ fn book_withdrawal(tx: &mut dyn Tx, row: &SessionRow, account: Id16, now: Timest
 fn book_release(tx: &mut dyn Tx, release: &Release) -> Result<(), Refusal> {
     match release {
         Release::Payment { digest, expires } => {
-            if tx.find(&PAYMENT, &[(*digest).into()])?.is_some() {
+            if PaymentRow::find(tx, digest)?.is_some() {
                 return Err(Fault::new(Code::Conflict, "a released payment was redeemed").into());
             }
             release_payment(tx, digest, *expires)
@@ -335,7 +335,7 @@ fn book_claim(
         return Err(Fault::new(Code::RefundExceeded, "more than is left of the refund").into());
     }
     known.claimed = claimed;
-    tx.update(&PAYMENT, &known.values()?)?;
+    known.update(tx)?;
     let transfers =
         along(Event::Claim, &row.session, &[id(Post::RefundsPayable), id(Post::Circulation)], row.amount);
     let _ = book::transfer(tx, &transfers, now.seconds())?;

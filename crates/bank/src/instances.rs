@@ -138,10 +138,7 @@ pub(crate) async fn enter(store: &dyn Store, config: &Config, id: Id16, now: Tim
     let work = move |tx: &mut dyn Tx| {
         let until = Value::unsigned(until.seconds())?;
         let values = [name.as_str().into(), id.into(), url.as_str().into(), until];
-        match tx.find(&INSTANCE, &[name.as_str().into()])? {
-            Some(_) => Ok::<_, Refusal>(tx.update(&INSTANCE, &values)?),
-            None => Ok(tx.insert(&INSTANCE, &values)?),
-        }
+        Ok::<_, Refusal>(tx.put(&INSTANCE, &values)?)
     };
     Ok(store.commit("bank.instance.enter", work).await?)
 }
@@ -255,10 +252,7 @@ impl Bank {
             }
             let until = Value::unsigned(until.seconds())?;
             let values = [name.as_str().into(), id.into(), url.as_str().into(), until];
-            match tx.update(&INSTANCE, &values) {
-                Err(StoreError::Missing(_)) => Ok(tx.insert(&INSTANCE, &values)?),
-                other => Ok(other?),
-            }
+            Ok(tx.put(&INSTANCE, &values)?)
         };
         Ok(self.seams.store.commit("bank.instance.beat", work).await?)
     }
@@ -382,12 +376,7 @@ impl Bank {
             if at > latest {
                 return Ok(None);
             }
-            let values = [0_i64.into(), Value::unsigned(at)?];
-            if known.is_some() {
-                tx.update(&LIST_DATE, &values)?
-            } else {
-                tx.insert(&LIST_DATE, &values)?
-            }
+            tx.put(&LIST_DATE, &[0_i64.into(), Value::unsigned(at)?])?;
             Ok::<_, Refusal>(Some((entries(tx)?, at)))
         };
         Ok(self.seams.store.commit("bank.list.date", work).await?)

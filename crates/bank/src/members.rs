@@ -119,17 +119,15 @@ impl Bank {
                 let body = to_blob(&member.entry)?;
                 let values = [Value::from(name.as_str()), body.clone().into()];
                 match tx.find(&MEMBER, &[name.as_str().into()])? {
-                    None => tx.insert(&MEMBER, &values)?,
                     Some(row) if row.blob(1)? == body => {}
-                    Some(_) => tx.update(&MEMBER, &values)?,
+                    _ => tx.put(&MEMBER, &values)?,
                 }
             }
             for (authority, list) in view.lists().pairs() {
                 let values = [Value::from(authority), list.as_der().into()];
                 match tx.find(&MEMBER_LIST, &[authority.into()])? {
-                    None => tx.insert(&MEMBER_LIST, &values)?,
                     Some(row) if row.blob(1)? == list.as_der() => {}
-                    Some(_) => tx.update(&MEMBER_LIST, &values)?,
+                    _ => tx.put(&MEMBER_LIST, &values)?,
                 }
             }
             Ok::<_, Refusal>(())

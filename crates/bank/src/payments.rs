@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use feiqian_crypto::Digest;
+use feiqian_crypto::{Digest, Id16};
+use feiqian_ledger::book;
 use feiqian_ledger::store::{Row, StoreError, Tx, Value};
 use feiqian_money::Minor;
 use feiqian_node::MemberView;
 use feiqian_online_cash::Rejection;
+use feiqian_online_cash::coin::CoinId;
 use feiqian_online_cash::deposit::{CashItem, Outcome, Receipt, ReceiptTerms};
 use feiqian_online_cash::evidence::Statement;
 use feiqian_online_cash::payment::VerifiedPayment;
@@ -16,12 +18,13 @@ use feiqian_wire::error::{Code, Fault};
 
 use crate::Bank;
 use crate::refusal::{Refusal, from_blob, to_blob};
-use crate::register::{Spending, Taking};
-use crate::tables::{PAYMENT, REFUSED, RELEASE_MARK};
+use crate::register::{Spending, Taking, key_of};
+use crate::tables::{COIN, PAYMENT, REFUSED, RELEASE_MARK};
 
 /// A redeemed payment as stored.
 #[derive(Debug, Clone)]
 pub(crate) struct PaymentRow {
+    number: i64,
     pub(crate) digest: Digest,
     pub(crate) request: Digest,
     pub(crate) amount: Minor,
@@ -31,27 +34,32 @@ pub(crate) struct PaymentRow {
     pub(crate) receipt: Receipt,
     pub(crate) refunded: Minor,
     pub(crate) claimed: Minor,
+    /// As encoded; `None` when it stands among the statements.
+    statement: Option<Vec<u8>>,
 }
 
 impl PaymentRow {
     pub(crate) fn from_row(row: &Row) -> Result<Self, StoreError> {
-        let bank = row.optional_text(3)?;
-        let account = row.optional_text(4)?;
+        let bank = row.optional_text(4)?;
+        let account = row.optional_text(5)?;
         Ok(Self {
-            digest: row.digest(0)?,
-            request: row.digest(1)?,
-            amount: row.minor(2)?,
+            number: row.integer(0)?,
+            digest: row.digest(1)?,
+            request: row.digest(2)?,
+            amount: row.minor(3)?,
             route: bank.zip(account).map(|(bank, account)| (bank.to_owned(), account.to_owned())),
-            presentment: row.digest(5)?,
-            receipt: from_blob(row.blob(6)?)?,
-            refunded: row.minor(7)?,
-            claimed: row.minor(8)?,
+            presentment: row.digest(6)?,
+            receipt: from_blob(row.blob(7)?)?,
+            refunded: row.minor(8)?,
+            claimed: row.minor(9)?,
+            statement: row.optional_blob(10)?.map(<[u8]>::to_vec),
         })
     }
 
-    pub(crate) fn values(&self) -> Result<[Value; 9], StoreError> {
+    fn values(&self) -> Result<[Value; 11], StoreError> {
         let (bank, account) = self.route.clone().unzip();
         Ok([
+            self.number.into(),
             self.digest.into(),
             self.request.into(),
             self.amount.into(),
@@ -61,11 +69,23 @@ impl PaymentRow {
             to_blob(&self.receipt)?.into(),
             self.refunded.into(),
             self.claimed.into(),
+            self.statement.clone().into(),
         ])
     }
 
     pub(crate) fn find(tx: &mut dyn Tx, digest: &Digest) -> Result<Option<Self>, StoreError> {
-        tx.find(&PAYMENT, &[(*digest).into()])?.map(|row| Self::from_row(&row)).transpose()
+        let rows = tx.select("SELECT number FROM payment WHERE digest = ?1", &[(*digest).into()])?;
+        let Some(found) = rows.first() else { return Ok(None) };
+        tx.find(&PAYMENT, &[found.integer(0)?.into()])?.map(|row| Self::from_row(&row)).transpose()
+    }
+
+    /// Replaces the row with what is refunded and claimed now.
+    pub(crate) fn update(&self, tx: &mut dyn Tx) -> Result<(), StoreError> {
+        tx.update(&PAYMENT, &self.values()?)
+    }
+
+    pub(crate) fn delete(&self, tx: &mut dyn Tx) -> Result<(), StoreError> {
+        tx.delete(&PAYMENT, &[self.number.into()])
     }
 }
 
@@ -146,7 +166,10 @@ impl Redemption {
             Route::Account { bank, account } => Some((bank.as_str().to_owned(), account.as_str().to_owned())),
             Route::Received => None,
         };
+        let newest = tx.select("SELECT coalesce(max(number), 0) FROM payment", &[])?;
+        let newest = newest.first().map_or(Ok(0), |row| row.integer(0))?;
         let row = PaymentRow {
+            number: newest.checked_add(1).ok_or(StoreError::Missing("number"))?,
             digest,
             request: self.receipt.request,
             amount: self.receipt.amount.minor,
@@ -155,6 +178,7 @@ impl Redemption {
             receipt: self.receipt.clone(),
             refunded: Minor::ZERO,
             claimed: Minor::ZERO,
+            statement: Some(to_blob(&self.spending.statement)?),
         };
         tx.insert(&PAYMENT, &row.values()?)?;
         Ok(None)
@@ -264,6 +288,26 @@ impl Bank {
             receipt: terms.sign(&self.signer)?,
             expires: payment.request.request.expires,
         })
+    }
+
+    /// Has the store bring into memory what redeeming looks at, while the redemption waits for its turn.
+    pub(crate) fn look_ahead(&self, redemption: &Redemption, transfers: Vec<Id16>) {
+        let (digest, request) = (redemption.spending.digest, redemption.receipt.request);
+        let coins: Vec<CoinId> = redemption.spending.takings.iter().map(|taking| taking.coin).collect();
+        let work = move |tx: &mut dyn Tx| {
+            let sql = "SELECT (SELECT number FROM payment WHERE digest = ?1), \
+                       (SELECT number FROM payment WHERE request = ?2)";
+            let _ = tx.select(sql, &[digest.into(), request.into()])?;
+            for coin in &coins {
+                let _ = tx.find(&COIN, &key_of(coin))?;
+            }
+            for transfer in &transfers {
+                // What is damaged will be found by who needs it.
+                let _ = book::find_transfer(tx, *transfer);
+            }
+            Ok(())
+        };
+        self.seams.store.look_ahead(Box::new(work));
     }
 }
 

@@ -21,7 +21,7 @@ use feiqian_clearing::presentment::{ItemKind, Presentment};
 use feiqian_crypto::{Digest, Id16};
 use feiqian_ledger::LedgerError;
 use feiqian_ledger::book;
-use feiqian_ledger::store::{StoreExt, Tx, Value};
+use feiqian_ledger::store::{StoreError, StoreExt, Tx, Value};
 use feiqian_money::Minor;
 use feiqian_node::{Caller, call_within, check_redeemed};
 use feiqian_offline_cash::pay::CashItem as HoldingItem;
@@ -59,6 +59,33 @@ enum Found {
     Left,
 }
 
+impl Found {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Known => "on record",
+            Self::Spent => "spent",
+            Self::Unbooked => "spent and not booked",
+            Self::Asked => "asked",
+            Self::Left => "left to the operator",
+        }
+    }
+}
+
+/// Counts what was done with an item, in the transaction that does it: no death of the bank between counts it twice or never.
+fn count(tx: &mut dyn Tx, found: Found) -> Result<Found, Refusal> {
+    let mut restored = Restored::find(tx)?.ok_or(StoreError::Missing("restored"))?;
+    let sum = match found {
+        Found::Spent => &mut restored.spent,
+        Found::Asked => &mut restored.asked,
+        Found::Unbooked => &mut restored.unbooked,
+        // Nothing was written: these are counted when all is done.
+        Found::Known | Found::Left => return Ok(found),
+    };
+    *sum = sum.saturating_add(1);
+    restored.update(tx)?;
+    Ok(found)
+}
+
 fn read<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     Ok(codec::decode(bytes, Limit::Large)?)
 }
@@ -71,7 +98,7 @@ impl Bank {
     /// `UNAVAILABLE` or `NODE_UNREACHABLE` while the center does not answer: the bank must not serve before. The store's.
     pub async fn reconcile(self: &Arc<Self>) -> Result<Option<Restored>, Fault> {
         let read = |tx: &mut dyn Tx| Ok::<_, Refusal>(Restored::find(tx)?);
-        let Some(mut restored) = self.seams.store.read(read).await?.filter(|found| found.done_at.is_none())
+        let Some(restored) = self.seams.store.read(read).await?.filter(|found| found.done_at.is_none())
         else {
             return Ok(None);
         };
@@ -83,7 +110,8 @@ impl Bank {
         self.sync().await.map_err(waits)?;
         let backup = Timestamp::new(restored.backup_of);
         let since = Timestamp::new(restored.backup_of.saturating_sub(MARGIN));
-        let (mut after, mut found) = (None, [0_u64; 4]);
+        // Nothing is written for what is left, so that each run counts it anew.
+        let (mut after, mut left) = (None, 0_u64);
         loop {
             let request = ClearedRequest { since, after };
             let network = &*self.seams.network;
@@ -94,37 +122,36 @@ impl Bank {
             let Some(last) = page.items.last().map(|item| item.cursor) else { break };
             for item in page.items.into_vec() {
                 let (id, kind, changed) = (item.cursor.id, item.kind, item.cursor.changed);
-                let place = match self.take_cleared(item).await? {
+                let found = self.take_cleared(item).await?;
+                match found {
                     Found::Known => continue,
                     Found::Left if changed < backup => continue,
-                    Found::Spent => 0,
-                    Found::Asked => 1,
-                    Found::Unbooked => 2,
-                    Found::Left => 3,
-                };
-                tracing::warn!(presentment = %id, kind = kind.as_str(), what = WHAT.get(place), "since the backup");
-                if let Some(count) = found.get_mut(place) {
-                    *count = count.saturating_add(1);
+                    Found::Left => left = left.saturating_add(1),
+                    Found::Spent | Found::Asked | Found::Unbooked => {}
                 }
+                tracing::warn!(presentment = %id, kind = kind.as_str(), what = found.as_str(), "since the backup");
             }
             if after.is_some_and(|before: Cursor| (last.changed, last.id) <= (before.changed, before.id)) {
                 return Err(Fault::new(Code::Internal, "the center lists the same items again"));
             }
             after = Some(last);
         }
-        [restored.spent, restored.asked, restored.unbooked, restored.left] = found;
-        restored.done_at = Some(self.now().seconds());
-        let done = restored.clone();
-        self.seams
-            .store
-            .commit("bank.restore.done", move |tx: &mut dyn Tx| Ok::<_, Refusal>(done.update(tx)?))
-            .await?;
+        let now = self.now().seconds();
+        let done = move |tx: &mut dyn Tx| {
+            let mut restored = Restored::find(tx)?.ok_or(StoreError::Missing("restored"))?;
+            (restored.left, restored.done_at) = (left, Some(now));
+            restored.update(tx)?;
+            Ok::<_, Refusal>(restored)
+        };
+        let restored = self.seams.store.commit("bank.restore.done", done).await?;
         self.outbox.notify_one();
         Ok(Some(restored))
     }
 
     async fn take_cleared(self: &Arc<Self>, item: Cleared) -> Result<Found, Fault> {
         let taken = match (item.kind, item.collecting == self.config.name) {
+            // The center names it only.
+            _ if item.presentment.is_empty() => Ok(Found::Left),
             (ItemKind::Payment | ItemKind::Holding, true) => self.present_again(&item).await,
             (ItemKind::Payment, false) => self.spend_again(&item).await,
             _ => Ok(Found::Left),
@@ -200,7 +227,7 @@ impl Bank {
                 return Ok(Found::Left);
             }
             row.insert_new(tx)?;
-            Ok::<_, Refusal>(Found::Asked)
+            count(tx, Found::Asked)
         };
         Ok(self.seams.store.commit("bank.restore.asked", work).await?)
     }
@@ -254,14 +281,14 @@ impl Bank {
             let unissued = issue_missing(tx, &redemption.spending)?;
             let _ = redemption.redeem(tx, &view, now)?;
             if unissued {
-                return Ok(Found::Unbooked);
+                return count(tx, Found::Unbooked);
             }
             let path = [id(Post::Circulation), id(Post::DueToClearing), id(Post::Settlement)];
             let transfers = along(Event::Redeem, &reference, &path, redemption.receipt.amount.minor);
             match book::transfer(tx, &transfers, now.seconds()) {
-                Ok(_) => Ok(Found::Spent),
+                Ok(_) => count(tx, Found::Spent),
                 // Coins of a withdrawal that is lost: they are not to be spent twice for that.
-                Err(LedgerError::LimitExceeded(_)) => Ok(Found::Unbooked),
+                Err(LedgerError::LimitExceeded(_)) => count(tx, Found::Unbooked),
                 Err(error) => Err(Refusal::from(error)),
             }
         };
@@ -309,6 +336,3 @@ fn issue_missing(tx: &mut dyn Tx, spending: &Spending) -> Result<bool, Refusal> 
     add_totals(tx, &missing, Side::Issued)?;
     Ok(!missing.is_empty())
 }
-
-/// The words of the counts.
-const WHAT: [&str; 4] = ["spent", "asked", "spent and not booked", "left to the operator"];

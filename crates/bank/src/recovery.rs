@@ -112,11 +112,8 @@ fn state_of(tx: &mut dyn Tx, coin: &CoinId) -> Result<CoinState, Refusal> {
     let key: [Value; 2] = [coin.denomination.into(), coin.key.to_bytes().into()];
     let spent = tx.find(&COIN, &key)?.map_or(Ok(Minor::ZERO), |row| row.minor(4))?;
     let mut refunds = Vec::new();
-    let sql =
-        "SELECT statement FROM spend WHERE denomination = ?1 AND coin_key = ?2 ORDER BY statement LIMIT ?3";
-    let [denomination, key] = key;
-    let rows = tx.select(sql, &[denomination, key, STATEMENTS.into()])?;
-    let statements: BTreeSet<Digest> = rows.iter().map(|row| row.digest(0)).collect::<Result<_, _>>()?;
+    let spends = register::spends(tx, &key, STATEMENTS)?;
+    let statements: BTreeSet<Digest> = spends.into_iter().map(|(statement, _)| statement).collect();
     for payment in statements {
         if refunds.len() >= MAX_REFUNDS {
             break;

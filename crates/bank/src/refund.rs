@@ -22,7 +22,7 @@ use crate::outbox::{PresentmentRow, State};
 use crate::payments::{PaymentRow, check_refused, keep_refusal};
 use crate::refusal::{Refusal, to_blob};
 use crate::remittance::check_cover;
-use crate::tables::{PAYMENT, REFUND};
+use crate::tables::REFUND;
 
 /// The path of a refund's money through the issuing bank's book.
 #[derive(Clone, Copy)]
@@ -267,7 +267,7 @@ impl Bank {
             if payment.refunded > payment.amount {
                 return Err(exceeded().into());
             }
-            tx.update(&PAYMENT, &payment.values()?)?;
+            payment.update(tx)?;
             let body = to_blob(&item)?;
             tx.insert(
                 &REFUND,

@@ -40,12 +40,13 @@ pub(crate) struct Spending {
 }
 
 impl Spending {
-    /// Takes every contribution, or none: all coins are looked at before the first row is written.
+    /// Takes every contribution, or none: all coins are looked at before the first row is written. A payment's statement
+    /// is kept by its own row, not here.
     pub(crate) fn book(&self, tx: &mut dyn Tx, view: &MemberView) -> Result<(), Refusal> {
         let mut takings: Vec<&Taking> = self.takings.iter().collect();
         // One order for all transactions, whatever the order in the statement.
         takings.sort_by_key(|taking| taking.coin);
-        let mut rows = Vec::with_capacity(takings.len());
+        let mut rows: Vec<(Option<Row>, &Taking, Minor)> = Vec::with_capacity(takings.len());
         // Rows of epochs that have ended are deleted, perhaps by another process of this bank: a coin without one is not new.
         let ended = Mark::Epochs.read(tx)?;
         for taking in takings {
@@ -58,21 +59,14 @@ impl Spending {
             if after > taking.value {
                 return Err(self.refuse(tx, view, taking));
             }
-            rows.push((known.is_some(), taking, after));
+            rows.push((known, taking, after));
         }
         for (known, taking, spent) in &rows {
-            let [denomination, key] = key_of(&taking.coin);
-            let values =
-                [denomination, key, taking.value.into(), Value::unsigned(taking.epoch)?, (*spent).into()];
-            if *known {
-                tx.update(&COIN, &values)?
-            } else {
-                tx.insert(&COIN, &values)?
-            }
-            self.note(tx, taking)?;
+            self.take(tx, known.as_ref(), taking, *spent)?;
         }
-        let kind = matches!(self.statement, Statement::Refresh { .. });
-        tx.insert(&STATEMENT, &[self.digest.into(), kind.into(), to_blob(&self.statement)?.into()])?;
+        if let Statement::Refresh { .. } = self.statement {
+            tx.insert(&STATEMENT, &[self.digest.into(), true.into(), to_blob(&self.statement)?.into()])?;
+        }
         let mut redeemed = BTreeMap::new();
         for (_, taking, _) in &rows {
             add(&mut redeemed, (taking.epoch, taking.coin.denomination), taking.contribution)?;
@@ -81,9 +75,28 @@ impl Spending {
         Ok(())
     }
 
-    fn note(&self, tx: &mut dyn Tx, taking: &Taking) -> Result<(), StoreError> {
+    /// Writes down what is taken from one coin, which then has given `spent`.
+    fn take(
+        &self,
+        tx: &mut dyn Tx,
+        known: Option<&Row>,
+        taking: &Taking,
+        spent: Minor,
+    ) -> Result<(), StoreError> {
         let [denomination, key] = key_of(&taking.coin);
-        tx.insert(&SPEND, &[denomination, key, self.digest.into(), taking.contribution.into()])
+        let epoch = Value::unsigned(taking.epoch)?;
+        let values = |only: Option<Digest>| {
+            [denomination.clone(), key.clone(), taking.value.into(), epoch, spent.into(), only.into()]
+        };
+        let Some(known) = known else { return tx.insert(&COIN, &values(Some(self.digest))) };
+        let mut spend = |statement: Digest, contribution: Minor| {
+            tx.insert(&SPEND, &[denomination.clone(), key.clone(), statement.into(), contribution.into()])
+        };
+        if let Some(first) = known.optional_digest(5)? {
+            spend(first, known.minor(4)?)?;
+        }
+        spend(self.digest, taking.contribution)?;
+        tx.update(&COIN, &values(None))
     }
 
     fn refuse(&self, tx: &mut dyn Tx, view: &MemberView, taking: &Taking) -> Refusal {
@@ -95,20 +108,15 @@ impl Spending {
 
     /// The smallest sufficient set: this statement, which is always needed, and the largest earlier ones.
     fn evidence(&self, tx: &mut dyn Tx, view: &MemberView, taking: &Taking) -> Result<Evidence, Refusal> {
-        let [denomination, key] = key_of(&taking.coin);
-        let sql = "SELECT statement, contribution FROM spend WHERE denomination = ?1 AND coin_key = ?2 \
-                   ORDER BY contribution DESC, statement LIMIT ?3";
         let limit = u32::try_from(MAX_STATEMENTS).unwrap_or(u32::MAX);
         let mut sum = taking.contribution;
         let mut statements = vec![self.statement.clone()];
-        for row in tx.select(sql, &[denomination, key, limit.into()])? {
+        for (digest, contribution) in spends(tx, &key_of(&taking.coin), limit)? {
             if sum > taking.value {
                 break;
             }
-            sum = sum.checked_add(row.minor(1)?)?;
-            let stored =
-                tx.find(&STATEMENT, &[row.digest(0)?.into()])?.ok_or(StoreError::Missing("statement"))?;
-            statements.push(from_blob(stored.blob(2)?)?);
+            sum = sum.checked_add(contribution)?;
+            statements.push(statement(tx, &digest)?.ok_or(StoreError::Missing("statement"))?);
         }
         let unprovable = |why: &str| {
             Refusal::Fault(Fault::new(Code::DoubleSpent, format!("a coin is spent beyond its value; {why}")))
@@ -156,11 +164,46 @@ pub(crate) fn keep_evidence(
 
 /// A stored statement.
 pub(crate) fn statement(tx: &mut dyn Tx, digest: &Digest) -> Result<Option<Statement>, StoreError> {
-    let row = tx.find(&STATEMENT, &[(*digest).into()])?;
-    row.map(|row| from_blob(row.blob(2)?)).transpose()
+    let sql = "SELECT statement FROM payment WHERE digest = ?1 AND statement IS NOT NULL \
+               UNION ALL SELECT body FROM statement WHERE digest = ?1";
+    let rows = tx.select(sql, &[(*digest).into()])?;
+    rows.first().map(|row| from_blob(row.blob(0)?)).transpose()
 }
 
-fn key_of(coin: &CoinId) -> [Value; 2] {
+/// The statements that took from a coin and what each took, the largest first, at most so many.
+pub(crate) fn spends(
+    tx: &mut dyn Tx,
+    coin: &[Value; 2],
+    limit: u32,
+) -> Result<Vec<(Digest, Minor)>, StoreError> {
+    let sql = "SELECT statement, spent FROM coin \
+               WHERE denomination = ?1 AND coin_key = ?2 AND statement IS NOT NULL \
+               UNION ALL SELECT statement, contribution FROM spend WHERE denomination = ?1 AND coin_key = ?2 \
+               ORDER BY 2 DESC, 1 LIMIT ?3";
+    let [denomination, key] = coin.clone();
+    let rows = tx.select(sql, &[denomination, key, limit.into()])?;
+    rows.iter().map(|row| Ok((row.digest(0)?, row.minor(1)?))).collect()
+}
+
+/// What a statement took from a coin.
+pub(crate) fn spend(
+    tx: &mut dyn Tx,
+    coin: &[Value; 2],
+    statement: &Digest,
+) -> Result<Option<Minor>, StoreError> {
+    let Some(row) = tx.find(&COIN, coin)? else { return Ok(None) };
+    match row.optional_digest(5)? {
+        Some(only) => Ok((only == *statement).then_some(row.minor(4)?)),
+        None => {
+            let [denomination, key] = coin.clone();
+            let row = tx.find(&SPEND, &[denomination, key, (*statement).into()])?;
+            row.map(|row| row.minor(3)).transpose()
+        }
+    }
+}
+
+/// The register's key of a coin.
+pub(crate) fn key_of(coin: &CoinId) -> [Value; 2] {
     [coin.denomination.into(), coin.key.to_bytes().into()]
 }
 

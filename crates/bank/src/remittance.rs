@@ -119,6 +119,11 @@ impl TransferRow {
         Self { incoming: true, account, reference: self.presentment, ..self.clone() }
     }
 
+    /// The transfers that reserved the amount of a sent one until the center had answered.
+    pub(crate) fn reserve(&self) -> Vec<book::Transfer> {
+        reserve(&self.presentment, self.account, self.amount)
+    }
+
     fn line(&self) -> TransferLine {
         TransferLine {
             terms: self.order.terms.clone(),
@@ -133,8 +138,7 @@ impl TransferRow {
 impl PresentmentRow {
     /// The transfers that reserve a remittance's amount until the center has answered.
     pub(crate) fn transfer_reserve(&self) -> Vec<book::Transfer> {
-        let path = [self.account, id(Post::DueToClearing), id(Post::Settlement)];
-        reserve_along(Event::TransferSend, &self.id, &path, self.amount)
+        reserve(&self.id, self.account, self.amount)
     }
 
     fn transfer_outcome(&self) -> Result<TransferOutcome, Fault> {
@@ -143,6 +147,11 @@ impl PresentmentRow {
             stored.ok_or_else(|| Fault::new(Code::Internal, "a final presentment has no outcome"))?;
         Ok(from_blob(stored).map_err(Refusal::from)?)
     }
+}
+
+fn reserve(presentment: &Digest, account: Id16, amount: Minor) -> Vec<book::Transfer> {
+    let path = [account, id(Post::DueToClearing), id(Post::Settlement)];
+    reserve_along(Event::TransferSend, presentment, &path, amount)
 }
 
 /// Writes the outcome of a sent transfer into its archive.

@@ -19,17 +19,18 @@ const STEP: u32 = 500;
 /// That the store came from a backup, and what the center knew of since; a store has at most one such row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
-    /// When the backup was made.
+    /// When the backup was made, Unix seconds.
     pub backup_of: u64,
-    /// When everything that the center knew was taken; `None` before.
+    /// When everything that the center knew was taken, Unix seconds; `None` before.
     pub done_at: Option<u64>,
-    /// Payments whose coins are spent now.
+    /// How many payments were redeemed anew: their coins are spent now, and they are booked. Not an amount, nor coins.
     pub spent: u64,
-    /// Items that are in the outbox again.
+    /// How many payments are in the outbox again, with online or offline coins; what becomes of them shows there.
     pub asked: u64,
-    /// Payments whose coins are spent now and that could not be booked: they are of withdrawals that are lost.
+    /// How many payments were redeemed anew and not booked: their coins are of withdrawals that are lost.
     pub unbooked: u64,
-    /// Items that are not on record here and that nothing was done with.
+    /// How many other items the center cleared since the backup that are not on record here; nothing was done with them. 0 until
+    /// `done_at`.
     pub left: u64,
 }
 
@@ -73,12 +74,8 @@ impl Restored {
 pub async fn begin(store: &dyn Store, backup_of: u64) -> Result<u64, Fault> {
     let fresh = Restored { backup_of, done_at: None, spent: 0, asked: 0, unbooked: 0, left: 0 };
     let mark = move |tx: &mut dyn Tx| {
-        let values = fresh.values()?;
         // A backup may itself be of a store that was restored.
-        match Restored::find(tx)? {
-            Some(_) => Ok::<_, Refusal>(tx.update(&RESTORED, &values)?),
-            None => Ok(tx.insert(&RESTORED, &values)?),
-        }
+        Ok::<_, Refusal>(tx.put(&RESTORED, &fresh.values()?)?)
     };
     store.commit("bank.restore.begin", mark).await.map_err(|refusal: Refusal| Fault::from(refusal))?;
     void_open_sessions(store).await

@@ -134,7 +134,8 @@ pub static SESSION: Table = Table {
     indexes: &["(state, expires)", "(reference) WHERE funding = 3"],
 };
 
-/// The spent register: what each coin has given.
+/// The spent register: what each coin has given. As long as one statement took it all, its digest stands here; else what
+/// each took is in [`SPEND`].
 pub static COIN: Table = Table {
     name: "coin",
     columns: &[
@@ -143,13 +144,15 @@ pub static COIN: Table = Table {
         Column::integer("amount"),
         Column::integer("epoch"),
         Column::integer("spent"),
+        Column::blob("statement").optional(),
     ],
     key: 2,
     constraints: &["CHECK (spent > 0 AND spent <= amount)"],
     indexes: &[],
 };
 
-/// Signed statements that took effect: 0 payment, 1 refresh.
+/// Signed statements that took effect: refreshes (1), and payments (0) that were redeemed before version 3. Other payments'
+/// stand in their own rows.
 pub static STATEMENT: Table = Table {
     name: "statement",
     columns: &[Column::blob("digest"), Column::integer("kind"), Column::blob("body")],
@@ -158,7 +161,7 @@ pub static STATEMENT: Table = Table {
     indexes: &[],
 };
 
-/// What each statement took from each coin.
+/// What each statement took from a coin that more than one took of.
 pub static SPEND: Table = Table {
     name: "spend",
     columns: &[
@@ -186,10 +189,12 @@ pub static TOTAL: Table = Table {
     indexes: &[],
 };
 
-/// Redeemed payments. A request is paid once.
+/// Redeemed payments, numbered so that new rows stand together whatever their digests are, with their signed statements.
+/// A request is paid once.
 pub static PAYMENT: Table = Table {
     name: "payment",
     columns: &[
+        Column::integer("number"),
         Column::blob("digest"),
         Column::blob("request"),
         Column::integer("amount"),
@@ -199,9 +204,11 @@ pub static PAYMENT: Table = Table {
         Column::blob("receipt"),
         Column::integer("refunded"),
         Column::integer("claimed"),
+        Column::blob("statement").optional(),
     ],
     key: 1,
     constraints: &[
+        "UNIQUE (digest)",
         "UNIQUE (request)",
         "CHECK (claimed >= 0 AND claimed <= refunded AND refunded <= amount)",
         "CHECK ((bank IS NULL) = (account IS NULL))",
@@ -228,7 +235,7 @@ pub static RELEASE_MARK: Table = Table {
 };
 
 /// Presentments of other banks that were refused for ever, with the fault they were answered with and the newest epoch of
-/// then: when that has ended, nothing could be paid to them any more.
+/// then: when that has ended, nothing could be paid to them any more. Those of offline payments outlive every epoch.
 pub static REFUSED: Table = Table {
     name: "refused",
     columns: &[Column::blob("presentment"), Column::blob("body"), Column::integer("epoch")],
@@ -412,17 +419,77 @@ static REFUSED_1: Table = Table {
     indexes: &[],
 };
 
-/// Nobody knows which epoch was the newest then: the row is kept for ever.
-fn refused_once(row: &Row) -> Result<Vec<Value>, StoreError> {
+/// Nobody knows which epoch was the newest then, nor later which of them are of offline payments: the row is kept for ever.
+fn refused_for_ever(row: &Row, _: i64) -> Result<Vec<Value>, StoreError> {
     Ok(vec![row.value(0)?.clone(), row.value(1)?.clone(), Value::Integer(i64::MAX)])
 }
 
-/// The history of these tables. Version 2: when a refused presentment may be forgotten.
-pub static STEPS: &[Step] = &[Step {
-    to: 2,
-    rebuilt: &[Rebuilt { before: &REFUSED_1, after: &REFUSED, carry: refused_once }],
-    dropped: &[],
-}];
+/// [`COIN`] before version 3.
+static COIN_2: Table = Table {
+    name: "coin",
+    columns: &[
+        Column::blob("denomination"),
+        Column::blob("coin_key"),
+        Column::integer("amount"),
+        Column::integer("epoch"),
+        Column::integer("spent"),
+    ],
+    key: 2,
+    constraints: &["CHECK (spent > 0 AND spent <= amount)"],
+    indexes: &[],
+};
+
+/// What was taken of it stays in [`SPEND`].
+fn coin_with_spends(row: &Row, _: i64) -> Result<Vec<Value>, StoreError> {
+    Ok([row.0.as_slice(), &[Value::Null]].concat())
+}
+
+/// [`PAYMENT`] before version 3.
+static PAYMENT_2: Table = Table {
+    name: "payment",
+    columns: &[
+        Column::blob("digest"),
+        Column::blob("request"),
+        Column::integer("amount"),
+        Column::text("bank").optional(),
+        Column::text("account").optional(),
+        Column::blob("presentment"),
+        Column::blob("receipt"),
+        Column::integer("refunded"),
+        Column::integer("claimed"),
+    ],
+    key: 1,
+    constraints: &[
+        "UNIQUE (request)",
+        "CHECK (claimed >= 0 AND claimed <= refunded AND refunded <= amount)",
+        "CHECK ((bank IS NULL) = (account IS NULL))",
+    ],
+    indexes: &[],
+};
+
+/// Its statement stays in [`STATEMENT`].
+fn numbered(row: &Row, number: i64) -> Result<Vec<Value>, StoreError> {
+    Ok([&[number.into()], row.0.as_slice(), &[Value::Null]].concat())
+}
+
+/// The history of these tables. Version 2: when a refused presentment may be forgotten. Version 3: a deposit writes to
+/// fewer places, and a refused offline payment is never forgotten.
+pub static STEPS: &[Step] = &[
+    Step {
+        to: 2,
+        rebuilt: &[Rebuilt { before: &REFUSED_1, after: &REFUSED, carry: refused_for_ever }],
+        dropped: &[],
+    },
+    Step {
+        to: 3,
+        rebuilt: &[
+            Rebuilt { before: &COIN_2, after: &COIN, carry: coin_with_spends },
+            Rebuilt { before: &PAYMENT_2, after: &PAYMENT, carry: numbered },
+            Rebuilt { before: &REFUSED, after: &REFUSED, carry: refused_for_ever },
+        ],
+        dropped: &[],
+    },
+];
 
 /// Every table of a bank's store, those of the book included.
 #[allow(clippy::indexing_slicing, reason = "evaluated when compiling: a wrong index would not compile")]

@@ -13,6 +13,7 @@ use feiqian_crypto::Digest;
 use feiqian_ledger::book;
 use feiqian_ledger::store::{Column, Row, StoreError, StoreExt, Table, Tx, Value};
 use feiqian_money::Minor;
+use feiqian_node::lap::Place;
 use feiqian_wire::error::{Code, Fault};
 
 use crate::failure::Failure;
@@ -49,9 +50,6 @@ const PORTION: u32 = 64;
 /// How many portions one round takes.
 const ROUND: u32 = 32;
 
-/// The place behind which a round goes on.
-type Place = (u64, Digest);
-
 /// Number of deleted obligations, and up to when presentments were deleted.
 pub(crate) fn mark(tx: &mut dyn Tx) -> Result<(u64, u64), StoreError> {
     let row = tx.find(&PRUNE_MARK, &[0_i64.into()])?;
@@ -75,10 +73,12 @@ impl Center {
     pub async fn keep_house(self: &Arc<Self>) -> Result<(), Fault> {
         feiqian_node::queues::gauge(&self.queues().await?);
         let before = self.seams.clock.now().seconds().saturating_sub(self.config.keep_seconds);
-        let mut after = (0, Digest([0; 32]));
         for _ in 0..ROUND {
-            let Some(last) = self.prune(before, after).await? else { break };
-            after = last;
+            let last = self.prune(before, self.pruning.after()).await?;
+            self.pruning.went_to(last);
+            if last.is_none() {
+                break;
+            }
         }
         Ok(())
     }
@@ -99,25 +99,21 @@ impl Center {
         let over = self.seams.store.read(read).await?;
         let Some(last) = over.last().copied() else { return Ok(None) };
         let work = move |tx: &mut dyn Tx| {
-            let (mut count, before) = mark(tx)?;
-            // By what the rows say, not by a clock that may be wrong.
-            let mut until = before;
+            let (mut count, mut until) = mark(tx)?;
+            let mut is_any_gone = false;
             for (changed, id) in &over {
                 if let Some(obligations) = drop_presentment(tx, id)? {
                     count = count.saturating_add(obligations);
+                    // By what the rows say, not by a clock that may be wrong.
                     until = until.max(*changed);
+                    is_any_gone = true;
                 }
             }
-            if until == before {
+            if !is_any_gone {
                 return Ok(());
             }
             let values = [0_i64.into(), Value::unsigned(count)?, Value::unsigned(until)?];
-            if tx.find(&PRUNE_MARK, &[0_i64.into()])?.is_some() {
-                tx.update(&PRUNE_MARK, &values)?;
-            } else {
-                tx.insert(&PRUNE_MARK, &values)?;
-            }
-            Ok::<_, Failure>(())
+            Ok::<_, Failure>(tx.put(&PRUNE_MARK, &values)?)
         };
         self.seams.store.commit("center.present.prune", work).await?;
         Ok(Some(last))
@@ -166,10 +162,5 @@ fn keep(tx: &mut dyn Tx, bank: &str, currency: &str, more: (Minor, Minor)) -> Re
         credited.checked_add(more.0).map_err(Fault::from)?.into(),
         debited.checked_add(more.1).map_err(Fault::from)?.into(),
     ];
-    if known.is_some() {
-        tx.update(&PRUNED, &values)?;
-    } else {
-        tx.insert(&PRUNED, &values)?;
-    }
-    Ok(())
+    Ok(tx.put(&PRUNED, &values)?)
 }

@@ -74,9 +74,7 @@ pub(crate) fn stored_lists(tx: &mut dyn Tx) -> Result<Vec<RevocationList>, Failu
 
 fn keep(tx: &mut dyn Tx, authority: &[u8; 32], number: u64, list: &RevocationList) -> Result<(), Failure> {
     let values = [(*authority).into(), Value::unsigned(number)?, list.as_der().into()];
-    let known = tx.find(&CRL, &[(*authority).into()])?.is_some();
-    let written = if known { tx.update(&CRL, &values) } else { tx.insert(&CRL, &values) };
-    Ok(written?)
+    Ok(tx.put(&CRL, &values)?)
 }
 
 impl Center {

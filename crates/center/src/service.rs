@@ -13,8 +13,8 @@ use feiqian_clearing::remittance::TransferItem;
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_node::{
-    Access, Carriers, CashLane, Home, Identity, MemberView, Members, Peer, Route, Routes, Seams, Service,
-    Shutdown, Target, answer_batch, cash_lane,
+    Access, Carriers, CashLane, Home, Identity, Lap, MemberView, Members, Peer, Route, Routes, Seams,
+    Service, Shutdown, Target, answer_batch, cash_lane,
 };
 use feiqian_offline_cash::claim::ClaimItem;
 use feiqian_offline_cash::messages::{
@@ -54,6 +54,8 @@ pub struct Center {
     pub(crate) forwarding: StdMutex<BTreeSet<Digest>>,
     /// There is something to tell a bank: the background need not wait for its next look.
     pub(crate) untold: Notify,
+    /// Where deleting goes on.
+    pub(crate) pruning: Lap,
 }
 
 impl std::fmt::Debug for Center {
@@ -96,6 +98,7 @@ impl Center {
             changing,
             forwarding,
             untold,
+            pruning: Lap::default(),
         });
         center.reload(&center.changing.lock().await).await?;
         center.restore_lists().await?;

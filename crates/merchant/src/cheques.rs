@@ -264,13 +264,7 @@ impl Merchant {
         let kept = row.clone();
         let work = move |tx: &mut dyn Tx| -> Result<(), Failure> {
             // One that was refused before it reached the drawee is presented under the same id.
-            let known = tx.find(&CHEQUE, &[kept.presentment.into()])?.is_some();
-            if known {
-                tx.update(&CHEQUE, &kept.values()?)?
-            } else {
-                tx.insert(&CHEQUE, &kept.values()?)?
-            }
-            Ok(())
+            Ok(tx.put(&CHEQUE, &kept.values()?)?)
         };
         self.seams.store.commit("merchant.cheque.plan", work).await?;
         Ok(row)

@@ -6,6 +6,7 @@
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{Column, Row, StoreError, StoreExt, Table, Tx, Value};
 use feiqian_money::Minor;
+use feiqian_node::lap::Place;
 use feiqian_wire::error::Fault;
 
 use crate::failure::Failure;
@@ -27,9 +28,6 @@ const PORTION: u32 = 64;
 /// How many portions one round takes.
 const ROUND: u32 = 16;
 
-/// The place behind which a round goes on.
-type Place = (u64, Digest);
-
 /// Number and sum of deleted payments.
 pub(crate) fn closed(tx: &mut dyn Tx) -> Result<(u64, Minor), StoreError> {
     let row = tx.find(&CLOSED, &[0_i64.into()])?;
@@ -44,10 +42,12 @@ impl Merchant {
     pub async fn keep_house(&self) -> Result<(), Fault> {
         feiqian_node::queues::gauge(&self.queues().await?);
         let before = self.seams.clock.now().seconds().saturating_sub(self.config.keep_seconds);
-        let mut after = (0, Digest([0; 32]));
         for _ in 0..ROUND {
-            let Some(last) = self.prune(before, after).await? else { break };
-            after = last;
+            let last = self.prune(before, self.pruning.after()).await?;
+            self.pruning.went_to(last);
+            if last.is_none() {
+                break;
+            }
         }
         Ok(())
     }
@@ -108,10 +108,5 @@ fn drop_sale(tx: &mut dyn Tx, request: &Digest) -> Result<(), Failure> {
     }
     tx.delete(&SALE, &[(*request).into()])?;
     let values = [0_i64.into(), Value::unsigned(paid)?, received.into()];
-    if tx.find(&CLOSED, &[0_i64.into()])?.is_some() {
-        tx.update(&CLOSED, &values)?;
-    } else {
-        tx.insert(&CLOSED, &values)?;
-    }
-    Ok(())
+    Ok(tx.put(&CLOSED, &values)?)
 }

@@ -92,7 +92,8 @@ pub struct Refunded {
 }
 
 impl Merchant {
-    /// Orders a refund: durable first, then sent. The same id again acts once.
+    /// Orders a refund: durable first, then sent. The same id again acts once. None is begun when the time for refunds that the
+    /// payer was told has come: the wallet asks for none any more, and what it does not take would be nobody's.
     pub(crate) async fn refund(
         &self,
         order: String,
@@ -110,9 +111,9 @@ impl Merchant {
             let taken =
                 taken.ok_or_else(|| Fault::new(Code::NotFound, format!("order {reference} is not paid")))?;
             let given = given_back(tx, &taken.payment)?;
-            Ok((taken, given, find_refund(tx, &id)?))
+            Ok((taken, given, sale.signed.request.refund_until, find_refund(tx, &id)?))
         };
-        let (taken, given, known) = self.seams.store.read(read).await?;
+        let (taken, given, until, known) = self.seams.store.read(read).await?;
         let ordered = match known {
             Some(known)
                 if known.payment == taken.payment && wanted.is_none_or(|wanted| wanted == known.amount) =>
@@ -121,6 +122,10 @@ impl Merchant {
             }
             Some(_) => return Err(Fault::new(Code::Conflict, "this refund id was used for another refund")),
             None => {
+                let now = self.seams.clock.now();
+                if now >= until {
+                    return Err(too_late(&order));
+                }
                 let rest = taken.amount.minor.checked_sub(given).unwrap_or(Minor::ZERO);
                 let amount = wanted.unwrap_or(Amount::new(rest, currency));
                 let receipt = taken.receipt.ok_or_else(|| corrupt("receipt").0)?.receipt;
@@ -131,7 +136,7 @@ impl Merchant {
                 let signed = RefundOrder::sign(id, receipt.bank.clone(), taken.payment, amount, key)?;
                 let payee = WireChain::from_chain(&self.keys.signer_chain)?;
                 let item = RefundItem { order: signed, receipt, payee };
-                let created = self.seams.clock.now().seconds();
+                let created = now.seconds();
                 let (payment, state) = (taken.payment, State::Pending);
                 let tried = created;
                 let fresh =
@@ -219,6 +224,11 @@ impl Merchant {
         };
         Ok(self.seams.store.commit("merchant.refund.try", work).await?)
     }
+}
+
+fn too_late(order: &str) -> Fault {
+    Fault::new(Code::Expired, format!("the time in which order {order} could be refunded is over"))
+        .hint("the customer's wallet no longer looks for a refund: pay the customer back by a transfer, or with coins")
 }
 
 fn exceeded(rest: Minor, currency: Currency) -> Fault {

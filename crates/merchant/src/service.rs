@@ -8,8 +8,8 @@ use axum::Router;
 use feiqian_clearing::membership::About;
 use feiqian_ledger::store::{StoreError, StoreExt, Tx, Value as Stored};
 use feiqian_node::{
-    Access, Backoff, Coalesced, Endpoint, Home, Identity, MemberView, Members, Route, Routes, Seams, Service,
-    Shutdown, Target,
+    Access, Backoff, Coalesced, Endpoint, Home, Identity, Lap, MemberView, Members, Route, Routes, Seams,
+    Service, Shutdown, Target,
 };
 use feiqian_online_cash::keyset::PinEntry;
 use feiqian_online_cash::payment::Payment;
@@ -46,6 +46,8 @@ pub struct Merchant {
     pub(crate) pending: Notify,
     /// One offline payment is accepted at a time.
     pub(crate) accepting: Mutex<()>,
+    /// Where deleting goes on.
+    pub(crate) pruning: Lap,
 }
 
 impl std::fmt::Debug for Merchant {
@@ -99,7 +101,8 @@ impl Merchant {
         let kept = seams.store.read(stored_lists).await?;
         members.restore_lists(&*seams.network, &kept);
         let (news, pending, accepting) = (Coalesced::new(NEWS_PAUSE), Notify::new(), Mutex::default());
-        Ok(Arc::new(Self { config, keys, seams, members, home, news, pending, accepting }))
+        let pruning = Lap::default();
+        Ok(Arc::new(Self { config, keys, seams, members, home, news, pending, accepting, pruning }))
     }
 
     /// The settings.
@@ -212,20 +215,15 @@ fn stored_lists(tx: &mut dyn Tx) -> Result<Vec<RevocationList>, Failure> {
 fn keep_list(tx: &mut dyn Tx, authority: &[u8; 32], list: &RevocationList) -> Result<(), Failure> {
     let values = [authority.as_slice().into(), list.as_der().into()];
     match tx.find(&MEMBER_LIST, &[authority.as_slice().into()])? {
-        None => tx.insert(&MEMBER_LIST, &values)?,
         Some(row) if row.blob(1)? == list.as_der() => {}
         // The view never goes back to an older one.
-        Some(_) => tx.update(&MEMBER_LIST, &values)?,
+        _ => tx.put(&MEMBER_LIST, &values)?,
     }
     Ok(())
 }
 
 fn keep_view(tx: &mut dyn Tx, directory: &[u8], entries: &[PinEntry]) -> Result<(), Failure> {
-    let values = [0_i64.into(), directory.into()];
-    match tx.update(&MEMBER_DIRECTORY, &values) {
-        Err(StoreError::Missing(_)) => tx.insert(&MEMBER_DIRECTORY, &values)?,
-        other => other?,
-    }
+    tx.put(&MEMBER_DIRECTORY, &[0_i64.into(), directory.into()])?;
     let known = tx.select(&format!("SELECT count(*) FROM {}", MEMBER_ENTRY.name), &[])?;
     let known: usize = known.first().map_or(Ok(0), |row| row.small(0))?;
     for (number, entry) in (0_u64..).zip(entries).skip(known) {

@@ -34,6 +34,7 @@ pub mod files;
 pub mod home;
 pub mod https;
 pub mod identity;
+pub mod lap;
 pub mod listing;
 pub mod lock;
 pub mod logging;
@@ -66,6 +67,7 @@ pub use fair::{PeerAddress, Shares};
 pub use home::{Home, bind};
 pub use https::HttpsNetwork;
 pub use identity::Identity;
+pub use lap::Lap;
 pub use lock::HomeLock;
 pub use members::{Deposited, Member, MemberView, Members};
 pub use network::{

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use feiqian_ledger::store::{Step, StoreError, Table};
+use feiqian_ledger::store::{Carried, Step, StoreError, Table};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, config::DbConfig, ffi};
 
 use crate::{
@@ -47,6 +47,9 @@ fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
+/// How much of the data a writer keeps in memory, bytes.
+pub(crate) const CACHE_BYTES: u64 = 256 << 20;
+
 /// The settings of a writer whose log somebody else flushes before anybody is told of a commit: `synchronous = NORMAL` does
 /// not flush it at a commit, but wherever the file could come apart.
 fn settings(connection: &Connection) -> rusqlite::Result<()> {
@@ -57,9 +60,10 @@ fn settings(connection: &Connection) -> rusqlite::Result<()> {
         return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CANTOPEN), Some(reason)));
     }
     connection.execute_batch(
-        "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;
-         PRAGMA cache_size = -262144;",
+        "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;",
     )?;
+    let kib = i64::try_from(CACHE_BYTES >> 10).unwrap_or(i64::MAX);
+    connection.pragma_update(None, "cache_size", kib.saturating_neg())?;
     connection.pragma_update_and_check(None, "journal_size_limit", 134_217_728, |_| Ok(()))
 }
 
@@ -200,13 +204,11 @@ fn take_step(connection: &Connection, path: &Path, step: &Step) -> Result<(), Op
         run(&create_table(rebuilt.after))?;
         let mut statements = Statements::default();
         let mut tx = SqliteTx::new(connection, &mut statements, None, true);
-        let mut last = None;
-        while let Some(key) = rebuilt
-            .carry_on(&mut tx, &aside, last.as_deref())
+        let mut carried = Carried::default();
+        while rebuilt
+            .carry_on(&mut tx, &aside, &mut carried)
             .map_err(|error| not_carried(&shown(path), before, &error))?
-        {
-            last = Some(key);
-        }
+        {}
         drop(tx);
         run(&format!("DROP TABLE {aside}"))?;
     }

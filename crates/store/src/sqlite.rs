@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -68,7 +69,7 @@ pub struct SqliteStore {
 }
 
 enum Form {
-    Threads { writer: Option<Pool>, readers: Pool, progress: Arc<Progress> },
+    Threads { writer: Option<Pool>, readers: Pool, progress: Arc<Progress>, size: Size },
     Inline(Mutex<Engine>),
 }
 
@@ -104,7 +105,7 @@ impl SqliteStore {
         let writer = Pool::writer_and_flusher(writer, limits, &progress, move || log.flush())
             .map_err(|error| no_access(path, &error))?
             .with(carrying);
-        let form = Form::Threads { writer: Some(writer), readers, progress };
+        let form = Form::Threads { writer: Some(writer), readers, progress, size: Size::of(path) };
         Ok(Self { role: options.role, version: options.version, form })
     }
 
@@ -148,7 +149,8 @@ impl SqliteStore {
         };
         let readers = Pool::readers(vec![Engine::new(probe)], options.queue)
             .map_err(|error| no_access(path, &error))?;
-        Ok(Self { role, version, form: Form::Threads { writer: None, readers, progress: Progress::new() } })
+        let (progress, size) = (Progress::new(), Size::of(path));
+        Ok(Self { role, version, form: Form::Threads { writer: None, readers, progress, size } })
     }
 
     /// Gives back what a store in memory keeps only to be faster next time, for worlds with many idle nodes. Nothing
@@ -227,5 +229,38 @@ impl Store for SqliteStore {
                 })
             }
         }
+    }
+
+    /// While the file fits into the writer's cache, the writer has what it looks at in memory anyhow.
+    fn look_ahead(&self, work: Work) {
+        if let Form::Threads { writer: Some(_), readers, size, .. } = &self.form
+            && size.exceeds_the_cache()
+        {
+            readers.give("look-ahead", work);
+        }
+    }
+}
+
+/// Whether a file is larger than the writer's cache; looked at now and then.
+struct Size {
+    path: PathBuf,
+    asked: AtomicU32,
+    is_large: AtomicBool,
+}
+
+impl Size {
+    /// How many questions one look at the file answers.
+    const EACH: u32 = 1024;
+
+    fn of(path: &Path) -> Self {
+        Self { path: path.to_owned(), asked: AtomicU32::new(0), is_large: AtomicBool::new(false) }
+    }
+
+    fn exceeds_the_cache(&self) -> bool {
+        if self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(Self::EACH) {
+            let is_large = std::fs::metadata(&self.path).is_ok_and(|file| file.len() > schema::CACHE_BYTES);
+            self.is_large.store(is_large, Ordering::Relaxed);
+        }
+        self.is_large.load(Ordering::Relaxed)
     }
 }

@@ -111,6 +111,18 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// Queues a work that nobody waits for, unless others already fill half the queue.
+    pub(crate) fn give(&self, point: &'static str, work: Work) {
+        let Some(queue) = &self.queue else { return };
+        if queue.capacity() > queue.max_capacity().wrapping_shr(1) {
+            let (reply, _) = oneshot::channel();
+            // Full in the meantime, or closed: nobody misses it.
+            let _ = queue.try_send(Job { point, work, reply });
+        }
+    }
+}
+
 impl Drop for Pool {
     fn drop(&mut self) {
         self.queue.take();

@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use crate::answer::{self, Event, History, Open, show};
 use crate::failure::Result;
+use crate::held::HeldCoin;
 use crate::pledge;
-use crate::record::{CoinRow, PaymentRow, Purpose, ReceivedRow, SessionRow};
+use crate::record::{PaymentRow, Purpose, ReceivedRow, SessionRow};
 use crate::wallet::Wallet;
 
 /// Events shown at most.
@@ -44,7 +45,7 @@ impl Wallet {
                 let unsettled = PaymentRow::unsettled(tx)?;
                 pending.extend(unsettled.iter().filter(|row| row.state != "delivered").map(|row| row.amount));
                 let (mut ready, mut coins) = (Vec::new(), 0usize);
-                for coin in CoinRow::unspent(tx)? {
+                for coin in HeldCoin::unspent(tx)? {
                     let key = view.pins.key(&coin.id.denomination);
                     if key.as_ref().is_ok_and(|key| key.check_grace(now).is_err()) || busy.contains(&coin.id)
                     {

@@ -121,7 +121,7 @@ fn gather(tx: &mut dyn Tx, planned: &[PlannedCoin]) -> Result<(Vec<CoinRow>, Vec
     let mut digests = std::collections::BTreeSet::new();
     for plan in planned {
         let coin = CoinRow::find(tx, &plan.coin)?.ok_or(StoreError::Missing(COIN.name))?;
-        let (left, releases) = pledge::refreshable(tx, &coin)?;
+        let (left, releases) = pledge::refreshable(tx, &coin.held())?;
         if left != plan.contribution {
             return Err(Failure::new(Code::AmountMismatch, "a coin no longer gives what was planned"));
         }

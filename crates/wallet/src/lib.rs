@@ -46,6 +46,7 @@ mod deposit;
 mod document_key;
 mod failure;
 mod funding;
+mod held;
 mod housekeeping;
 pub mod init;
 pub mod offline;

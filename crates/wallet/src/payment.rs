@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use feiqian_crypto::Digest;
-use feiqian_ledger::store::StoreExt;
+use feiqian_ledger::store::{StoreError, StoreExt, Tx};
 use feiqian_money::{Minor, selection};
 use feiqian_online_cash::MAX_COINS;
 use feiqian_online_cash::coin::Coin;
@@ -13,9 +13,10 @@ use feiqian_online_cash::request::SignedRequest;
 use feiqian_wire::error::Code;
 
 use crate::failure::{Failure, Result};
+use crate::held::HeldCoin;
 use crate::pledge::{self, Pledge};
 use crate::record::{CoinRow, PaymentRow};
-use crate::tables::PAYMENT;
+use crate::tables::{COIN, PAYMENT};
 use crate::wallet::Wallet;
 
 /// Coins of one bank and what each gives.
@@ -33,16 +34,16 @@ impl Wallet {
     /// Chooses coins of one bank for `amount`: the own bank's if they reach, else another's.
     pub(crate) async fn choose(&self, amount: Minor) -> Result<(String, Chosen)> {
         let (view, now) = (self.view(), self.now());
-        let coins: Vec<(CoinRow, Minor)> = self
+        let coins: Vec<(HeldCoin, Minor)> = self
             .seams
             .store
             .read(|tx| {
-                let coins = CoinRow::unspent(tx)?;
+                let coins = HeldCoin::unspent(tx)?;
                 let payable = |coin| pledge::payable(tx, &coin).map(|rest| (coin, rest));
                 coins.into_iter().map(payable).collect::<Result<_>>()
             })
             .await?;
-        let mut by_bank: BTreeMap<(bool, String), Vec<CoinRow>> = BTreeMap::new();
+        let mut by_bank: BTreeMap<(bool, String), Vec<HeldCoin>> = BTreeMap::new();
         let mut total = Minor::ZERO;
         for (coin, rest) in coins {
             let alive = view.pins.key(&coin.id.denomination).is_ok_and(|key| key.check_redeem(now).is_ok());
@@ -55,7 +56,9 @@ impl Wallet {
         let mut crowded = false;
         for ((_, bank), coins) in by_bank {
             match select(&coins, amount, self.config.selection.into(), &mut self.rng()) {
-                Ok(chosen) if chosen.len() <= MAX_COINS => return Ok((bank, chosen)),
+                Ok(chosen) if chosen.len() <= MAX_COINS => {
+                    return Ok((bank, self.with_secrets(chosen).await?));
+                }
                 Ok(_) => crowded = true,
                 Err(selection::SelectionError::Insufficient { .. }) => {}
                 Err(error) => return Err(Failure::broken(error.to_string())),
@@ -73,6 +76,18 @@ impl Wallet {
             insufficient(format!("the wallet can pay {}, {} are wanted", have.labelled(), want.labelled()))
                 .hint("withdraw more, or wait for what is pending: see `feiqian wallet balance`")
         })
+    }
+
+    /// Chosen coins with what spends them.
+    async fn with_secrets(&self, chosen: Vec<(HeldCoin, Minor)>) -> Result<Chosen> {
+        let read = move |tx: &mut dyn Tx| {
+            let rows = chosen.iter().map(|(held, amount)| {
+                let row = CoinRow::find(tx, &held.id)?.ok_or(StoreError::Missing(COIN.name))?;
+                Ok((row, *amount))
+            });
+            rows.collect()
+        };
+        self.seams.store.read(read).await
     }
 
     /// Signs chosen coins away to a request and writes the payment down. Nothing is sent.
@@ -127,11 +142,11 @@ impl Wallet {
 }
 
 fn select(
-    coins: &[CoinRow],
+    coins: &[HeldCoin],
     amount: Minor,
     strategy: selection::Strategy,
     rng: &mut rand::rngs::ChaCha12Rng,
-) -> Result<Chosen, selection::SelectionError> {
+) -> Result<Vec<(HeldCoin, Minor)>, selection::SelectionError> {
     let candidates: Vec<selection::Candidate> =
         coins.iter().enumerate().map(|(id, coin)| selection::Candidate { id, rest: coin.rest }).collect();
     let chosen = selection::select(&candidates, amount, strategy, rng)?;

@@ -16,6 +16,7 @@ use feiqian_online_cash::coin::CoinId;
 use feiqian_wire::Timestamp;
 
 use crate::failure::{Failure, Result};
+use crate::held::HeldCoin;
 use crate::record::{CoinRow, next_number};
 use crate::tables::{COIN, CONTRIBUTION, STATEMENT};
 
@@ -55,7 +56,7 @@ pub(crate) fn signed(tx: &mut dyn Tx, coin: &CoinId) -> Result<Vec<Signed>> {
 }
 
 /// What a coin can give a refresh, and the statements that refresh must release.
-pub(crate) fn refreshable(tx: &mut dyn Tx, coin: &CoinRow) -> Result<(Minor, Vec<Digest>)> {
+pub(crate) fn refreshable(tx: &mut dyn Tx, coin: &HeldCoin) -> Result<(Minor, Vec<Digest>)> {
     if coin.is_untouched() {
         return Ok((coin.worth, Vec::new()));
     }
@@ -68,7 +69,7 @@ pub(crate) fn refreshable(tx: &mut dyn Tx, coin: &CoinRow) -> Result<(Minor, Vec
 }
 
 /// What a coin can give a payment: its rest, or nothing while a statement waits to be released.
-pub(crate) fn payable(tx: &mut dyn Tx, coin: &CoinRow) -> Result<Minor> {
+pub(crate) fn payable(tx: &mut dyn Tx, coin: &HeldCoin) -> Result<Minor> {
     let all = if coin.is_untouched() { Vec::new() } else { signed(tx, &coin.id)? };
     if coin.state != "good" || all.iter().any(|signed| signed.state == "void") {
         return Ok(Minor::ZERO);

@@ -14,6 +14,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Result};
+use crate::held::HeldCoin;
+use crate::refund::refund_until;
 use crate::sealed_rows::{Place, Sealed, StoreKey};
 use crate::tables::{COIN, COUNTER, HISTORY, PAYMENT, RECEIVED, SESSION};
 
@@ -81,56 +83,10 @@ impl CoinRow {
         tx.find(&COIN, &key)?.as_ref().map(Self::of).transpose()
     }
 
-    /// Every coin that may still give something: not refused, and not wholly and finally spent.
-    pub(crate) fn unspent(tx: &mut dyn Tx) -> Result<Vec<Self>> {
-        Self::left(tx, "")
-    }
-
-    /// Those of [`CoinRow::unspent`] that were signed away in part or that the bank doubts.
-    pub(crate) fn touched(tx: &mut dyn Tx) -> Result<Vec<Self>> {
-        Self::left(tx, "AND (rest < worth OR state = 'suspect')")
-    }
-
-    /// Those with a rest on which `condition` holds, and all that a void statement took whole. In the order of their keys.
-    fn left(tx: &mut dyn Tx, condition: &str) -> Result<Vec<Self>> {
-        let columns = COIN.column_list();
-        let rest = format!(
-            "SELECT {columns} FROM coin WHERE rest > 0 AND state <> 'refused' {condition} ORDER BY denomination, coin_key"
-        );
-        // Most rows are of coins spent long ago: those are reached by the few statements that never took effect.
-        let whole = format!(
-            "SELECT {columns} FROM coin WHERE rest = 0 AND state <> 'refused' AND (denomination, coin_key) IN \
-             (SELECT c.denomination, c.coin_key FROM signed_statement s JOIN contribution c ON c.digest = s.digest \
-             WHERE s.state = 'void' AND c.released_by IS NULL)"
-        );
-        let mut rows = tx.select(&rest, &[])?;
-        let given_back = tx.select(&whole, &[])?;
-        let is_sorted = given_back.is_empty();
-        rows.extend(given_back);
-        let mut coins: Vec<Self> = rows.iter().map(Self::of).collect::<Result<_>>()?;
-        if !is_sorted {
-            coins.sort_by_key(|coin| coin.id);
-        }
-        Ok(coins)
-    }
-
-    /// How many coins of each worth nothing was signed of, at one bank.
-    pub(crate) fn whole(tx: &mut dyn Tx, bank: &str) -> Result<Vec<(Minor, u32)>> {
-        let sql = "SELECT worth, count(*) FROM coin WHERE bank = ?1 AND rest > 0 AND rest = worth AND state <> 'refused' \
-                   GROUP BY worth ORDER BY worth";
-        tx.select(sql, &[bank.into()])?.iter().map(|row| Ok((row.minor(0)?, row.small(1)?))).collect()
-    }
-
-    /// The denominations of all coins with a rest.
-    pub(crate) fn denominations(tx: &mut dyn Tx) -> Result<Vec<Digest>> {
-        let sql = "SELECT DISTINCT denomination FROM coin WHERE rest > 0 ORDER BY denomination";
-        tx.select(sql, &[])?.iter().map(|row| Ok(row.digest(0)?)).collect()
-    }
-
-    /// Whether nothing was ever signed of it: what was signed and not released is missing in its rest, and whatever
-    /// was released was released by something that is.
-    pub(crate) fn is_untouched(&self) -> bool {
-        self.rest == self.worth
+    /// Without secret and signature.
+    pub(crate) fn held(&self) -> HeldCoin {
+        let (bank, state) = (self.bank.clone(), self.state.clone());
+        HeldCoin { id: self.id, bank, worth: self.worth, rest: self.rest, state }
     }
 
     pub(crate) fn coin(&self, key: &StoreKey) -> Result<Coin> {
@@ -350,6 +306,7 @@ impl PaymentRow {
             Value::unsigned(self.created)?,
             self.intent.into(),
             self.reported.into(),
+            Value::unsigned(refund_until(&self.item.request.request).seconds())?,
         ])
     }
 
@@ -365,6 +322,11 @@ impl PaymentRow {
     pub(crate) fn unsettled(tx: &mut dyn Tx) -> Result<Vec<Self>> {
         let sql = "WHERE state IN ('signed', 'taken', 'delivered', 'refused') ORDER BY created, request";
         select(tx, &PAYMENT, sql, &[])?.iter().map(Self::of).collect()
+    }
+
+    /// All but those that the bank has called expired.
+    pub(crate) fn not_lapsed(tx: &mut dyn Tx) -> Result<Vec<Self>> {
+        select(tx, &PAYMENT, "WHERE state <> 'lapsed' ORDER BY request", &[])?.iter().map(Self::of).collect()
     }
 
     pub(crate) fn paid_since(tx: &mut dyn Tx, since: u64) -> Result<Vec<Self>> {
@@ -437,11 +399,7 @@ pub(crate) fn next_number(tx: &mut dyn Tx, bank: &str, kind: &str, epoch: u64) -
     let next = number.checked_add(1).ok_or_else(|| Failure::broken("a counter overflows"))?;
     let mut values = key.to_vec();
     values.push(Value::unsigned(next)?);
-    if found.is_some() {
-        tx.update(&COUNTER, &values)?
-    } else {
-        tx.insert(&COUNTER, &values)?
-    }
+    tx.put(&COUNTER, &values)?;
     Ok(number)
 }
 

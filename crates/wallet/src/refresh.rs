@@ -17,8 +17,9 @@ use serde_json::Value;
 
 use crate::answer::{Refreshed, show};
 use crate::failure::Result;
+use crate::held::HeldCoin;
 use crate::pledge;
-use crate::record::{CoinRow, PlannedCoin, Purpose, SessionRow};
+use crate::record::{PlannedCoin, Purpose, SessionRow};
 use crate::session::Ended;
 use crate::wallet::Wallet;
 
@@ -118,9 +119,9 @@ impl Wallet {
                 let restoring = crate::restore::is_open(tx)?;
                 let ends = |key: &VerifiedKey| key.check_grace(now).is_ok() && ends_soon(key, now);
                 let renewal = view.pins.keysets().iter().flat_map(|keyset| &keyset.keys).any(ends)
-                    && CoinRow::denominations(tx)?.iter().any(|size| view.pins.key(size).is_ok_and(ends));
+                    && HeldCoin::denominations(tx)?.iter().any(|size| view.pins.key(size).is_ok_and(ends));
                 // Coins that nothing was signed of are due with their keys only: of a full purse that is no coin, mostly.
-                let coins = if renewal { CoinRow::unspent(tx)? } else { CoinRow::touched(tx)? };
+                let coins = if renewal { HeldCoin::unspent(tx)? } else { HeldCoin::touched(tx)? };
                 for coin in coins {
                     let suspect = coin.state == "suspect";
                     // Found again by the words: until that is done, it alone decides when each is refreshed.

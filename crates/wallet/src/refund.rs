@@ -3,16 +3,18 @@
 //! Asking what became of a payment names the payment. Whoever sees the questions for several payments arrive together,
 //! each over its own anonymous connection, knows that one wallet made them all; asked in the order of paying, or every
 //! half minute, they would even tell when the wallet runs. So the background asks about **one** payment a round, chosen
-//! at random, ever more rarely the longer it has heard nothing, and not at all once its payee can refund no more. Only
+//! at random, ever more rarely the longer it has heard nothing, and not at all once no refund can come any more. Only
 //! the owner's own `refresh` asks at once for all payments of the last week, in random order: whoever was just told of
 //! a refund wants it now.
 
 use std::collections::BTreeMap;
 
 use feiqian_crypto::Digest;
-use feiqian_ledger::store::StoreExt;
+use feiqian_ledger::store::{Row, StoreExt, Tx, Value};
 use feiqian_money::Minor;
 use feiqian_node::CallError;
+use feiqian_online_cash::request::{PaymentRequest, Route};
+use feiqian_wire::Timestamp;
 use feiqian_wire::error::{Code, Fault};
 use rand::seq::{IteratorRandom as _, SliceRandom as _};
 
@@ -30,6 +32,10 @@ const FIRST_PAUSE: u64 = 60;
 /// Longest pause between the background's questions about a payment, seconds.
 const LONGEST_PAUSE: u64 = 86_400;
 
+/// For how long after the time for refunds the background still asks, seconds. A payee orders none any more, but what it ordered
+/// in the last second may wait for a bank that is down, and each question of a wallet that heard nothing comes a day after the last.
+pub(crate) const LATE: u64 = 7 * 86_400;
+
 /// When the background may ask about each payment again. Forgotten when the wallet stops: the first question after
 /// a start is as harmless as any.
 pub(crate) type Schedule = BTreeMap<Digest, Turn>;
@@ -41,6 +47,49 @@ pub(crate) struct Turn {
     pause: u64,
 }
 
+/// When the background has asked for the last time for a refund of a payment. Only what was paid to an account can be refunded.
+pub(crate) fn last_refund(row: &PaymentRow) -> Timestamp {
+    match refund_until(&row.item.request.request) {
+        never if never == NEVER => never,
+        until => until.saturating_add(LATE),
+    }
+}
+
+/// Of what was paid to nobody's account nothing can be given back.
+const NEVER: Timestamp = Timestamp::new(0);
+
+/// Until when a payee may give back what it is paid for a request, at most as late as a store can hold.
+pub(crate) fn refund_until(request: &PaymentRequest) -> Timestamp {
+    match request.route {
+        Route::Account { .. } => request.refund_until.min(Timestamp::new(i64::MAX.unsigned_abs())),
+        Route::Received => NEVER,
+    }
+}
+
+/// A payment that the background may ask about, without what was paid: a wallet has many.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    request: Digest,
+    payment: Digest,
+    created: u64,
+}
+
+impl Candidate {
+    fn of(row: &PaymentRow) -> Self {
+        Self { request: row.request, payment: row.payment, created: row.created }
+    }
+
+    /// Paid payments that could be refunded at a time or later, in the order of paying.
+    fn refundable(tx: &mut dyn Tx, after: u64) -> Result<Vec<Self>> {
+        let sql = "SELECT request, payment, created FROM payment \
+                   WHERE state = 'paid' AND kind = 'pay' AND refund_until > ?1 ORDER BY created, request";
+        let read = |row: &Row| {
+            Ok(Self { request: row.digest(0)?, payment: row.digest(1)?, created: row.unsigned(2)? })
+        };
+        tx.select(sql, &[Value::unsigned(after)?])?.iter().map(read).collect()
+    }
+}
+
 impl Wallet {
     /// The owner asks: the refunds of the payments of the last week, in random order, and of one older payment that
     /// can still be refunded.
@@ -48,8 +97,8 @@ impl Wallet {
         let since = self.now().seconds().saturating_sub(RECENT);
         let mut paid = self.seams.store.read(move |tx| PaymentRow::paid_since(tx, since)).await?;
         paid.shuffle(&mut self.rng());
-        let older = self.refundable().await?.into_iter().filter(|row| row.created < since).collect();
-        paid.extend(self.pick(older));
+        let older = self.refundable().await?.into_iter().filter(|paid| paid.created < since).collect();
+        paid.extend(self.pick(older).await?);
         let mut total = Minor::ZERO;
         let mut trouble: Option<Fault> = None;
         for row in paid {
@@ -76,31 +125,36 @@ impl Wallet {
     pub(crate) async fn ask_one(&self) -> Result<()> {
         let now = self.now();
         let unsettled = self.seams.store.read(PaymentRow::unsettled).await?;
-        let mut candidates: Vec<PaymentRow> = unsettled.into_iter().filter(|row| row.expires < now).collect();
+        let expired = unsettled.iter().filter(|row| row.expires < now);
+        let mut candidates: Vec<Candidate> = expired.map(Candidate::of).collect();
         candidates.extend(self.refundable().await?);
-        match self.pick(candidates) {
+        match self.pick(candidates).await? {
             Some(row) => self.claim_refund(row).await.map(drop),
             None => Ok(()),
         }
     }
 
-    /// Paid payments that their payee can still refund.
-    async fn refundable(&self) -> Result<Vec<PaymentRow>> {
-        let now = self.now();
-        let paid = self.seams.store.read(|tx| PaymentRow::paid_since(tx, 0)).await?;
-        Ok(paid.into_iter().filter(|row| row.item.request.request.refund_until > now).collect())
+    /// Paid payments of which a refund may still come.
+    async fn refundable(&self) -> Result<Vec<Candidate>> {
+        let after = self.now().seconds().saturating_sub(LATE);
+        self.seams.store.read(move |tx| Candidate::refundable(tx, after)).await
     }
 
     /// One of them at random whose turn has come, and puts off its next turn.
-    fn pick(&self, candidates: Vec<PaymentRow>) -> Option<PaymentRow> {
+    async fn pick(&self, candidates: Vec<Candidate>) -> Result<Option<PaymentRow>> {
+        let Some(request) = self.draw(candidates) else { return Ok(None) };
+        self.seams.store.read(move |tx| PaymentRow::find(tx, &request)).await
+    }
+
+    fn draw(&self, candidates: Vec<Candidate>) -> Option<Digest> {
         let now = self.now().seconds();
         let mut asked = self.asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let due = |row: &PaymentRow| asked.get(&row.payment).is_none_or(|turn| turn.next <= now);
+        let due = |paid: &Candidate| asked.get(&paid.payment).is_none_or(|turn| turn.next <= now);
         let chosen = candidates.into_iter().filter(due).choose(&mut self.rng())?;
         let pause = asked.get(&chosen.payment).map_or(FIRST_PAUSE, |turn| turn.pause.saturating_mul(2));
         let pause = pause.min(LONGEST_PAUSE);
         asked.insert(chosen.payment, Turn { next: now.saturating_add(pause), pause });
-        Some(chosen)
+        Some(chosen.request)
     }
 
     async fn claim_refund(&self, row: PaymentRow) -> Result<Minor> {

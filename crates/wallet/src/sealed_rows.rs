@@ -180,53 +180,36 @@ impl StoreKey {
 /// Seals every secret of a store that an older program wrote.
 pub(crate) fn seal_all(tx: &mut dyn Tx, key: &StoreKey) -> Result<()> {
     for table in [&COIN, &RESTORE_COIN] {
-        seal_column(tx, key, (table, 2), |row| {
-            Ok(Named::Coin(CoinId {
-                denomination: row.digest(0)?,
-                key: feiqian_crypto::EncodedPoint(row.array(1)?),
-            }))
+        seal_column(tx, key, (table, 2), |row, seal| {
+            let key = feiqian_crypto::EncodedPoint(row.array(1)?);
+            seal(Place::Coin(&CoinId { denomination: row.digest(0)?, key }))
         })?;
     }
-    seal_column(tx, key, (&OFFLINE_COIN, 7), |row| Ok(Named::OfflineCoin(row.digest(0)?)))?;
-    seal_column(tx, key, (&OFFLINE_OFFER, 3), |row| Ok(Named::Offer(row.digest(0)?)))?;
-    seal_column(tx, key, (&OFFLINE_EXPECT, 1), |row| Ok(Named::Expect(row.digest(0)?)))
+    seal_column(tx, key, (&OFFLINE_COIN, 7), |row, seal| seal(Place::OfflineCoin(&row.digest(0)?)))?;
+    seal_column(tx, key, (&OFFLINE_OFFER, 3), |row, seal| seal(Place::Offer(&row.digest(0)?)))?;
+    seal_column(tx, key, (&OFFLINE_EXPECT, 1), |row, seal| seal(Place::Expect(&row.digest(0)?)))
 }
 
-/// A [`Place`] that owns its name.
-enum Named {
-    Coin(CoinId),
-    OfflineCoin(Digest),
-    Offer(Digest),
-    Expect(Digest),
-}
-
-impl Named {
-    fn place(&self) -> Place<'_> {
-        match self {
-            Self::Coin(id) => Place::Coin(id),
-            Self::OfflineCoin(message) => Place::OfflineCoin(message),
-            Self::Offer(offer) => Place::Offer(offer),
-            Self::Expect(commitment) => Place::Expect(commitment),
-        }
-    }
-}
+/// Seals a row's secret in its place.
+type Seal<'a> = &'a dyn Fn(Place<'_>) -> Result<Sealed>;
 
 fn seal_column(
     tx: &mut dyn Tx,
     key: &StoreKey,
     (table, column): (&'static Table, usize),
-    name: impl Fn(&Row) -> Result<Named, StoreError>,
+    seal: impl Fn(&Row, Seal<'_>) -> Result<Sealed>,
 ) -> Result<()> {
     for mut row in select(tx, table, &format!("ORDER BY {}", table.key_list()), &[])? {
         if row.is_null(column) {
             continue;
         }
-        let name = name(&row)?;
         let plain = Zeroizing::new(row.blob(column)?.to_vec());
-        if plain.len() != name.place().length() {
-            return Err(StoreError::Corrupt(format!("{}: a secret of another length", table.name)).into());
-        }
-        let sealed = key.seal(name.place(), &plain)?;
+        let sealed = seal(&row, &|place| {
+            if plain.len() != place.length() {
+                return Err(StoreError::Corrupt(format!("{}: a secret of another length", table.name)).into());
+            }
+            key.seal(place, &plain)
+        })?;
         if let Some(value) = row.0.get_mut(column) {
             *value = sealed.value();
         }

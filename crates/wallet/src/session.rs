@@ -20,6 +20,7 @@ use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Bounded, Timestamp};
 
 use crate::failure::{Failure, Result};
+use crate::held::HeldCoin;
 use crate::pledge::{self, Pledge};
 use crate::record::{
     CoinRow, Design, PlannedCoin, Purpose, ReceivedRow, SessionRow, SessionState, next_number, note,
@@ -181,7 +182,7 @@ impl Wallet {
     /// How many whole coins of each size the wallet holds of a bank.
     async fn held(&self, bank: &str) -> Result<std::collections::BTreeMap<Denomination, u32>> {
         let bank = bank.to_owned();
-        let counted = move |tx: &mut dyn Tx| CoinRow::whole(tx, &bank);
+        let counted = move |tx: &mut dyn Tx| HeldCoin::whole(tx, &bank);
         let sizes = self.seams.store.read(counted).await?;
         sizes.into_iter().map(|(worth, count)| Ok((Denomination::of_value(worth)?, count))).collect()
     }

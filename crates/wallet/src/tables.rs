@@ -21,12 +21,15 @@
 //!
 //! Those of offline cash stand in [`crate::offline::tables`], those of a restore in [`crate::restore::tables`].
 
-use feiqian_ledger::store::{Column, Step, Table};
+use feiqian_ledger::store::{Column, Rebuilt, Row, Step, StoreError, Table, Value};
+use feiqian_online_cash::deposit::CashItem;
+use feiqian_wire::codec::{self, Limit};
 
 use crate::offline::tables::{
     OFFLINE_ANSWER, OFFLINE_CLAIM, OFFLINE_COIN, OFFLINE_EXPECT, OFFLINE_EXPOSED, OFFLINE_OFFER,
     OFFLINE_PAYMENT, OFFLINE_PIN, OFFLINE_SESSION,
 };
+use crate::refund::refund_until;
 use crate::restore::tables::{RESTORE_COIN, RESTORE_COUNT, RESTORE_REFUND, RESTORE_REQUEST};
 
 /// Named values: `generation`, `generation-told` (to the own bank), `directory`, `restore` (`open` or `done`; absent where the
@@ -98,7 +101,7 @@ pub static SESSION: Table = Table {
     ],
     key: 1,
     constraints: &["CHECK (state IN ('planned', 'offered', 'signed', 'done', 'void'))", "CHECK (amount > 0)"],
-    indexes: &["(state)"],
+    indexes: &["(state)", "(intent, created, request) WHERE reported = 0 AND intent IS NOT NULL"],
 };
 
 /// Coins by (denomination, key). `secret`: sealed, see [`mod@crate::sealed_rows`]; `rest`: value less all that was signed away and not released.
@@ -122,7 +125,13 @@ pub static COIN: Table = Table {
         "CHECK (rest >= 0 AND rest <= worth)",
         "CHECK (state IN ('good', 'suspect', 'refused'))",
     ],
-    indexes: &["(bank, rest)", "(denomination, coin_key) WHERE rest > 0"],
+    // A coin that is spent is in none of them. The first is of whole coins by size, the second holds what choosing coins needs,
+    // the third is empty between payments.
+    indexes: &[
+        "(bank, worth) WHERE rest > 0 AND rest = worth AND state <> 'refused'",
+        "(denomination, coin_key, bank, worth, rest, state) WHERE rest > 0",
+        "(denomination, coin_key) WHERE rest > 0 AND (rest < worth OR state = 'suspect')",
+    ],
 };
 
 /// Everything signed with coins' keys, by digest. `owner`: the payment's request digest or the session's request id;
@@ -162,8 +171,41 @@ pub static CONTRIBUTION: Table = Table {
     indexes: &["(digest)"],
 };
 
-/// Payments by the request they pay.
+/// Payments by the request they pay. `refund_until`: until when its payee may give of it back, 0 where it cannot.
 pub static PAYMENT: Table = Table {
+    name: "payment",
+    columns: &[
+        Column::blob("request"),
+        Column::blob("payment"),
+        Column::text("kind"),
+        Column::text("bank"),
+        Column::integer("amount"),
+        Column::integer("expires"),
+        Column::blob("item"),
+        Column::blob("parcel").optional(),
+        Column::text("file").optional(),
+        Column::text("state"),
+        Column::blob("receipt").optional(),
+        Column::integer("created"),
+        Column::blob("intent").optional(),
+        Column::integer("reported"),
+        Column::integer("refund_until"),
+    ],
+    key: 1,
+    constraints: &[
+        "CHECK (kind IN ('pay', 'deposit'))",
+        "CHECK (state IN ('signed', 'taken', 'delivered', 'paid', 'refused', 'lapsed'))",
+    ],
+    indexes: &[
+        "(state)",
+        "(payment)",
+        "(intent, created, request) WHERE reported = 0 AND intent IS NOT NULL",
+        "(refund_until, created, request, payment) WHERE state = 'paid' AND kind = 'pay'",
+    ],
+};
+
+/// As it was in version 2: until when each could be refunded stood in its item only.
+static PAYMENT_2: Table = Table {
     name: "payment",
     columns: &[
         Column::blob("request"),
@@ -182,12 +224,16 @@ pub static PAYMENT: Table = Table {
         Column::integer("reported"),
     ],
     key: 1,
-    constraints: &[
-        "CHECK (kind IN ('pay', 'deposit'))",
-        "CHECK (state IN ('signed', 'taken', 'delivered', 'paid', 'refused', 'lapsed'))",
-    ],
+    constraints: PAYMENT.constraints,
     indexes: &["(state)"],
 };
+
+fn with_refund_until(row: &Row, _: i64) -> Result<Vec<Value>, StoreError> {
+    let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("payment: {error}"));
+    let item: CashItem = codec::decode(row.blob(6)?, Limit::Large).map_err(|error| corrupt(&error))?;
+    let until = Value::unsigned(refund_until(&item.request.request).seconds())?;
+    Ok([row.0.as_slice(), &[until]].concat())
+}
 
 /// Our own requests for payment.
 pub static PAYEE_REQUEST: Table = Table {
@@ -219,7 +265,7 @@ pub static RECEIVED: Table = Table {
     ],
     key: 1,
     constraints: &["CHECK (state IN ('taken', 'done', 'refused'))"],
-    indexes: &["(request)"],
+    indexes: &["(request)", "(created, payment) WHERE state = 'taken' OR reported = 0"],
 };
 
 /// Double spends shown to us, by payment.
@@ -324,8 +370,16 @@ pub static CHEQUE_RECEIVED: Table = Table {
 };
 
 /// How a store of an older version comes to these tables. From version 2 on secrets are sealed, which the first opening does
-/// (it takes the seed); a program of before would not know them and refuses the store.
-pub static STEPS: &[Step] = &[Step { to: 2, rebuilt: &[], dropped: &[] }];
+/// (it takes the seed); a program of before would not know them and refuses the store. Version 3: until when a payment may be
+/// refunded stands in a column.
+pub static STEPS: &[Step] = &[
+    Step { to: 2, rebuilt: &[], dropped: &[] },
+    Step {
+        to: 3,
+        rebuilt: &[Rebuilt { before: &PAYMENT_2, after: &PAYMENT, carry: with_refund_until }],
+        dropped: &[],
+    },
+];
 
 /// All of them.
 pub static TABLES: &[&Table] = &[

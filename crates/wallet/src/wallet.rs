@@ -7,7 +7,7 @@ use feiqian_clearing::membership::Directory;
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{StoreError, StoreExt, Tx, Value};
 use feiqian_money::Amount;
-use feiqian_node::{Identity, MemberView, Members, Seams};
+use feiqian_node::{Identity, Lap, MemberView, Members, Seams};
 use feiqian_offline_cash::seed::Seed as OfflineSeed;
 use feiqian_online_cash::evidence::Evidence;
 use feiqian_online_cash::keyset::PinEntry;
@@ -72,6 +72,8 @@ pub struct Wallet {
     pub(crate) asked: std::sync::Mutex<Schedule>,
     /// One command or round at a time: what a command has read must not change under it.
     pub(crate) gate: Mutex<()>,
+    /// Where deleting of sessions goes on, and of payments.
+    pub(crate) pruning: [Lap; 2],
 }
 
 impl std::fmt::Debug for Wallet {
@@ -122,6 +124,7 @@ impl Wallet {
             evidence_dir: parts.evidence_dir,
             asked: std::sync::Mutex::default(),
             gate: Mutex::new(()),
+            pruning: Default::default(),
         }))
     }
 
@@ -252,13 +255,7 @@ pub(crate) fn read_setting(tx: &mut dyn Tx, name: &str) -> Result<Option<Vec<u8>
 }
 
 pub(crate) fn write_setting(tx: &mut dyn Tx, name: &str, body: Vec<u8>) -> Result<()> {
-    let values = [name.into(), body.into()];
-    if read_setting(tx, name)?.is_some() {
-        tx.update(&SETTING, &values)?
-    } else {
-        tx.insert(&SETTING, &values)?
-    }
-    Ok(())
+    Ok(tx.put(&SETTING, &[name.into(), body.into()])?)
 }
 
 /// Keeps a list that the view took, unless the one kept before is newer: what was revoked once stays revoked.

@@ -48,9 +48,10 @@ pub struct Cleared {
     pub issuing: Option<Name>,
     /// How much.
     pub amount: Amount,
-    /// The presentment of its kind, as a message.
+    /// The presentment of a payment with online or offline coins, as a message; empty for all others, and for one that would not
+    /// fit: a bank can do nothing about those by itself.
     pub presentment: Blob<MAX_BODY>,
-    /// The outcome of its kind, as a message; `None` while it is not final.
+    /// The outcome of a payment with online coins that was paid, as a message: the receipt.
     pub outcome: Option<Blob<MAX_BODY>>,
 }
 

@@ -10,7 +10,8 @@ use feiqian_online_cash::evidence::Statement;
 
 use super::{Auditor, Circulation, Spent, place};
 use crate::refusal::from_blob;
-use crate::tables::{COIN, SPEND, STATEMENT};
+use crate::register;
+use crate::tables::{COIN, PAYMENT, SPEND, STATEMENT};
 
 fn coin_of(row: &Row) -> Result<CoinId, StoreError> {
     Ok(CoinId { denomination: row.digest(0)?, key: EncodedPoint(row.array(1)?) })
@@ -28,36 +29,59 @@ pub(super) fn takings(statement: &Statement) -> Vec<(CoinId, Minor)> {
     }
 }
 
+fn add<K: Ord>(sums: &mut BTreeMap<K, u128>, of: K, contribution: Minor) {
+    let sum = sums.entry(of).or_default();
+    *sum = sum.saturating_add(contribution.value().into());
+}
+
 impl Auditor<'_> {
     /// Every statement's digest from its body, and a spend for each of its coins.
     pub(super) fn statements(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
         self.walk(tx, &STATEMENT, |auditor, tx, row| {
             let at = place(&STATEMENT, row);
-            let digest = row.digest(0)?;
             let statement: Statement = from_blob(row.blob(2)?)?;
-            let kind = i64::from(matches!(statement, Statement::Refresh { .. }));
-            if statement.digest(&auditor.audited.bank) != digest || kind != row.integer(1)? {
-                auditor.find(7, at.as_str(), "the digest or kind is not the body's");
+            if i64::from(matches!(statement, Statement::Refresh { .. })) != row.integer(1)? {
+                auditor.find(7, at.as_str(), "the kind is not the body's");
             }
-            let (mut sum, mut there) = (0_u128, 0_u128);
-            for (coin, contribution) in takings(&statement) {
-                sum = sum.saturating_add(contribution.value().into());
-                let key = [coin.denomination.into(), coin.key.to_bytes().into(), digest.into()];
-                let booked = tx.find(&SPEND, &key)?.map(|row| row.minor(3)).transpose()?;
-                if booked == Some(contribution) {
-                    there = there.saturating_add(contribution.value().into());
-                } else if booked.is_some() || !auditor.has_ended(&coin.denomination) {
-                    auditor.find(
-                        3,
-                        at.as_str(),
-                        format!("takes {contribution} of coin {}, booked is {booked:?}", coin.key),
-                    );
-                }
+            auditor.statement(tx, &at, row.digest(0)?, &statement)
+        })?;
+        self.walk(tx, &PAYMENT, |auditor, tx, row| {
+            let Some(body) = row.optional_blob(10)? else { return Ok(()) };
+            let (at, statement) = (place(&PAYMENT, row), from_blob(body)?);
+            if matches!(statement, Statement::Refresh { .. }) {
+                auditor.find(7, at.as_str(), "its statement is a refresh");
             }
-            auditor.statements.insert(digest, sum);
-            auditor.booked.insert(digest, there);
-            Ok(())
+            auditor.statement(tx, &at, row.digest(1)?, &statement)
         })
+    }
+
+    fn statement(
+        &mut self,
+        tx: &mut dyn Tx,
+        at: &str,
+        digest: Digest,
+        statement: &Statement,
+    ) -> Result<(), StoreError> {
+        if statement.digest(&self.audited.bank) != digest {
+            self.find(7, at, "the digest is not the body's");
+        }
+        let (mut sum, mut there) = (0_u128, 0_u128);
+        for (coin, contribution) in takings(statement) {
+            sum = sum.saturating_add(contribution.value().into());
+            let key = [coin.denomination.into(), coin.key.to_bytes().into()];
+            let booked = register::spend(tx, &key, &digest)?;
+            if booked == Some(contribution) {
+                there = there.saturating_add(contribution.value().into());
+            } else if booked.is_some() || !self.has_ended(&coin.denomination) {
+                let what = format!("takes {contribution} of coin {}, booked is {booked:?}", coin.key);
+                self.find(3, at, what);
+            }
+        }
+        self.booked.insert(digest, there);
+        if self.statements.insert(digest, sum).is_some() {
+            self.find(3, at, "the statement is kept twice");
+        }
+        Ok(())
     }
 
     /// Every spend belongs to a statement; per coin their sum is what the register says, and at most its value.
@@ -65,60 +89,64 @@ impl Auditor<'_> {
         let mut sums: BTreeMap<CoinId, u128> = BTreeMap::new();
         let mut by_statement: BTreeMap<Digest, u128> = BTreeMap::new();
         self.walk(tx, &SPEND, |auditor, _, row| {
-            let (coin, statement, contribution) =
-                (coin_of(row)?, row.digest(2)?, u128::from(row.minor(3)?.value()));
-            let sum = sums.entry(coin).or_default();
-            *sum = sum.saturating_add(contribution);
-            let sum = by_statement.entry(statement).or_default();
-            *sum = sum.saturating_add(contribution);
-            match auditor.keys.get(&coin.denomination).map(|key| (key.epoch, key.key.value.value())) {
-                None => auditor.find(3, place(&SPEND, row), "unknown denomination"),
-                Some((epoch, value)) => {
-                    let total = auditor.denomination(epoch, coin.denomination, value);
-                    total.redeemed = total.redeemed.saturating_add(contribution);
-                }
-            }
+            let (coin, contribution) = (coin_of(row)?, row.minor(3)?);
+            add(&mut by_statement, row.digest(2)?, contribution);
+            add(&mut sums, coin, contribution);
+            auditor.redeemed(&coin, contribution, &place(&SPEND, row));
             Ok(())
+        })?;
+        self.walk(tx, &COIN, |auditor, _, row| {
+            let (coin, spent) = (coin_of(row)?, row.minor(4)?);
+            if let Some(only) = row.optional_digest(5)? {
+                add(&mut by_statement, only, spent);
+                add(&mut sums, coin, spent);
+                auditor.redeemed(&coin, spent, &place(&COIN, row));
+            }
+            let summed = sums.remove(&coin).unwrap_or(0);
+            auditor.coin(row, coin, spent, summed)
         })?;
         for (statement, sum) in by_statement {
             if self.booked.get(&statement) != Some(&sum) {
-                self.find(
-                    3,
-                    format!("spend of statement {statement}"),
-                    "the spends are not those of a stored statement",
-                );
+                let what = "the spends are not those of a stored statement";
+                self.find(3, format!("spend of statement {statement}"), what);
             }
         }
-        self.walk(tx, &COIN, |auditor, _, row| {
-            let coin = coin_of(row)?;
-            let (value, epoch, spent) = (row.minor(2)?, row.unsigned(3)?, row.minor(4)?);
-            let at = place(&COIN, row);
-            let summed = sums.remove(&coin).unwrap_or(0);
-            let said = u128::from(spent.value());
-            if summed > said || (summed < said && !auditor.has_ended(&coin.denomination)) {
-                auditor.find(3, at.as_str(), format!("spent is {spent}, its spends sum to {summed}"));
-            }
-            if spent > value {
-                auditor.find(3, at.as_str(), "spent above its value");
-            }
-            match auditor.keys.get(&coin.denomination).map(|key| (key.epoch, key.key.value)) {
-                Some(known) if known == (epoch, value) => {
-                    let rest = u128::from(value.value()).saturating_sub(spent.value().into());
-                    let total = auditor.denomination(epoch, coin.denomination, value.value());
-                    total.seen_rest = total.seen_rest.saturating_add(rest);
-                }
-                _ => auditor.find(3, at, "value or epoch is not the denomination's"),
-            }
-            auditor.out.coins.insert(coin, Spent { value, spent });
-            Ok(())
-        })?;
         for coin in sums.keys() {
-            self.find(
-                3,
-                format!("spend ({}, {})", coin.denomination, coin.key),
-                "the coin is not in the register",
-            );
+            let what = "the coin is not in the register";
+            self.find(3, format!("spend ({}, {})", coin.denomination, coin.key), what);
         }
+        Ok(())
+    }
+
+    fn redeemed(&mut self, coin: &CoinId, contribution: Minor, at: &str) {
+        match self.keys.get(&coin.denomination).map(|key| (key.epoch, key.key.value.value())) {
+            None => self.find(3, at, "unknown denomination"),
+            Some((epoch, value)) => {
+                let total = self.denomination(epoch, coin.denomination, value);
+                total.redeemed = total.redeemed.saturating_add(contribution.value().into());
+            }
+        }
+    }
+
+    /// A coin of which spends that sum to `summed` are there.
+    fn coin(&mut self, row: &Row, coin: CoinId, spent: Minor, summed: u128) -> Result<(), StoreError> {
+        let (value, epoch, at) = (row.minor(2)?, row.unsigned(3)?, place(&COIN, row));
+        let said = u128::from(spent.value());
+        if summed > said || (summed < said && !self.has_ended(&coin.denomination)) {
+            self.find(3, at.as_str(), format!("spent is {spent}, its spends sum to {summed}"));
+        }
+        if spent > value {
+            self.find(3, at.as_str(), "spent above its value");
+        }
+        match self.keys.get(&coin.denomination).map(|key| (key.epoch, key.key.value)) {
+            Some(known) if known == (epoch, value) => {
+                let rest = u128::from(value.value()).saturating_sub(spent.value().into());
+                let total = self.denomination(epoch, coin.denomination, value.value());
+                total.seen_rest = total.seen_rest.saturating_add(rest);
+            }
+            _ => self.find(3, at, "value or epoch is not the denomination's"),
+        }
+        self.out.coins.insert(coin, Spent { value, spent });
         Ok(())
     }
 

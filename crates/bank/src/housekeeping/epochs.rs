@@ -20,7 +20,7 @@ use crate::payments::{PaymentRow, release_until, released_until};
 use crate::refusal::Refusal;
 use crate::register::{self, Sums, add};
 use crate::sessions::{FundingKind, SessionRow};
-use crate::tables::{COIN, EVIDENCE, PAYMENT, REFUND, REFUSED, RELEASED, SESSION, SPEND, STATEMENT};
+use crate::tables::{COIN, EVIDENCE, REFUND, REFUSED, RELEASED, SESSION, SPEND, STATEMENT};
 
 /// How many statements of one coin one transaction deletes: a coin of 2^20 units may have as many.
 const SPENDS: u32 = 256;
@@ -193,16 +193,13 @@ fn drop_coin(
     statements: &mut BTreeSet<Digest>,
 ) -> Result<(), Refusal> {
     let coin: [Value; 2] = [denomination.into(), (*key).into()];
-    let sql = "SELECT statement, contribution FROM spend WHERE denomination = ?1 AND coin_key = ?2 \
-               ORDER BY statement LIMIT ?3";
-    let rows = tx.select(sql, &[coin[0].clone(), coin[1].clone(), SPENDS.into()])?;
-    for row in &rows {
-        let statement = row.digest(0)?;
-        add(redeemed, (epoch, denomination), row.minor(1)?)?;
-        tx.delete(&SPEND, &[coin[0].clone(), coin[1].clone(), statement.into()])?;
-        statements.insert(statement);
+    let spends = register::spends(tx, &coin, SPENDS)?;
+    for (statement, contribution) in &spends {
+        add(redeemed, (epoch, denomination), *contribution)?;
+        drop_if_there(tx, &SPEND, &[coin[0].clone(), coin[1].clone(), (*statement).into()])?;
+        statements.insert(*statement);
     }
-    if u32::try_from(rows.len()).unwrap_or(u32::MAX) < SPENDS {
+    if u32::try_from(spends.len()).unwrap_or(u32::MAX) < SPENDS {
         drop_if_there(tx, &EVIDENCE, &coin)?;
         drop_if_there(tx, &COIN, &coin)?;
     }
@@ -262,7 +259,7 @@ fn drop_session(
 fn drop_statement(tx: &mut dyn Tx, bank: &str, digest: &Digest) -> Result<(), Refusal> {
     let Some(statement) = register::statement(tx, digest)? else { return Ok(()) };
     for coin in coins_of(&statement) {
-        if tx.find(&SPEND, &[coin.0.into(), coin.1.into(), (*digest).into()])?.is_some() {
+        if register::spend(tx, &[coin.0.into(), coin.1.into()], digest)?.is_some() {
             return Ok(());
         }
     }
@@ -280,7 +277,7 @@ fn drop_statement(tx: &mut dyn Tx, bank: &str, digest: &Digest) -> Result<(), Re
             }
         }
     }
-    Ok(tx.delete(&STATEMENT, &[(*digest).into()])?)
+    Ok(drop_if_there(tx, &STATEMENT, &[(*digest).into()])?)
 }
 
 fn coins_of(statement: &Statement) -> Vec<(Digest, [u8; 32])> {
@@ -311,7 +308,7 @@ fn drop_payment(tx: &mut dyn Tx, bank: &str, payment: &PaymentRow) -> Result<boo
     for row in tx.select(refunds, &[payment.digest.into()])? {
         tx.delete(&REFUND, &[payment.digest.into(), row.digest(0)?.into()])?;
     }
-    tx.delete(&PAYMENT, &[payment.digest.into()])?;
+    payment.delete(tx)?;
     if let Some((collecting, account)) = &payment.route
         && collecting == bank
         && let Ok(account) = account.parse()

@@ -7,7 +7,7 @@
 //! | sessions | their epoch has ended | totals; what was issued, in `pruned_total`, and withdrawn, in `pruned_account` |
 //! | released payments | the mark of expired payments covers them | the mark |
 //! | refused presentments | the newest epoch of then has ended | |
-//! | payments and refunds in the outbox, delivered | `keep_seconds` after they were made and expired | what was deposited, in `pruned_account` |
+//! | payments, refunds, transfers and offline payments in the outbox, delivered | `keep_seconds` after they were made and expired | what was deposited, in `pruned_account`; the archive of transfers |
 //!
 //! An epoch *ends* one [`MARGIN`] after its grace. That is written down first, as a mark that never goes back: from then
 //! on its coins are refused with `KEY_EXPIRED` by whoever reads the mark, also when a clock is turned back, and nobody is told
@@ -15,8 +15,13 @@
 //! they said into the sums that remain. So the audit balances at every moment, and a portion that was cut off is not
 //! missed.
 //!
-//! Books stay: the ledger, cheques, transfers, statements of accounts, certificates, and of offline cash all but the exposed
-//! list.
+//! Refused offline payments are kept, whatever epochs end. Books stay: the ledger, cheques, the archive of transfers, statements
+//! of accounts, certificates, and of offline cash all but what is said above and the exposed list:
+//!
+//! * Void sessions hold no answers, but a wallet that is made again from its words counts request numbers until so many in a row
+//!   are unknown: a gap would hide what was withdrawn behind it.
+//! * Chains are the only proof of what circulation paid and for whom, accusations and charges rest on them, and the audit
+//!   replays them.
 
 mod epochs;
 mod outbox;
@@ -80,12 +85,7 @@ fn keep_account(tx: &mut dyn Tx, account: Id16, withdrawn: Minor, deposited: Min
     let (before, deposits) = known.as_ref().map_or(Ok((Minor::ZERO, Minor::ZERO)), read)?;
     let values =
         [account.into(), before.checked_add(withdrawn)?.into(), deposits.checked_add(deposited)?.into()];
-    if known.is_some() {
-        tx.update(&PRUNED_ACCOUNT, &values)?;
-    } else {
-        tx.insert(&PRUNED_ACCOUNT, &values)?;
-    }
-    Ok(())
+    Ok(tx.put(&PRUNED_ACCOUNT, &values)?)
 }
 
 impl Bank {

@@ -19,8 +19,8 @@ use crate::Bank;
 use crate::accounts::{Holder, open_account};
 use crate::chart::{Event, Post, along, id};
 use crate::outbox::{PresentmentRow, State};
-use crate::payments::keep_refusal;
 use crate::refusal::{Refusal, from_blob, to_blob};
+use crate::tables::REFUSED;
 
 fn outcome_of(receipt: Receipt, presentment: &Digest) -> Outcome {
     if receipt.terms.presentment == *presentment {
@@ -77,7 +77,7 @@ impl Bank {
             let outcome = self.take_own(holder, item, payment, id).await?;
             return Ok(DepositResponse::Final(outcome));
         }
-        if let Err(closed) = payment.check_deposit(self.now()) {
+        if let Err(closed) = payment.check_deposit(self.now_presented()) {
             return Ok(DepositResponse::Final(Outcome::Refused(closed.into())));
         }
         self.present_holding(&holder, item, &payment, digest).await?;
@@ -317,10 +317,20 @@ impl Bank {
                 let receipt = known.ok_or(StoreError::Missing("offline_payment"))?.receipt;
                 return Ok(Outcome::Settled(receipt));
             }
-            Ok::<_, Refusal>(Outcome::Refused(keep_refusal(tx, &id, &fault)?))
+            Ok::<_, Refusal>(Outcome::Refused(refuse_for_ever(tx, &id, &fault)?))
         };
         Ok(self.seams.store.commit("bank.pay.refused", work).await?)
     }
+}
+
+/// Refuses a presentment for ever; gives the refusal that counts, which is the first. Unlike that of an online payment it goes with
+/// no epoch: offline coins live longer than the online keys of the time, and of an item that was refused nobody knows how long.
+fn refuse_for_ever(tx: &mut dyn Tx, presentment: &Digest, fault: &Fault) -> Result<Fault, Refusal> {
+    if let Some(row) = tx.find(&REFUSED, &[(*presentment).into()])? {
+        return Ok(from_blob(row.blob(1)?)?);
+    }
+    tx.insert(&REFUSED, &[(*presentment).into(), to_blob(fault)?.into(), i64::MAX.into()])?;
+    Ok(fault.clone())
 }
 
 impl PresentmentRow {

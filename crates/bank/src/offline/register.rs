@@ -230,7 +230,7 @@ pub(crate) fn add_totals(tx: &mut dyn Tx, sums: &Sums, which: Totals) -> Result<
         count = count.saturating_add(*coins);
         let [epoch, key] = at;
         let values = [epoch, key, Value::unsigned(count)?, issued.into(), redeemed.into(), reclaimed.into()];
-        if known.is_some() { tx.update(&TOTAL, &values)? } else { tx.insert(&TOTAL, &values)? }
+        tx.put(&TOTAL, &values)?;
     }
     Ok(())
 }

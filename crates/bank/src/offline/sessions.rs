@@ -149,8 +149,18 @@ pub(super) enum Taken {
 
 struct Entry {
     slot: Option<Slot>,
+    account: Id16,
     coins: usize,
     expires: Timestamp,
+}
+
+/// How many coins may be in open sessions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OpenCoins {
+    /// Of all accounts together.
+    pub(super) all: usize,
+    /// Of one account.
+    pub(super) each: usize,
 }
 
 /// All open sessions of this run.
@@ -159,31 +169,39 @@ pub(crate) struct Sessions {
     entries: BTreeMap<Digest, Entry>,
     by_expiry: BTreeSet<(Timestamp, Digest)>,
     coins: usize,
+    /// Coins by account; none that has none.
+    by_account: BTreeMap<Id16, usize>,
 }
 
 impl Sessions {
     /// Takes up a session, after dropping those that expired.
     pub(super) fn add(
         &mut self,
-        session: Digest,
+        row: &SessionRow,
         coins: usize,
-        expires: Timestamp,
         now: Timestamp,
-        most: usize,
+        most: OpenCoins,
     ) -> Result<(), Fault> {
         self.drop_expired(now);
+        let (session, account, expires) = (row.session, row.account, row.expires);
         if self.entries.contains_key(&session) {
             return Err(Fault::new(Code::Busy, "the session is being opened").hint("try again in a moment"));
         }
         let sum = self.coins.saturating_add(coins);
-        if sum > most {
+        let own = self.by_account.get(&account).copied().unwrap_or(0).saturating_add(coins);
+        if own > most.each {
+            return Err(Fault::new(Code::Busy, "the account has too many coins in open sessions")
+                .hint("finish the withdrawals that were begun, or wait until they expire"));
+        }
+        if sum > most.all {
             return Err(
                 Fault::new(Code::Busy, "too many coins in open sessions").hint("try again in a moment")
             );
         }
         self.coins = sum;
+        self.by_account.insert(account, own);
         self.by_expiry.insert((expires, session));
-        self.entries.insert(session, Entry { slot: Some(Slot::Named), coins, expires });
+        self.entries.insert(session, Entry { slot: Some(Slot::Named), account, coins, expires });
         Ok(())
     }
 
@@ -201,6 +219,12 @@ impl Sessions {
     pub(super) fn remove(&mut self, session: &Digest) {
         if let Some(entry) = self.entries.remove(session) {
             self.coins = self.coins.saturating_sub(entry.coins);
+            if let Some(own) = self.by_account.get_mut(&entry.account) {
+                *own = own.saturating_sub(entry.coins);
+                if *own == 0 {
+                    self.by_account.remove(&entry.account);
+                }
+            }
             self.by_expiry.remove(&(entry.expires, *session));
         }
     }

@@ -20,7 +20,7 @@ use feiqian_wire::error::{Code, Fault};
 
 use super::identity::{IdentityRow, open_identity};
 use super::register::{Sums, Totals, add_totals};
-use super::sessions::{self, Answer, SessionRow, Slot, Taken};
+use super::sessions::{self, Answer, OpenCoins, SessionRow, Slot, Taken};
 use super::tables::{DRAWN, LINE, SESSION};
 use crate::Bank;
 use crate::accounts::{Holder, open_account};
@@ -72,8 +72,12 @@ impl Bank {
             return Ok(response);
         }
         let (row, coins) = self.name_session(&holder, &request)?;
-        let (session, response, most) = (row.session, row.response(), self.config.offline.max_open_coins);
-        self.offline.sessions().add(session, coins, row.expires, self.now(), most)?;
+        let (session, response) = (row.session, row.response());
+        let most = OpenCoins {
+            all: self.config.offline.max_open_coins,
+            each: self.config.offline.max_open_coins_each,
+        };
+        self.offline.sessions().add(&row, coins, self.now(), most)?;
         let work = move |tx: &mut dyn Tx| {
             open_identity(tx, row.account)?;
             if sessions::find_request(tx, &row.request)?.is_some() {
@@ -415,13 +419,7 @@ fn drawn_of(tx: &mut dyn Tx, account: Id16, epoch: u64) -> Result<Option<Drawn>,
     row.map(read).transpose()
 }
 
-fn put_drawn(
-    tx: &mut dyn Tx,
-    account: Id16,
-    epoch: u64,
-    drawn: Drawn,
-    known: bool,
-) -> Result<(), StoreError> {
+fn put_drawn(tx: &mut dyn Tx, account: Id16, epoch: u64, drawn: Drawn) -> Result<(), StoreError> {
     let values = [
         account.into(),
         Value::unsigned(epoch)?,
@@ -429,7 +427,7 @@ fn put_drawn(
         drawn.reclaimed.into(),
         drawn.blanks.into(),
     ];
-    if known { tx.update(&DRAWN, &values) } else { tx.insert(&DRAWN, &values) }
+    tx.put(&DRAWN, &values)
 }
 
 /// Adds to what an identity has drawn, within its caps.
@@ -441,10 +439,10 @@ fn draw(
     value: Minor,
     blanks: u32,
 ) -> Result<(), Refusal> {
-    let known = drawn_of(tx, account, epoch)?;
     let zero = Drawn { withdrawn: Minor::ZERO, reclaimed: Minor::ZERO, blanks: 0 };
-    let after = caps.check(&known.unwrap_or(zero), value, blanks)?;
-    Ok(put_drawn(tx, account, epoch, after, known.is_some())?)
+    let known = drawn_of(tx, account, epoch)?.unwrap_or(zero);
+    let after = caps.check(&known, value, blanks)?;
+    Ok(put_drawn(tx, account, epoch, after)?)
 }
 
 /// Adds to what an identity has reclaimed of what it drew itself.
@@ -456,7 +454,7 @@ pub(super) fn count_reclaimed(
 ) -> Result<(), Refusal> {
     if let Some(mut drawn) = drawn_of(tx, account, epoch)? {
         drawn.reclaimed = drawn.reclaimed.checked_add(value)?;
-        put_drawn(tx, account, epoch, drawn, true)?;
+        put_drawn(tx, account, epoch, drawn)?;
     }
     Ok(())
 }

@@ -26,20 +26,12 @@ use serde_json::{Value, json};
 use crate::certificates::list;
 use crate::cheque_world::{Banks, payee, today};
 use crate::clearing::two_banks;
+use crate::deaths::{SIDES, plan, reached};
 use crate::offline_world::{OffWorld, tune};
 use crate::remittance::{order as transfer_order, send};
 use crate::world::{Holder, NOW, Node, World, code, digest, enrolment, minor, pay, presented, rng};
 
-const SIDES: [bool; 2] = [false, true];
 const DAY: u64 = 86_400;
-
-fn plan(node: &Node, point: &'static str, after: bool) {
-    *node.store.plan.lock().unwrap() = Some((point, after));
-}
-
-fn reached(node: &Node, point: &str) {
-    assert!(node.store.plan.lock().unwrap().is_none(), "{point} was not reached");
-}
 
 /// The bank dies at `point` while it does `act`, runs again and does it again: what it says then.
 async fn dies<T: std::fmt::Debug>(

@@ -14,19 +14,10 @@ use feiqian_wire::error::Code;
 use feiqian_wire::{Name, Timestamp};
 
 use crate::certificates::{crl, list};
+use crate::deaths::{SIDES, plan, reached};
 use crate::instances::{share_view, two};
 use crate::offline_world::{OffWorld, tune};
-use crate::world::{NOW, Node, World, code, minor};
-
-const SIDES: [bool; 2] = [false, true];
-
-fn plan(node: &Node, point: &'static str, after: bool) {
-    *node.store.plan.lock().unwrap() = Some((point, after));
-}
-
-fn reached(node: &Node, point: &str) {
-    assert!(node.store.plan.lock().unwrap().is_none(), "{point} was not reached");
-}
+use crate::world::{NOW, World, code, minor};
 
 /// How long keys sign, seconds.
 fn epoch() -> u64 {

@@ -2,7 +2,6 @@
 //! restart what was asked has happened once.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use feiqian_node::{Caller, Service as _, Shutdown, Target, call};
 use feiqian_offline_cash::withdraw::{
@@ -15,53 +14,25 @@ use feiqian_pki::Verified;
 use feiqian_wire::error::Fault;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 
 use crate::clearing::two_banks;
+use crate::deaths::{SIDES, SpentTwice, dies_over_message, plan, reached, runs_again};
 use crate::instances::{first_offline, second_offline, share_view, two};
 use crate::offline_world::{OffWorld, deposit, settled, sums, tune};
-use crate::world::{Direct, Dying, Node, World, pay};
-
-const SIDES: [bool; 2] = [false, true];
-
-/// The process dies over a message to `path`: before it leaves, or when the answer is there.
-fn dies_over_message(node: &Node, path: &'static str, answered: bool) {
-    let store = Arc::clone(&node.store);
-    *node.line.dying.lock().unwrap() = Some(Dying { path, answered, store });
-}
-
-/// It did die, and runs again.
-async fn runs_again(world: &World, node: &mut Node, path: &str) {
-    assert!(node.store.dead.swap(false, Ordering::SeqCst), "{path} was not asked");
-    world.restart(node).await;
-    node.assert_sound().await;
-}
+use crate::world::{Direct, Node, World, pay};
 
 #[tokio::test]
 async fn what_a_customer_owes_is_paid_once_whichever_message_the_bank_dies_over() {
     for answered in SIDES {
-        let (mut off, mut north, south) = OffWorld::two().await;
-        let alice = off.person(&north, "alice", "0.16").await;
-        let shop = off.holder(&south, "the-shop", "0").await;
-        let coin = off.withdraw(&north, &alice, &[16]).await.unwrap().remove(0);
-        for expected in [(16, 0), (0, 16)] {
-            let item = off.pay(&south, &shop.holder, vec![coin.open()]);
-            assert_eq!(sums(&settled(&south, &shop.holder, &item).await), expected);
-        }
-        let fund = json!({"command": "account_fund", "name": "alice", "amount": "0.10"});
-        north.command(fund).await.unwrap();
-        off.world.at(3_000);
-        dies_over_message(&north, "/v1/present/part", answered);
-        let _ = north.bank.tend().await;
-        let _ = north.bank.drain_outbox(&Shutdown::default()).await;
-        runs_again(&off.world, &mut north, "/v1/present/part").await;
-        let _ = north.bank.tend().await;
-        assert!(north.bank.drain_outbox(&Shutdown::default()).await.unwrap());
-        assert_eq!(south.balance(&shop.holder).await, "0.26", "once, answered: {answered}");
-        assert_eq!(north.balance(&alice.holder).await, "0.00");
-        assert_eq!(off.clearing.owes("north", "south"), 26);
-        north.assert_sound().await;
-        south.assert_sound().await;
+        let mut debt = SpentTwice::new().await;
+        debt.due().await;
+        dies_over_message(&debt.north, "/v1/present/part", answered);
+        let _ = debt.north.bank.tend().await;
+        let _ = debt.north.bank.drain_outbox(&Shutdown::default()).await;
+        runs_again(&debt.off.world, &mut debt.north, "/v1/present/part").await;
+        let _ = debt.north.bank.tend().await;
+        assert!(debt.north.bank.drain_outbox(&Shutdown::default()).await.unwrap());
+        debt.paid_once(&format!("answered: {answered}")).await;
     }
 }
 
@@ -70,14 +41,7 @@ async fn what_no_account_can_be_charged_with_the_bank_pays_once_whenever_it_dies
     let claims = *feiqian_bank::tables::TABLES.iter().find(|table| table.name == "offline_claim").unwrap();
     let account = claims.columns.iter().position(|column| column.name == "account").unwrap();
     for after in SIDES {
-        let (mut off, mut north, south) = OffWorld::two().await;
-        let alice = off.person(&north, "alice", "0.16").await;
-        let shop = off.holder(&south, "the-shop", "0").await;
-        let coin = off.withdraw(&north, &alice, &[16]).await.unwrap().remove(0);
-        for expected in [(16, 0), (0, 16)] {
-            let item = off.pay(&south, &shop.holder, vec![coin.open()]);
-            assert_eq!(sums(&settled(&south, &shop.holder, &item).await), expected);
-        }
+        let SpentTwice { off, mut north, south, shop, .. } = SpentTwice::new().await;
         // Who owes it is forgotten.
         north
             .commit(move |tx| {
@@ -88,9 +52,9 @@ async fn what_no_account_can_be_charged_with_the_bank_pays_once_whenever_it_dies
             })
             .await;
         off.world.at(3_000);
-        *north.store.plan.lock().unwrap() = Some(("bank.offline.losses", after));
+        plan(&north, "bank.offline.losses", after);
         let _ = north.bank.tend().await;
-        assert!(north.store.plan.lock().unwrap().is_none(), "nothing was paid from losses");
+        reached(&north, "bank.offline.losses");
         off.world.restart(&mut north).await;
         for _ in 0..2 {
             let _ = north.bank.tend().await;

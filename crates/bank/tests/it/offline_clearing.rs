@@ -1,12 +1,17 @@
 //! Offline payments between two banks: deposited there, charged here, claimed back and forth.
 
+use feiqian_bank::Config;
+use feiqian_clearing::presentment::{ItemKind, Presented, Presentment};
+use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_node::Shutdown;
+use feiqian_offline_cash::deposit::Outcome;
 use feiqian_offline_cash::messages::DepositResponse;
 use feiqian_wire::error::Code;
+use feiqian_wire::{Name, Text};
 use serde_json::json;
 
-use crate::offline_world::{OffWorld, cut, deposit, settled, sums};
-use crate::world::{Node, code};
+use crate::offline_world::{OffWorld, cut, deposit, settled, sums, tune};
+use crate::world::{Node, World, code};
 
 async fn drain(nodes: &[&Node]) {
     for _ in 0..3 {
@@ -191,4 +196,98 @@ async fn pieces_that_came_through_one_foreign_answer_are_one_claim_on_their_sum(
         assert_eq!((report.offline.charged, report.offline.covered), (16, 16));
         south.assert_sound().await;
     }
+}
+
+async fn count(node: &Node, table: &'static str) -> u64 {
+    let count =
+        move |tx: &mut dyn Tx| tx.select(&format!("SELECT count(*) FROM {table}"), &[])?[0].unsigned(0);
+    node.store.read(count).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_was_deposited_leaves_the_outbox_when_it_can_be_deposited_no_more() {
+    let world = World::new();
+    let mut north = world.tuned("north", 10, tune).await;
+    let forgets = |config: &mut Config| {
+        tune(config);
+        config.keep_seconds = 100;
+    };
+    let mut south = world.tuned("south", 20, forgets).await;
+    let mut off = OffWorld::new(&mut north, Some(&mut south), world).await;
+    let alice = off.person(&north, "alice", "0.20").await;
+    let shop = off.holder(&south, "the-shop", "0").await;
+    let coin = off.withdraw(&north, &alice, &[16]).await.unwrap().remove(0);
+    let first = off.pay(&south, &shop.holder, vec![coin.open()]);
+    let second = off.pay(&south, &shop.holder, vec![coin.open()]);
+    assert_eq!(sums(&settled(&south, &shop.holder, &first).await), (16, 0));
+    assert_eq!(sums(&settled(&south, &shop.holder, &second).await), (4, 12));
+    off.world.at(4_050);
+    let _ = south.bank.tend().await;
+    assert_eq!(count(&south, "presentment").await, 2, "not for a hundred seconds yet");
+    off.world.at(4_200);
+    for after in [false, true] {
+        *south.store.plan.lock().unwrap() = Some(("bank.outbox.prune", after));
+        let _dies = south.bank.tend().await;
+        assert!(south.store.plan.lock().unwrap().is_none());
+        assert_eq!(count(&south, "presentment").await, if after { 1 } else { 2 });
+        south.assert_sound().await;
+    }
+    // What died has read the mark again.
+    let _ = south.bank.tend().await;
+    for seconds in [4_200, 60] {
+        off.world.at(seconds);
+        let again = deposit(&south, &shop.holder, &first).await.unwrap();
+        let DepositResponse::Final(Outcome::Refused(fault)) = again else { panic!("{again:?}") };
+        assert_eq!(fault.code, Code::KeyExpired, "at {seconds}");
+        assert_eq!(south.balance(&shop.holder).await, "0.20");
+    }
+    // More is paid of what stayed, and its receipt is told.
+    off.world.at(4_200);
+    north.command(json!({"command": "account_fund", "name": "alice", "amount": "0.10"})).await.unwrap();
+    let _ = north.bank.tend().await;
+    drain(&[&north, &south]).await;
+    assert_eq!(south.balance(&shop.holder).await, "0.30");
+    assert_eq!(sums(&settled(&south, &shop.holder, &second).await), (4, 12));
+    let _ = south.bank.tend().await;
+    assert_eq!(count(&south, "presentment").await, 1);
+    south.assert_sound().await;
+    north.assert_sound().await;
+}
+
+/// Online epochs are shorter than the life of an offline coin.
+#[tokio::test]
+async fn a_refused_offline_payment_outlives_the_online_epoch_of_then() {
+    const DAY: u64 = 86_400;
+    let world = World::new();
+    let short = |config: &mut Config| {
+        tune(config);
+        config.schedule.issue_seconds = DAY;
+        config.schedule.redeem_seconds = DAY;
+        config.schedule.grace_seconds = 2 * DAY;
+    };
+    let mut north = world.tuned("north", 10, short).await;
+    let mut south = world.tuned("south", 20, tune).await;
+    let mut off = OffWorld::new(&mut north, Some(&mut south), world).await;
+    let alice = off.person(&north, "alice", "1.00").await;
+    let shop = off.holder(&south, "the-shop", "0").await;
+    let coin = off.withdraw(&north, &alice, &[16]).await.unwrap().remove(0);
+    let item = off.pay(&south, &shop.holder, vec![coin.open()]);
+    // By a bank that it was not made out to.
+    let (digest, amount) = (item.digest().unwrap(), item.request.request.amount);
+    let (west, token) = (Name::new("west").unwrap(), Text::new(shop.holder.token.clone()).unwrap());
+    let astray = Presentment::new(west, token, amount, ItemKind::Holding, &digest, item);
+    let present = async || {
+        let answer: Presented<Outcome> =
+            north.ask(Some(&off.world.center), "/v1/pay/holding", &astray).await.unwrap();
+        let Outcome::Refused(fault) = answer.outcome else { panic!("{:?}", answer.outcome) };
+        fault.code
+    };
+    assert_eq!((present().await, count(&north, "refused").await), (Code::WrongRoute, 1));
+    off.world.at(6 * DAY);
+    off.world.list_root(&north);
+    for _ in 0..3 {
+        let _ = north.bank.tend().await;
+    }
+    assert_eq!((north.assert_sound().await.ended, count(&north, "refused").await), (1, 1));
+    assert_eq!(present().await, Code::WrongRoute, "as it was told then");
 }

@@ -10,26 +10,19 @@ use feiqian_offline_cash::withdraw::{BeginResponse, Coin};
 use feiqian_wire::error::{Code, Fault};
 use serde_json::json;
 
+use crate::deaths::{SIDES, SpentTwice, plan, reached};
 use crate::offline_world::{OffWorld, cut, deposit, settled, sums, tune, with_collateral};
-use crate::world::{Node, code};
-
-fn kill(node: &Node, point: &'static str, after: bool) {
-    *node.store.plan.lock().unwrap() = Some((point, after));
-}
-
-fn reached(node: &Node, point: &str) {
-    assert!(node.store.plan.lock().unwrap().is_none(), "{point} was not reached");
-}
+use crate::world::code;
 
 #[tokio::test]
 async fn an_identity_is_registered_once_whenever_the_bank_dies() {
     const PATH: &str = "/v1/account/offline/register";
     for point in ["bank.offline.register", "bank.offline.attest"] {
-        for after in [false, true] {
+        for after in SIDES {
             let (mut off, mut north) = OffWorld::one(with_collateral).await;
             let alice = off.holder(&north, "alice", "1.00").await;
             let request = off.registration(&north, &alice).await;
-            kill(&north, point, after);
+            plan(&north, point, after);
             let died: Result<AttestedIdentity, Fault> =
                 north.ask(Some(&alice.holder.peer), PATH, &request).await;
             assert_eq!(code(died), Code::Unavailable, "{point}");
@@ -44,12 +37,12 @@ async fn an_identity_is_registered_once_whenever_the_bank_dies() {
         }
     }
     // The center refuses for ever: the collateral comes back, once.
-    for after in [false, true] {
+    for after in SIDES {
         let (mut off, mut north) = OffWorld::one(with_collateral).await;
         let alice = off.holder(&north, "alice", "1.00").await;
         let request = off.registration(&north, &alice).await;
         *off.clearing.refuse.lock().unwrap() = true;
-        kill(&north, "bank.offline.unregister", after);
+        plan(&north, "bank.offline.unregister", after);
         for expected in [Code::Unavailable, Code::Conflict] {
             let refused: Result<AttestedIdentity, Fault> =
                 north.ask(Some(&alice.holder.peer), PATH, &request).await;
@@ -64,12 +57,12 @@ async fn an_identity_is_registered_once_whenever_the_bank_dies() {
 
 #[tokio::test]
 async fn a_withdrawal_that_begins_in_a_crash_begins_again() {
-    for after in [false, true] {
+    for after in SIDES {
         let (mut off, mut north) = OffWorld::one(tune).await;
         let alice = off.person(&north, "alice", "1.00").await;
         let (peer, path) = (alice.holder.peer.clone(), "/v1/account/offline/begin");
         let request = off.begin_request(&north, &[8]);
-        kill(&north, "bank.offline.begin", after);
+        plan(&north, "bank.offline.begin", after);
         let died: Result<BeginResponse, Fault> = north.ask(Some(&peer), path, &request).await;
         assert_eq!(code(died), Code::Unavailable);
         reached(&north, "bank.offline.begin");
@@ -88,7 +81,7 @@ async fn a_charged_deposit_between_banks_is_paid_once_whoever_dies() {
     for (at_north, point) in
         [(false, "bank.offline.present"), (true, "bank.pay.holding"), (false, "bank.offline.outcome")]
     {
-        for after in [false, true] {
+        for after in SIDES {
             let (mut off, mut north, mut south) = OffWorld::two().await;
             let alice = off.person(&north, "alice", "0.20").await;
             let shop = off.holder(&south, "the-shop", "0").await;
@@ -96,7 +89,7 @@ async fn a_charged_deposit_between_banks_is_paid_once_whoever_dies() {
             let first = off.pay(&south, &shop.holder, vec![coin.open()]);
             let second = off.pay(&south, &shop.holder, vec![coin.open()]);
             settled(&south, &shop.holder, &first).await;
-            kill(if at_north { &north } else { &south }, point, after);
+            plan(if at_north { &north } else { &south }, point, after);
             // It fails, or is on its way: that is all that the payee learns.
             let answer = deposit(&south, &shop.holder, &second).await;
             let settled_at_once = matches!(answer, Ok(DepositResponse::Final(Outcome::Settled(_))));
@@ -121,32 +114,20 @@ async fn a_part_is_paid_once_whoever_dies() {
     for (at_north, point) in
         [(true, "bank.offline.claims"), (false, "bank.pay.part"), (true, "bank.offline.part")]
     {
-        for after in [false, true] {
-            let (mut off, mut north, mut south) = OffWorld::two().await;
-            let alice = off.person(&north, "alice", "0.16").await;
-            let shop = off.holder(&south, "the-shop", "0").await;
-            let coin = off.withdraw(&north, &alice, &[16]).await.unwrap().remove(0);
-            for expected in [(16, 0), (0, 16)] {
-                let item = off.pay(&south, &shop.holder, vec![coin.open()]);
-                assert_eq!(sums(&settled(&south, &shop.holder, &item).await), expected);
-            }
-            let fund = json!({"command": "account_fund", "name": "alice", "amount": "0.10"});
-            north.command(fund).await.unwrap();
-            off.world.at(3_000);
-            kill(if at_north { &north } else { &south }, point, after);
-            let _ = north.bank.tend().await;
-            let _ = north.bank.drain_outbox(&Shutdown::default()).await;
-            reached(if at_north { &north } else { &south }, point);
-            off.world.restart(if at_north { &mut north } else { &mut south }).await;
-            north.assert_sound().await;
-            south.assert_sound().await;
-            let _ = north.bank.tend().await;
-            assert!(north.bank.drain_outbox(&Shutdown::default()).await.unwrap(), "{point}");
-            assert_eq!(south.balance(&shop.holder).await, "0.26", "{point}");
-            assert_eq!(north.balance(&alice.holder).await, "0.00");
-            assert_eq!(off.clearing.owes("north", "south"), 26);
-            north.assert_sound().await;
-            south.assert_sound().await;
+        for after in SIDES {
+            let mut debt = SpentTwice::new().await;
+            debt.due().await;
+            plan(if at_north { &debt.north } else { &debt.south }, point, after);
+            let _ = debt.north.bank.tend().await;
+            let _ = debt.north.bank.drain_outbox(&Shutdown::default()).await;
+            reached(if at_north { &debt.north } else { &debt.south }, point);
+            let died = if at_north { &mut debt.north } else { &mut debt.south };
+            debt.off.world.restart(died).await;
+            debt.north.assert_sound().await;
+            debt.south.assert_sound().await;
+            let _ = debt.north.bank.tend().await;
+            assert!(debt.north.bank.drain_outbox(&Shutdown::default()).await.unwrap(), "{point}");
+            debt.paid_once(point).await;
         }
     }
 }
@@ -155,7 +136,7 @@ async fn a_part_is_paid_once_whoever_dies() {
 async fn a_reclaim_is_filed_and_decided_once_whenever_the_bank_dies() {
     const PATH: &str = "/v1/account/offline/reclaim";
     for point in ["bank.offline.reclaim", "bank.offline.decide"] {
-        for after in [false, true] {
+        for after in SIDES {
             let (mut off, mut north) = OffWorld::one(tune).await;
             let alice = off.person(&north, "alice", "1.00").await;
             let shop = off.holder(&north, "the-shop", "0").await;
@@ -169,7 +150,7 @@ async fn a_reclaim_is_filed_and_decided_once_whenever_the_bank_dies() {
             let claim =
                 withdrawn.claim(&customer, &coin.key, &[TreeNode::ROOT], signing, &mut off.rng).unwrap();
             let request = ReclaimRequest::Withdrawn(claim);
-            kill(&north, point, after);
+            plan(&north, point, after);
             let filed: Result<ReclaimResponse, Fault> =
                 north.ask(Some(&alice.holder.peer), PATH, &request).await;
             assert_eq!(filed.is_ok(), point == "bank.offline.decide");
@@ -193,7 +174,7 @@ async fn a_reclaim_is_filed_and_decided_once_whenever_the_bank_dies() {
 #[tokio::test]
 async fn collateral_comes_back_once_when_the_identity_has_ended_and_nothing_can_be_claimed() {
     const OVER: u64 = 4_000 + 7 * 86_400;
-    for after in [false, true] {
+    for after in SIDES {
         let (mut off, mut north) = OffWorld::one(with_collateral).await;
         let alice = off.person(&north, "alice", "1.00").await;
         let shop = off.holder(&north, "the-shop", "0").await;
@@ -213,7 +194,7 @@ async fn collateral_comes_back_once_when_the_identity_has_ended_and_nothing_can_
         let _ = north.bank.tend().await;
         assert_eq!(north.balance(&alice.holder).await, "0.00");
         off.world.at(OVER + 1_000);
-        kill(&north, "bank.offline.release", after);
+        plan(&north, "bank.offline.release", after);
         let _ = north.bank.tend().await;
         reached(&north, "bank.offline.release");
         off.world.restart(&mut north).await;

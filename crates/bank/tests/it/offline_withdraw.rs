@@ -4,10 +4,10 @@ use feiqian_crypto::share_tree::Node as TreeNode;
 use feiqian_offline_cash::identity::AttestedIdentity;
 use feiqian_offline_cash::messages::{OfflineTerms, ReclaimRequest, ReclaimResponse, SessionRequest};
 use feiqian_offline_cash::reclaim::{AttestedSession, ChainClaim};
-use feiqian_offline_cash::withdraw::{BeginResponse, FinishResponse, RecoverRequest, restore};
+use feiqian_offline_cash::withdraw::{BeginRequest, BeginResponse, FinishResponse, RecoverRequest, restore};
 use feiqian_wire::error::{Code, Fault};
 
-use crate::offline_world::{OffWorld, Stored, cut, settled, sums, tune, with_collateral};
+use crate::offline_world::{OffWorld, Person, Stored, cut, settled, sums, tune, with_collateral};
 use crate::world::code;
 
 const FINISH: &str = "/v1/account/offline/finish";
@@ -241,4 +241,28 @@ async fn received_value_is_claimed_with_its_chain_and_the_longer_chain_wins() {
     // Once: nothing more comes of another round.
     let _ = north.bank.tend().await;
     assert_eq!(north.assert_sound().await.offline.reclaimed, 16);
+}
+
+#[tokio::test]
+async fn one_customer_cannot_keep_all_others_from_withdrawing() {
+    let (mut off, north) = OffWorld::one(|config| {
+        tune(config);
+        (config.offline.max_open_coins, config.offline.max_open_coins_each) = (8, 4);
+    })
+    .await;
+    let alice = off.person(&north, "alice", "1.00").await;
+    let bob = off.person(&north, "bob", "1.00").await;
+    let begin = async |person: &Person, request: &BeginRequest| {
+        north.ask::<_, BeginResponse>(Some(&person.holder.peer), BEGIN, request).await
+    };
+    let first = off.begin_request(&north, &[1, 1, 1]);
+    assert!(matches!(begin(&alice, &first).await.unwrap(), BeginResponse::Open(_)));
+    let second = off.begin_request(&north, &[1, 1]);
+    assert_eq!(code(begin(&alice, &second).await), Code::Busy, "five of four");
+    assert_eq!(off.withdraw(&north, &bob, &[1, 1, 1, 1]).await.unwrap().len(), 4);
+    assert_eq!(off.withdraw(&north, &alice, &[1]).await.unwrap().len(), 1, "as many as are left to her");
+    // What she never finishes is hers again when it has expired.
+    off.world.at(700);
+    assert!(matches!(begin(&alice, &second).await.unwrap(), BeginResponse::Open(_)));
+    north.assert_sound().await;
 }

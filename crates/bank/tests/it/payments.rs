@@ -1,5 +1,7 @@
 //! The spent register: deposits on own accounts, receipts as coins, double spends, releases, hostile values.
 
+use feiqian_bank::audit::Finding;
+use feiqian_bank::tables::COIN;
 use feiqian_crypto::EncodedPoint;
 use feiqian_online_cash::account::DepositResponse;
 use feiqian_online_cash::deposit::{CashItem, Outcome, OutcomeRequest, OutcomeResponse};
@@ -312,26 +314,36 @@ async fn hostile_values_are_refused_and_change_nothing() {
     assert_eq!(north.assert_sound().await.in_circulation(), 32);
 }
 
+/// Written through the store, so that the row's own check holds.
+async fn set_spent(node: &Node, value: i64, spent: i64) {
+    node.commit(move |tx| {
+        let sql = format!("SELECT {} FROM coin WHERE amount = ?1", COIN.column_list());
+        let mut values = tx.select(&sql, &[value.into()])?[0].0.clone();
+        values[4] = spent.into();
+        tx.update(&COIN, &values)
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn an_audit_names_what_was_changed() {
     let world = World::new();
     let (node, alice) = world.with_customer().await;
-    let coins = node.withdraw(&alice, 1, &[64]).await;
-    deposit(&node, &alice, &pay(&node.request(&alice, 1, 20, 3600), &[(&coins[0], 20)])).await.unwrap();
+    let coins = node.withdraw(&alice, 1, &[64, 32]).await;
+    for (n, coin, amount) in [(1, &coins[0], 20), (2, &coins[0], 10), (3, &coins[1], 32)] {
+        let item = pay(&node.request(&alice, n, amount, 3600), &[(coin, amount)]);
+        deposit(&node, &alice, &item).await.unwrap();
+    }
     node.assert_sound().await;
-    // Written through the store, so that the row's own check holds.
-    node.commit(|tx| {
-        let rows = tx.select("SELECT denomination, coin_key, amount, epoch, spent FROM coin", &[])?;
-        let mut values = rows[0].0.clone();
-        values[4] = 10_i64.into();
-        tx.update(&feiqian_bank::tables::COIN, &values)
-    })
-    .await;
-    let report = node.audit().await;
-    assert!(
-        report.findings.iter().any(|finding| finding.invariant == 3 && finding.place.starts_with("coin (")),
-        "{report:?}"
-    );
+    // Two statements took from one of the coins, one from the other.
+    for (value, spent, found) in [(64, 30, "coin ("), (32, 32, "payment (")] {
+        set_spent(&node, value, 5).await;
+        let report = node.audit().await;
+        let is_it = |finding: &Finding| finding.invariant == 3 && finding.place.starts_with(found);
+        assert!(report.findings.iter().any(is_it), "{report:?}");
+        set_spent(&node, value, spent).await;
+    }
+    node.assert_sound().await;
     node.commit(|tx| {
         let rows =
             tx.select(&format!("SELECT {} FROM session", feiqian_bank::tables::SESSION.column_list()), &[])?;

@@ -4,6 +4,7 @@ use feiqian_clearing::presentment::{ItemKind, Presented, Presentment};
 use feiqian_clearing::remittance::{
     TransferItem, TransferOrder, TransferOutcome, TransferReport, TransferReturn, TransferTerms,
 };
+use feiqian_ledger::store::{StoreExt, Tx};
 use feiqian_money::{Amount, Currency};
 use feiqian_node::Shutdown;
 use feiqian_wire::error::{Code, Fault};
@@ -179,4 +180,38 @@ async fn statements_chain_and_agree_with_the_journal() {
         .await;
     let findings = banks.north.audit().await.findings;
     assert!(findings.iter().any(|finding| finding.place.contains("account_statement")), "{findings:#?}");
+}
+
+async fn outbox(banks: &Banks) -> u64 {
+    let count = |tx: &mut dyn Tx| tx.select("SELECT count(*) FROM presentment", &[])?[0].unsigned(0);
+    banks.north.store.read(count).await.unwrap()
+}
+
+/// The archive answers for what the outbox has forgotten.
+#[tokio::test]
+async fn a_delivered_transfer_leaves_the_outbox_and_is_answered_as_before() {
+    const DAY: u64 = 86_400;
+    let mut banks = Banks::tuned(|config| config.keep_seconds = DAY).await;
+    banks.world.connect(&banks.north, &banks.south).await;
+    let rent = order(&banks, 1, "south", &banks.bob.token, 3_000);
+    let lost = order(&banks, 2, "south", "0123456789abcdef0123456789abcdef", 500);
+    let unknown = TransferOutcome::Returned(TransferReturn::AccountUnknown);
+    let outcomes = [(rent, TransferOutcome::Booked), (lost, unknown)];
+    for (order, outcome) in &outcomes {
+        assert_eq!(send(&banks, order).await.unwrap(), *outcome);
+    }
+    for after in [false, true] {
+        banks.at(DAY + 100).await;
+        *banks.north.store.plan.lock().unwrap() = Some(("bank.outbox.prune", after));
+        let _dies = banks.north.bank.tend().await;
+        assert!(banks.north.store.plan.lock().unwrap().is_none());
+        assert_eq!(outbox(&banks).await, if after { 0 } else { 2 });
+        banks.sound().await;
+        banks.world.restart(&mut banks.north).await;
+    }
+    for (order, outcome) in &outcomes {
+        assert_eq!(send(&banks, order).await.unwrap(), *outcome);
+    }
+    assert_eq!((outbox(&banks).await, banks.balances().await), (0, ("70.00".into(), "30.00".into())));
+    banks.sound().await;
 }

@@ -640,6 +640,11 @@ impl Begun {
 }
 
 impl Node {
+    /// The next run has another store.
+    pub(crate) fn move_to(&mut self, store: Arc<dyn Store>) {
+        self.store = Arc::new(Gate::new(store));
+    }
+
     /// The secrets of an epoch in the bank's home.
     pub(crate) fn has_secrets(&self, epoch: u64) -> bool {
         self.secrets.read(epoch).unwrap().is_some()

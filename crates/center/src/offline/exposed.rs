@@ -38,8 +38,7 @@ fn keep(tx: &mut dyn Tx, list: &SignedExposed) -> Result<bool, Failure> {
         return Ok(false);
     }
     let values = [bank.into(), Value::unsigned(list.list.as_of.seconds())?, codec::encode(list)?.into()];
-    let written = if known.is_some() { tx.update(&EXPOSED, &values) } else { tx.insert(&EXPOSED, &values) };
-    written?;
+    tx.put(&EXPOSED, &values)?;
     Ok(true)
 }
 

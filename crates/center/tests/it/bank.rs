@@ -35,7 +35,8 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
 
 use crate::offline_world::Desk;
-use crate::world::{NOW, NodeWires, World};
+use crate::wires::NodeWires;
+use crate::world::{NOW, World};
 
 pub(crate) const DAY: u64 = 86_400;
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use feiqian_clearing::presentment::{Answer, Answers, Batch, Presented, Presentment};
 use feiqian_online_cash::deposit::{CashItem, Outcome};
+use feiqian_store::testing::{Lives, killed_everywhere};
 use feiqian_wire::Bounded;
 use feiqian_wire::error::{Code, Fault};
 
 use crate::present::Scene;
-use crate::world::{Death, MortalStore, Trouble};
+use crate::wires::Trouble;
 
 async fn present_all(scene: &Scene, items: &[Presentment<CashItem>]) -> Result<Vec<Answer<Outcome>>, Fault> {
     let batch = Batch { items: Bounded::new(items.to_vec()).unwrap() };
@@ -76,26 +77,25 @@ async fn a_batch_whose_answer_is_lost_is_only_reserved_and_goes_on_by_itself() {
 }
 
 /// Presents a batch until all of it is paid, restarting the center whenever its store has died.
-async fn clear(scene: &mut Scene, death: Option<Death>) -> usize {
+async fn clear(lives: Lives) {
+    let mut scene = Scene::new().await;
     let items = [scene.payment(100, 1), scene.payment(200, 2), scene.payment(400, 3)];
-    let (mut death, mut commits) = (death, 0);
     for _ in 0..8 {
-        let store = Arc::new(MortalStore::new(Arc::clone(&scene.world.disk), death.take()));
+        let store = lives.next(Arc::clone(&scene.world.disk));
         let mut all = false;
-        if scene.world.restart_on(Arc::clone(&store) as _).await.is_ok() {
+        if scene.world.restart_on(store).await.is_ok() {
             scene.north.follow(&scene.world);
             let _ = Arc::clone(&scene.world.center).resume().await;
-            let answers = present_all(scene, &items).await.unwrap_or_default();
+            let answers = present_all(&scene, &items).await.unwrap_or_default();
             all = answers.len() == 3 && answers.iter().zip(&items).all(|(it, item)| is_paid(it, item));
         }
-        commits += store.points().len();
         scene.world.assert_sound().await;
         if all {
             assert_eq!(scene.world.settlement("north").await, "993.00");
             assert_eq!(scene.world.settlement("south").await, "1007.00");
             assert_eq!(scene.north.payments(), 3);
             assert_eq!(scene.world.audited().await.forwarded, 0);
-            return commits;
+            return;
         }
     }
     panic!("it never ended");
@@ -103,11 +103,6 @@ async fn clear(scene: &mut Scene, death: Option<Death>) -> usize {
 
 #[tokio::test]
 async fn killed_at_any_commit_of_a_batch_each_ends_paid_once() {
-    let commits = clear(&mut Scene::new().await, None).await;
-    assert!(commits > 6, "each is reserved, and concluded: {commits}");
-    for commit in 1..=commits {
-        for after in [false, true] {
-            clear(&mut Scene::new().await, Some(Death { commit, after })).await;
-        }
-    }
+    let points = killed_everywhere(clear).await;
+    assert!(points.len() > 6, "each is reserved, and concluded: {points:?}");
 }

@@ -11,13 +11,15 @@ use feiqian_clearing::remittance::{TransferItem, TransferOutcome, TransferReturn
 use feiqian_crypto::Digest;
 use feiqian_node::{Caller, Target, call};
 use feiqian_online_cash::signed::WireChain;
+use feiqian_store::testing::{Lives, MortalStore, killed_everywhere};
 use feiqian_wire::error::Code;
 use feiqian_wire::{Bounded, Name, Text, Timestamp, U64};
 use serde_json::json;
 
 use crate::bank::{Account, TestBank, amount};
 use crate::cheque::present;
-use crate::world::{Death, MortalStore, NOW, NodeWires, Trouble, World};
+use crate::wires::{NodeWires, Trouble};
+use crate::world::{NOW, World};
 
 /// Alice of north draws on her account for Bob of south.
 pub(crate) struct Town {
@@ -198,27 +200,20 @@ async fn a_gridlock_of_three_banks_is_resolved() {
 
 #[tokio::test]
 async fn killed_at_any_commit_of_a_presentment_it_ends_paid_once() {
-    let points = clear(&mut Town::gross("1000").await, None).await;
+    let points = killed_everywhere(clear).await;
     let wanted = ["center.present.reserve", "center.present.outcome", "center.notice.told"];
     assert!(wanted.iter().all(|point| points.contains(point)), "{points:?}");
-    for commit in 1..=points.len() {
-        for after in [false, true] {
-            clear(&mut Town::gross("1000").await, Some(Death { commit, after })).await;
-        }
-    }
 }
 
-async fn clear(town: &mut Town, death: Option<Death>) -> Vec<&'static str> {
+async fn clear(lives: Lives) {
+    let mut town = Town::gross("1000").await;
     let cheque = town.cheque(25_000, 1);
-    let (mut points, mut death) = (Vec::new(), death);
     for _ in 0..6 {
-        let store = Arc::new(MortalStore::new(Arc::clone(&town.world.disk), death.take()));
-        if town.restart_on(Arc::clone(&store)).await {
+        if town.restart_on(lives.next(Arc::clone(&town.world.disk))).await {
             town.world.turn().await;
             let _ = present(&town.south, &cheque).await;
             town.world.turn().await;
         }
-        points.extend(store.points());
         town.world.assert_sound().await;
         if town.north.told(&cheque).is_some() && town.south.told(&cheque).is_some() {
             break;
@@ -230,7 +225,6 @@ async fn clear(town: &mut Town, death: Option<Death>) -> Vec<&'static str> {
     assert_eq!((town.north.told(&cheque), town.south.told(&cheque)), (Some((0, true)), Some((0, true))));
     assert_eq!(town.settlements().await, ["750.00", "1250.00", "1000.00"]);
     assert_eq!(town.north.paid_cheques(), 1);
-    points
 }
 
 #[tokio::test]

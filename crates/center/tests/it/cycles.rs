@@ -7,11 +7,11 @@ use feiqian_center::{Caps, Settlement, tables};
 use feiqian_cheque::ReturnCode;
 use feiqian_cheque::messages::ChequeOutcome;
 use feiqian_ledger::store::{StoreExt, Tx, Value};
+use feiqian_store::testing::{Death, Lives, MortalStore, killed_everywhere};
 use serde_json::{Value as Json, json};
 
 use crate::cheque::present;
 use crate::clearing::Town;
-use crate::world::{Death, MortalStore};
 
 async fn net(caps: Caps, funding: &str) -> Town {
     Town::new(Settlement::Net, caps, funding).await
@@ -99,18 +99,18 @@ async fn a_reserved_cycle_goes_on_by_itself_after_a_restart() {
     present(&town.south, &town.cheque(8_000, 1)).await.unwrap();
     ask(&town, "cycle_close").await;
     // The first commit of this life is the new list; reserving the cycle is the next.
-    let mut commit = 1;
+    let mut step = 1;
     loop {
         let store =
-            Arc::new(MortalStore::new(Arc::clone(&town.world.disk), Some(Death { commit, after: true })));
+            Arc::new(MortalStore::new(Arc::clone(&town.world.disk), Some(Death { step, after: true })));
         if town.restart_on(Arc::clone(&store)).await {
             let _ = town.world.command(json!({"command": "settle"})).await;
         }
         if store.points().last() == Some(&"center.cycle.reserve") {
             break;
         }
-        commit += 1;
-        assert!(commit < 20);
+        step += 1;
+        assert!(step < 20);
     }
     let alive = Arc::new(MortalStore::new(Arc::clone(&town.world.disk), None));
     assert!(town.restart_on(alive).await);
@@ -119,20 +119,18 @@ async fn a_reserved_cycle_goes_on_by_itself_after_a_restart() {
     town.world.assert_sound().await;
 }
 
-async fn settle(town: &mut Town, death: Option<Death>) -> Vec<&'static str> {
+async fn settle(lives: Lives) {
+    let mut town = net(Caps::None, "100").await;
     let (first, second) = (town.cheque(8_000, 1), town.cheque(5_000, 2));
     for cheque in [&first, &second] {
         present(&town.south, cheque).await.unwrap();
     }
-    let (mut points, mut death) = (Vec::new(), death);
     for _ in 0..6 {
-        let store = Arc::new(MortalStore::new(Arc::clone(&town.world.disk), death.take()));
-        if town.restart_on(Arc::clone(&store)).await {
+        if town.restart_on(lives.next(Arc::clone(&town.world.disk))).await {
             let _ = town.world.command(json!({"command": "cycle_close"})).await;
             let _ = town.world.command(json!({"command": "settle"})).await;
             town.world.turn().await;
         }
-        points.extend(store.points());
         town.world.assert_sound().await;
         if [&first, &second].iter().all(|it| town.north.told(it).is_some() && town.south.told(it).is_some()) {
             break;
@@ -145,19 +143,13 @@ async fn settle(town: &mut Town, death: Option<Death>) -> Vec<&'static str> {
         assert_eq!((town.north.told(cheque), town.south.told(cheque)), (word, word));
     }
     assert_eq!(town.settlements().await, ["20.00", "180.00", "100.00"]);
-    points
 }
 
 #[tokio::test]
 async fn killed_at_any_commit_of_a_settlement_it_ends_settled_once() {
-    let points = settle(&mut net(Caps::None, "100").await, None).await;
+    let points = killed_everywhere(settle).await;
     let wanted = ["center.cycle.close", "center.cycle.reserve", "center.cycle.settle", "center.notice.told"];
     assert!(wanted.iter().all(|point| points.contains(point)), "{points:?}");
-    for commit in 1..=points.len() {
-        for after in [false, true] {
-            settle(&mut net(Caps::None, "100").await, Some(Death { commit, after })).await;
-        }
-    }
 }
 
 #[tokio::test]

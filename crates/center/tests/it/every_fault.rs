@@ -7,6 +7,7 @@ use feiqian_center::{Admission, InitOptions};
 use feiqian_clearing::presentment::Presented;
 use feiqian_offline_cash::messages::PartOutcome;
 use feiqian_online_cash::deposit::Outcome;
+use feiqian_store::testing::{Lives, killed_everywhere};
 use feiqian_wire::error::{Code, Fault};
 use serde_json::json;
 
@@ -14,28 +15,26 @@ use crate::bank::TestBank;
 use crate::offline::{both, part};
 use crate::offline_world::Offline;
 use crate::present::present;
-use crate::world::{Death, MortalStore, World, options};
+use crate::world::{World, options};
 
-/// The members' lives until everything has happened, each command repeated after a death. Answers the commits of all lives.
-async fn live(death: Option<Death>) -> Vec<&'static str> {
+/// The members' lives until everything has happened, each command repeated after a death.
+async fn live(lives: Lives) {
     let options = InitOptions { admission: Admission::Code, ..options("127.0.0.1:0") };
     let mut world = World::with(options).await;
-    let (mut points, mut dying, mut failed) = (Vec::new(), death, "");
+    let mut failed = "";
     for _ in 0..4 {
-        let store = Arc::new(MortalStore::new(Arc::clone(&world.disk), dying.take()));
-        let alive = world.restart_on(Arc::clone(&store) as _).await.is_ok();
+        let alive = world.restart_on(lives.next(Arc::clone(&world.disk))).await.is_ok();
         failed = if alive { act(&world).await.err().unwrap_or_default() } else { "to start" };
-        points.extend(store.points());
         world.assert_sound().await;
         if failed.is_empty() {
-            assert_eq!(world.settlement("north").await, "1005.00", "funded once, {death:?}");
+            assert_eq!(world.settlement("north").await, "1005.00", "funded once, {:?}", lives.steps());
             assert_eq!(world.settlement("south").await, "1000.00");
             assert_eq!(world.center.view().members().len(), 2);
             assert_eq!(world.center.view().pins.keysets().len(), 2, "pinned once");
-            return points;
+            return;
         }
     }
-    panic!("{failed} never succeeded, {death:?}")
+    panic!("{failed} never succeeded, {:?}", lives.steps())
 }
 
 /// What the operators of center and banks do, and do again; what failed.
@@ -72,44 +71,41 @@ async fn act(world: &World) -> Result<(), &'static str> {
 
 #[tokio::test]
 async fn killed_at_any_commit_a_member_ends_up_admitted_and_funded_once() {
-    let points = live(None).await;
+    let points = killed_everywhere(live).await;
     let expected = ["invite", "admit", "register", "pin", "fund", "crl.keep", "present.refuse"]
         .map(|step| format!("center.{step}"));
     for point in expected {
         assert!(points.contains(&point.as_str()), "{point}: {points:?}");
     }
-    for commit in 1..=points.len() {
-        for after in [false, true] {
-            live(Some(Death { commit, after })).await;
+}
+
+/// A part of a holding is presented until it is booked.
+async fn part_is_paid(lives: Lives) {
+    let mut scene = Offline::new().await;
+    let part = part(0, 3, "south");
+    let mut booked = false;
+    for _ in 0..4 {
+        if scene.world.restart_on(lives.next(Arc::clone(&scene.world.disk))).await.is_ok() {
+            for bank in [&scene.north.bank, &scene.south.bank] {
+                bank.follow(&scene.world);
+            }
+            let told: Result<Presented<PartOutcome>, Fault> =
+                scene.north.bank.ask("/v1/present/part", &part).await;
+            booked = told.is_ok_and(|told| told.outcome == PartOutcome::Booked);
+        }
+        scene.world.assert_sound().await;
+        if booked {
+            break;
         }
     }
+    assert!(booked, "{:?}", lives.steps());
+    assert_eq!(scene.settlements().await, both("999.97", "1000.03"), "once");
 }
 
 #[tokio::test]
 async fn killed_at_any_commit_or_message_a_part_is_paid_once() {
-    for commit in 1..8 {
-        for after in [false, true] {
-            let mut scene = Offline::new().await;
-            let mut deaths = [Some(Death { commit, after })].into_iter();
-            let part = part(0, 3, "south");
-            let mut booked = false;
-            for _ in 0..4 {
-                let store = MortalStore::new(Arc::clone(&scene.world.disk), deaths.next().flatten());
-                if scene.world.restart_on(Arc::new(store) as _).await.is_ok() {
-                    for bank in [&scene.north.bank, &scene.south.bank] {
-                        bank.follow(&scene.world);
-                    }
-                    let told: Result<Presented<PartOutcome>, Fault> =
-                        scene.north.bank.ask("/v1/present/part", &part).await;
-                    booked = told.is_ok_and(|told| told.outcome == PartOutcome::Booked);
-                }
-                scene.world.assert_sound().await;
-                if booked {
-                    break;
-                }
-            }
-            assert!(booked, "commit {commit}, after {after}");
-            assert_eq!(scene.settlements().await, both("999.97", "1000.03"), "once");
-        }
+    let points = killed_everywhere(part_is_paid).await;
+    for point in ["center.present.reserve", "message", "center.present.outcome"] {
+        assert!(points.contains(&point), "{point}: {points:?}");
     }
 }

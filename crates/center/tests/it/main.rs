@@ -17,4 +17,7 @@ mod offline;
 mod offline_world;
 mod present;
 mod revocation;
+#[path = "../../../node/tests/wires/mod.rs"]
+#[allow(dead_code, reason = "another role's tests need it")]
+mod wires;
 mod world;

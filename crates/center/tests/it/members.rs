@@ -12,7 +12,8 @@ use feiqian_wire::error::{Code, Fault};
 use serde_json::json;
 
 use crate::bank::{TestBank, admit_request, rng};
-use crate::world::{NodeWires, World, options};
+use crate::wires::NodeWires;
+use crate::world::{World, options};
 
 async fn anonymously<Req, Res>(world: &World, path: &str, request: &Req) -> Result<Res, Fault>
 where

@@ -15,12 +15,14 @@ use feiqian_offline_cash::messages::{
 };
 use feiqian_offline_cash::register::{Deposited, settle};
 use feiqian_offline_cash::signed::WireChain;
+use feiqian_store::testing::{Lives, killed_everywhere};
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Bounded, Name, Text};
 
 use crate::bank::{DAY, TestBank, amount, rng};
 use crate::offline_world::{Offline, Person, at, digest, keyset, minor, pin_request, presented};
-use crate::world::{Death, MortalStore, NOW, NodeWires, Trouble};
+use crate::wires::{NodeWires, Trouble};
+use crate::world::NOW;
 
 pub(crate) fn both(north: &str, south: &str) -> [String; 2] {
     [north.to_owned(), south.to_owned()]
@@ -432,21 +434,18 @@ async fn a_bank_that_did_not_answer_is_told_what_it_has_paid() {
 }
 
 /// A claim runs out; the center may die on the way, in one of its lives. It is decided once, and the bank hears of it.
-async fn run_out(death: Option<(u64, Death)>) -> Vec<&'static str> {
+async fn run_out(lives: Lives) {
     let mut fork = Fork::new().await;
     let limit = fork.scene.world.center.config().answer_seconds;
-    let mut points = Vec::new();
     for round in 0..6 {
-        let death = death.filter(|(life, _)| *life == round).map(|(_, death)| death);
-        let store = Arc::new(MortalStore::new(Arc::clone(&fork.scene.world.disk), death));
-        if fork.scene.world.restart_on(Arc::clone(&store) as _).await.is_ok() {
+        let store = lives.next(Arc::clone(&fork.scene.world.disk));
+        if fork.scene.world.restart_on(store).await.is_ok() {
             for bank in [&fork.scene.north.bank, &fork.scene.south.bank] {
                 bank.follow(&fork.scene.world);
             }
             fork.scene.world.clock.set(at(NOW + limit * round));
             let _ = fork.present().await;
             let told = fork.scene.world.center.tell_banks().await;
-            points.extend(store.points());
             fork.scene.world.assert_sound().await;
             if fork.told() > 0 && matches!(told, Ok(true)) {
                 break;
@@ -455,22 +454,13 @@ async fn run_out(death: Option<(u64, Death)>) -> Vec<&'static str> {
     }
     assert!(fork.told() > 0, "it was never told");
     assert_eq!(fork.scene.settlements().await, both("1000.04", "999.96"));
-    points
 }
 
 #[tokio::test]
 async fn killed_at_any_commit_the_bank_of_a_cheat_pays_once_and_is_told() {
-    let points = run_out(None).await;
+    let points = killed_everywhere(run_out).await;
     for point in ["center.present.reserve", "center.present.outcome", "center.notice.told"] {
         assert!(points.contains(&point), "{points:?}");
-    }
-    // The claim is made in the first life, and has run out in the second.
-    for life in [0, 1] {
-        for commit in 1..=points.len() {
-            for after in [false, true] {
-                run_out(Some((life, Death { commit, after }))).await;
-            }
-        }
     }
 }
 
@@ -563,18 +553,16 @@ async fn a_part_is_paid_by_the_bank_that_presents_it() {
 }
 
 /// Pins, registers, exposes and clears a holding of which 3 of 4 are paid; the center's store may die on the way.
-async fn live(mut death: Option<Death>) -> Vec<&'static str> {
+async fn live(lives: Lives) {
     let mut scene = Offline::unpinned().await;
-    let mut points = Vec::new();
     for _ in 0..4 {
-        let store = Arc::new(MortalStore::new(Arc::clone(&scene.world.disk), death.take()));
-        if scene.world.restart_on(Arc::clone(&store) as _).await.is_ok() {
+        let store = lives.next(Arc::clone(&scene.world.disk));
+        if scene.world.restart_on(store).await.is_ok() {
             let done = clear(&scene).await;
-            points.extend(store.points());
             if done.is_ok() {
                 assert_eq!(scene.settlements().await, both("999.97", "1000.03"));
                 scene.world.assert_sound().await;
-                return points;
+                return;
             }
         }
         scene.world.assert_sound().await;
@@ -603,13 +591,8 @@ pub(crate) async fn clear(scene: &Offline) -> Result<(), Fault> {
 
 #[tokio::test]
 async fn killed_at_any_commit_it_goes_on() {
-    let points = live(None).await;
+    let points = killed_everywhere(live).await;
     for point in ["center.offline.pin", "center.offline.identity", "center.offline.exposed"] {
         assert!(points.contains(&point), "{points:?}");
-    }
-    for commit in 1..=points.len() {
-        for after in [false, true] {
-            live(Some(Death { commit, after })).await;
-        }
     }
 }

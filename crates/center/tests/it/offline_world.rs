@@ -34,7 +34,8 @@ use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Blob, Bounded, Name, Text, Timestamp};
 
 use crate::bank::{Account, DAY, TestBank, amount, rng};
-use crate::world::{NOW, NodeWires, World};
+use crate::wires::NodeWires;
+use crate::world::{NOW, World};
 
 pub(crate) const TIMES: Times = Times {
     issue_from: Timestamp::new(NOW),

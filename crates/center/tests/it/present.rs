@@ -12,7 +12,8 @@ use feiqian_wire::{Bounded, Name};
 use serde_json::json;
 
 use crate::bank::{Account, TestBank, rng};
-use crate::world::{NodeWires, Trouble, World};
+use crate::wires::{NodeWires, Trouble};
+use crate::world::World;
 
 pub(crate) async fn present(
     bank: &TestBank,

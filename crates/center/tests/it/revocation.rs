@@ -9,13 +9,15 @@ use feiqian_pki::{
     MAX_REVOCATION_LIST_BYTES, Purpose, Revocation, RevocationList, RevocationReason, Revoked, Serial,
     validate,
 };
+use feiqian_store::testing::MortalStore;
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Blob, Timestamp};
 use serde_json::json;
 
 use crate::cheque::present;
 use crate::clearing::Town;
-use crate::world::{MortalStore, NOW, NodeWires, Trouble};
+use crate::wires::{NodeWires, Trouble};
+use crate::world::NOW;
 
 fn anonymous(town: &Town) -> (NodeWires, Target) {
     let wires = NodeWires { wires: Arc::clone(&town.world.wires), own: None };

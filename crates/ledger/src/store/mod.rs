@@ -36,6 +36,6 @@ mod value;
 pub use check::{ROW_CHECK, row_check};
 pub use error::StoreError;
 pub use seam::{BoxFuture, Store, StoreExt, Tx, Work};
-pub use step::{Carry, Rebuilt, Step};
+pub use step::{Carried, Carry, Rebuilt, Step};
 pub use table::{Column, Kind, Table};
 pub use value::{Row, Value};

@@ -35,6 +35,18 @@ pub trait Tx {
     /// [`StoreError::Missing`] if there is none; otherwise as [`Tx::insert`].
     fn update(&mut self, table: &Table, values: &[Value]) -> Result<(), StoreError>;
 
+    /// Writes the row, whether there is one with its key or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tx::insert`]; [`StoreError::Exists`] if another unique value than the key is taken.
+    fn put(&mut self, table: &Table, values: &[Value]) -> Result<(), StoreError> {
+        match self.update(table, values) {
+            Err(StoreError::Missing(_)) => self.insert(table, values),
+            other => other,
+        }
+    }
+
     /// Removes the row with this key.
     ///
     /// # Errors
@@ -67,6 +79,13 @@ pub trait Store: Send + Sync {
 
     /// Runs the work on one snapshot without the right to write.
     fn read_raw(&self, work: Work) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Reads what a commit that is about to be queued will look at, so that it is in memory when its turn comes: those who
+    /// commit one after another would else each wait for the disk. Nobody waits for it or learns its result, and it may be
+    /// left out: a store that gains nothing by it, because it has no disk or all of its data in memory, does nothing.
+    fn look_ahead(&self, work: Work) {
+        drop(work);
+    }
 }
 
 /// Typed work on any [`Store`], also on `dyn Store`.

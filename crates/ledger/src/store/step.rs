@@ -3,8 +3,8 @@
 use super::{ROW_CHECK, Row, StoreError, Table, Tx, Value, row_check};
 
 /// How a row of an older table becomes one of the newer table: the old values in the order of its columns, without the
-/// row check, to the new ones.
-pub type Carry = fn(&Row) -> Result<Vec<Value>, StoreError>;
+/// row check, to the new ones. The number is the row's place in the order of the old key, from 1.
+pub type Carry = fn(&Row, i64) -> Result<Vec<Value>, StoreError>;
 
 /// One table that a [`Step`] lays out anew.
 #[derive(Debug, Clone, Copy)]
@@ -34,20 +34,25 @@ pub struct Step {
 /// How many rows one question brings.
 const BATCH: usize = 1_000;
 
+/// How far the rows of one table are carried.
+#[derive(Debug, Default)]
+pub struct Carried {
+    /// The key of the last row.
+    last: Option<Vec<Value>>,
+    /// How many rows.
+    rows: i64,
+}
+
 impl Rebuilt {
-    /// Carries the next rows of the old table, which stands under the name `aside`, to the new one; `after` is the key of
-    /// the last row before them. Answers the key of the last row carried, `None` when none is left.
+    /// Carries the next rows of the old table, which stands under the name `aside`, to the new one, and whether there were
+    /// any.
     ///
     /// # Errors
     ///
     /// [`StoreError::Corrupt`] for a row that was changed behind the program's back: a migration must not make it look
     /// whole. Else what [`Rebuilt::carry`] or the store answers.
-    pub fn carry_on(
-        &self,
-        tx: &mut dyn Tx,
-        aside: &str,
-        after: Option<&[Value]>,
-    ) -> Result<Option<Vec<Value>>, StoreError> {
+    pub fn carry_on(&self, tx: &mut dyn Tx, aside: &str, carried: &mut Carried) -> Result<bool, StoreError> {
+        let after = carried.last.as_deref();
         let keys = self.before.key_list();
         let columns = self.before.column_list();
         let rest = match after {
@@ -59,16 +64,17 @@ impl Rebuilt {
         };
         let sql = format!("SELECT {columns}, {ROW_CHECK} FROM {aside} {rest}ORDER BY {keys} LIMIT {BATCH}");
         let rows = tx.select(&sql, after.unwrap_or_default())?;
-        let mut last = None;
+        let is_any = !rows.is_empty();
         for Row(mut values) in rows {
             let check = values.pop();
             if check != Some(row_check(self.before, &values).into()) {
                 let table = self.before.name;
                 return Err(StoreError::Corrupt(format!("a row of {table} is not as it was written")));
             }
-            last = values.get(..self.before.key).map(<[Value]>::to_vec);
-            tx.insert(self.after, &(self.carry)(&Row(values))?)?;
+            carried.last = values.get(..self.before.key).map(<[Value]>::to_vec);
+            carried.rows = carried.rows.saturating_add(1);
+            tx.insert(self.after, &(self.carry)(&Row(values), carried.rows)?)?;
         }
-        Ok(last)
+        Ok(is_any)
     }
 }

@@ -1,6 +1,6 @@
 //! What the center says about offline cash, kept so that a till needs no network.
 
-use feiqian_ledger::store::{StoreError, Tx, Value};
+use feiqian_ledger::store::{Tx, Value};
 use feiqian_node::MemberView;
 use feiqian_offline_cash::messages::{OfflinePinEntry, SignedExposed};
 use feiqian_wire::error::Fault;
@@ -61,13 +61,8 @@ pub(crate) fn keep_view(tx: &mut dyn Tx, view: &View) -> Result<(), Failure> {
         let encoded = codec::encode(list)?;
         match tx.find(&OFFLINE_EXPOSED, &[bank.into()])? {
             Some(row) if row.blob(1)? == encoded.as_slice() => {}
-            Some(_) => tx.update(&OFFLINE_EXPOSED, &[bank.into(), encoded.into()])?,
-            None => tx.insert(&OFFLINE_EXPOSED, &[bank.into(), encoded.into()])?,
+            _ => tx.put(&OFFLINE_EXPOSED, &[bank.into(), encoded.into()])?,
         }
     }
-    let seen = [0_i64.into(), Value::unsigned(view.seen.seconds())?];
-    match tx.update(&OFFLINE_SEEN, &seen) {
-        Err(StoreError::Missing(_)) => Ok(tx.insert(&OFFLINE_SEEN, &seen)?),
-        other => Ok(other?),
-    }
+    Ok(tx.put(&OFFLINE_SEEN, &[0_i64.into(), Value::unsigned(view.seen.seconds())?])?)
 }

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use feiqian_ledger::store::StoreExt;
+use feiqian_crypto::Transcript;
+use feiqian_ledger::store::{StoreExt, Value as Stored};
+use feiqian_merchant::tables::TABLES;
 use feiqian_online_cash::deposit::PayResponse;
+use feiqian_store::testing::{Death, MortalStore};
 use feiqian_wire::Timestamp;
 use feiqian_wire::error::Code;
 use serde_json::json;
 
 use crate::bank::NOW;
 use crate::pay::Shop;
-use crate::wires::{Death, MortalStore, Trouble};
+use crate::wires::Trouble;
 
 const DAY: u64 = 86_400;
 
@@ -40,10 +43,10 @@ async fn sales_that_ended_are_deleted_and_counted() {
     shop.clock.set(Timestamp::new(NOW + DAY + 1000));
     // Cut off before and after the commit; what is on its way stays.
     for after in [false, true] {
-        let store = Arc::new(MortalStore::new(Arc::clone(&shop.disk), None));
+        let store = Arc::new(MortalStore::new(Arc::clone(&shop.disk) as _, None));
         shop.restart_on(Arc::clone(&store) as _).await.unwrap();
-        let commit = store.points().len() + 1;
-        let store = Arc::new(MortalStore::new(Arc::clone(&shop.disk), Some(Death { commit, after })));
+        let step = store.points().len() + 1;
+        let store = Arc::new(MortalStore::new(Arc::clone(&shop.disk) as _, Some(Death { step, after })));
         shop.restart_on(Arc::clone(&store) as _).await.unwrap();
         assert!(shop.merchant.keep_house().await.is_err(), "it was not killed");
         assert_eq!(store.points().last(), Some(&"merchant.sale.prune"));
@@ -63,4 +66,53 @@ async fn sales_that_ended_are_deleted_and_counted() {
     assert_eq!(sales(&shop).await, 0);
     let report = shop.audited().await;
     assert_eq!(report.pending.len(), 0);
+}
+
+/// More sales than one round looks at, all with a payment on its way, do not keep one behind them.
+#[tokio::test]
+async fn what_cannot_go_yet_holds_up_nothing() {
+    const WAITING: u64 = 1_100;
+    let shop = Shop::new().await;
+    let request = shop.request("12.50", "A-1").await;
+    assert!(matches!(shop.pay(&shop.payment(&request, 1)).await.unwrap(), PayResponse::Paid(_)));
+    let fill = |tx: &mut dyn feiqian_ledger::store::Tx| {
+        let table = |name| *TABLES.iter().find(|table| table.name == name).unwrap();
+        for number in 0..WAITING {
+            let id = Transcript::new("test/waiting").integer(number).into_digest();
+            let (early, none) = (Stored::unsigned(NOW - 10)?, Stored::Null);
+            let (amount, currency) = (Stored::Integer(1), Stored::from("CNY"));
+            let (order, body) = (Stored::from(format!("B-{number}").as_str()), Stored::Blob(Vec::new()));
+            let sale = [
+                id.into(),
+                order,
+                amount.clone(),
+                currency.clone(),
+                early.clone(),
+                body.clone(),
+                early.clone(),
+            ];
+            tx.insert(table("merchant_sale"), &sale)?;
+            let (state, tried) = (Stored::Integer(0), early.clone());
+            let payment =
+                [id.into(), id.into(), amount, currency, body, state, none.clone(), none, early, tried];
+            tx.insert(table("merchant_payment"), &payment)?;
+        }
+        Ok::<_, feiqian_ledger::store::StoreError>(())
+    };
+    shop.disk.commit("test", fill).await.unwrap();
+    shop.clock.set(Timestamp::new(NOW + DAY + 1000));
+    shop.merchant.keep_house().await.unwrap();
+    assert_eq!(sales(&shop).await, 2 * WAITING + 2, "one round does not come so far");
+    shop.merchant.keep_house().await.unwrap();
+    assert_eq!(sales(&shop).await, 2 * WAITING);
+    // And again from the front.
+    let done = |tx: &mut dyn feiqian_ledger::store::Tx| {
+        let table = *TABLES.iter().find(|table| table.name == "merchant_payment").unwrap();
+        let first = tx.select("SELECT request FROM merchant_sale ORDER BY created, request LIMIT 1", &[])?;
+        tx.delete(table, &[first[0].value(0)?.clone()])
+    };
+    shop.disk.commit("test", done).await.unwrap();
+    shop.merchant.keep_house().await.unwrap();
+    shop.merchant.keep_house().await.unwrap();
+    assert_eq!(sales(&shop).await, 2 * WAITING - 2);
 }

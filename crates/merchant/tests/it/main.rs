@@ -10,4 +10,6 @@ mod housekeeping;
 mod offline;
 mod offline_bank;
 mod pay;
+#[path = "../../../node/tests/wires/mod.rs"]
+#[allow(dead_code, reason = "another role's tests need it")]
 mod wires;

@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use feiqian_ledger::store::Store;
 use feiqian_node::Service;
 use feiqian_offline_cash::carry::Carried;
 use feiqian_offline_cash::deposit::Outcome;
 use feiqian_offline_cash::messages::DepositResponse;
 use feiqian_offline_cash::pay::{CashItem, Payment};
 use feiqian_offline_cash::request::SignedRequest;
+use feiqian_store::testing::{Lives, killed_everywhere};
 use feiqian_wire::Timestamp;
 use feiqian_wire::error::{Code, Fault};
 use serde_json::{Value, json};
 
 use crate::bank::{BANK_URL, CENTER_URL, DAY, NOW};
 use crate::pay::Shop;
-use crate::wires::{Death, MortalStore, Trouble};
+use crate::wires::Trouble;
 
 const DEPOSIT: &str = "/v1/account/offline/deposit";
 
@@ -24,14 +24,14 @@ impl Shop {
     fn cut(&self) {
         self.wires.plug(BANK_URL, axum::Router::new());
         self.wires.plug(CENTER_URL, axum::Router::new());
-        self.wires.calls.lock().unwrap().clear();
+        drop(self.wires.take_calls());
     }
 
     /// Connects again; answers what was called meanwhile.
     fn mend(&self) -> Vec<String> {
         self.wires.plug(BANK_URL, self.bank.router());
         self.wires.plug(CENTER_URL, self.bank.center_router());
-        self.wires.calls.lock().unwrap().clone()
+        self.wires.take_calls()
     }
 
     async fn ask_offline(&self, amount: &str, order: &str) -> SignedRequest {
@@ -306,24 +306,18 @@ async fn an_audit_finds_changed_offline_rows_whose_check_fits() {
 /// The merchant is killed at every commit of an offline sale, before it and after it.
 #[tokio::test]
 async fn killed_at_any_commit_an_offline_sale_ends_once() {
-    let points = sell(None).await;
+    let points = killed_everywhere(sell).await;
     for point in ["merchant.offline.request", "merchant.offline.accept", "merchant.offline.outcome"] {
         assert!(points.contains(&point), "{points:?}");
     }
-    for commit in 1..=points.len() {
-        for after in [false, true] {
-            sell(Some(Death { commit, after })).await;
-        }
-    }
 }
 
-async fn sell(death: Option<Death>) -> Vec<&'static str> {
+async fn sell(lives: Lives) {
     let mut shop = synced().await;
     let coin = shop.bank.offline_coin(6, 1);
-    let (mut death, mut points, mut accepted) = (death, Vec::new(), None);
+    let mut accepted = None;
     for _ in 0..4 {
-        let store = Arc::new(MortalStore::new(Arc::clone(&shop.disk), death.take()));
-        shop.restart_on(Arc::clone(&store) as Arc<dyn Store>).await.unwrap();
+        shop.restart_on(lives.next(Arc::clone(&shop.disk) as _)).await.unwrap();
         let ask = json!({"command": "offline_request", "amount": "0.64", "order": "A-1"});
         if let Ok(answer) = shop.command(ask).await {
             let carried = Carried::from_uri(answer["uri"].as_str().unwrap()).unwrap();
@@ -335,13 +329,12 @@ async fn sell(death: Option<Death>) -> Vec<&'static str> {
             }
         }
         let _ = shop.merchant.resume().await;
-        points.extend(store.points());
         let report = shop.audited().await;
         // Whoever was told that it is accepted, is in the store.
         assert!(accepted.is_none() || report.queued.len() == 1 || report.offline_received == 64);
         if report.offline_received == 64 {
             assert_eq!(shop.bank.offline.lock().unwrap().redeemed(), 1);
-            return points;
+            return;
         }
     }
     panic!("it never ended");

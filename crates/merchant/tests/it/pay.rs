@@ -12,12 +12,13 @@ use feiqian_online_cash::payment::Payment;
 use feiqian_online_cash::request::SignedRequest;
 use feiqian_pki::{KeyPair, Purpose, Revocation, validate};
 use feiqian_store::SqliteStore;
+use feiqian_store::testing::{Lives, killed_everywhere};
 use feiqian_wire::error::{Code, Fault};
 use feiqian_wire::{Text, Timestamp};
 use serde_json::{Value, json};
 
 use crate::bank::{BANK_URL, CENTER_URL, NOW, TOKEN, TestBank, rng};
-use crate::wires::{Death, MortalNetwork, MortalStore, NodeWires, Trouble, Wires};
+use crate::wires::{MortalNetwork, NodeWires, Trouble, Wires};
 
 const SHOP_URL: &str = "https://shop.example:443";
 
@@ -63,10 +64,10 @@ async fn start(
     let keys = Keys::new((transport, given.transport), (signer, given.signer), bank.root.clone());
     let seams = Seams {
         store,
-        network: Arc::new(MortalNetwork::new(NodeWires {
-            wires: Arc::clone(wires),
-            own: Some(Arc::new(own)),
-        })),
+        network: Arc::new(MortalNetwork::new(
+            "merchant",
+            NodeWires { wires: Arc::clone(wires), own: Some(Arc::new(own)) },
+        )),
         clock: Arc::clone(clock) as _,
         entropy: Arc::new(StreamEntropy::new(4, "shop")),
         workers: Arc::new(feiqian_node::InlineWorkers),
@@ -392,26 +393,19 @@ async fn an_audit_finds_changed_rows_whose_check_fits() {
 /// The merchant is killed at every commit of a sale, before it and after it.
 #[tokio::test]
 async fn killed_at_any_commit_a_sale_ends_once() {
-    let points = sell(None).await;
+    let points = killed_everywhere(sell).await;
     assert!(
         points.contains(&"merchant.pay.accept") && points.contains(&"merchant.refund.outcome"),
         "{points:?}"
     );
-    for commit in 1..=points.len() {
-        for after in [false, true] {
-            sell(Some(Death { commit, after })).await;
-        }
-    }
 }
 
-async fn sell(death: Option<Death>) -> Vec<&'static str> {
+async fn sell(lives: Lives) {
     let mut shop = Shop::new().await;
-    let mut points = Vec::new();
-    let (mut death, mut paying) = (death, None);
+    let mut paying = None;
     let id = "cd".repeat(32);
     for _ in 0..4 {
-        let store = Arc::new(MortalStore::new(Arc::clone(&shop.disk), death.take()));
-        shop.restart_on(Arc::clone(&store) as _).await.unwrap();
+        shop.restart_on(lives.next(Arc::clone(&shop.disk) as _)).await.unwrap();
         let _ = shop.merchant.resume().await;
         let ask = json!({"command": "request", "amount": "12.50", "order": "A-1"});
         if let Ok(answer) = shop.command(ask).await {
@@ -421,13 +415,38 @@ async fn sell(death: Option<Death>) -> Vec<&'static str> {
         }
         let back = json!({"command": "refund", "order": "A-1", "amount": "2.50", "refund": id});
         let done = shop.command(back).await.is_ok_and(|answer| answer["state"] == "booked");
-        points.extend(store.points());
         shop.audited().await;
         if done {
             assert_eq!(shop.bank.booked(), (1, 1));
             assert_eq!(shop.order("A-1").await["refunded"], "2.50");
-            return points;
+            return;
         }
     }
     panic!("it never ended");
+}
+
+#[tokio::test]
+async fn no_refund_is_begun_when_the_payers_wallet_looks_for_none_any_more() {
+    let shop = Shop::new().await;
+    let refund = |amount: &str, id: Option<String>| {
+        shop.command(json!({"command": "refund", "order": "A-1", "amount": amount, "refund": id}))
+    };
+    let request = shop.request("12.50", "A-1").await;
+    shop.pay(&shop.payment(&request, 1)).await.unwrap();
+    let until = request.request.refund_until;
+    shop.clock.set(Timestamp::new(until.seconds() - 1));
+    let id = "ab".repeat(32);
+    shop.wires.trouble("/v1/refund", &[Trouble::Unreachable]);
+    assert_eq!(refund("2.50", Some(id.clone())).await.unwrap()["state"], "pending");
+    shop.clock.set(until);
+    for late in [refund("1.00", None).await, refund("1.00", Some("cd".repeat(32))).await] {
+        let late = late.unwrap_err();
+        assert_eq!(late.code, Code::Expired);
+        assert!(late.hint.is_some(), "what to do instead");
+    }
+    assert_eq!(shop.bank.booked(), (1, 0));
+    // What was begun in time goes on.
+    assert_eq!(refund("2.50", Some(id)).await.unwrap()["state"], "booked");
+    assert_eq!((shop.bank.booked(), &shop.order("A-1").await["refunded"]), ((1, 1), &json!("2.50")));
+    shop.audited().await;
 }

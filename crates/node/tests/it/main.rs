@@ -6,6 +6,8 @@
 mod callers;
 mod contact;
 mod fair;
+#[path = "../gullible/mod.rs"]
+mod gullible;
 mod members;
 mod memory;
 mod server;

@@ -54,10 +54,12 @@ impl Part {
         let is_over = !matches!(item.state, ItemState::Open | ItemState::Paid);
         let is_cash = matches!(item.kind, Kind::Payment | Kind::Refund);
         is_over
-            && is_cash
             && match self {
-                Self::Answers => bank.forgotten.has_redeemed(item.received),
-                Self::Presents => bank.forgotten.has_presented(item.received),
+                Self::Answers => is_cash && bank.forgotten.has_redeemed(item.received),
+                // A transfer stays in the archive, and goes from the outbox.
+                Self::Presents => {
+                    (is_cash || item.kind == Kind::Transfer) && bank.forgotten.has_presented(item.received)
+                }
             }
     }
 

@@ -20,7 +20,7 @@ use feiqian_ledger::store::{Row, StoreError, Tx};
 use feiqian_offline_cash::deposit::Outcome;
 use feiqian_offline_cash::messages::ClaimOutcome;
 
-use super::books::{all, balance, decoded};
+use super::books::{Forgotten, all, balance, decoded};
 use super::purses::Issuer;
 
 /// The first kind of item that is about offline cash, as banks and center number them.
@@ -91,6 +91,8 @@ pub struct OfflineBank {
     claimed: BTreeMap<Digest, u64>,
     /// Its coins.
     pub(super) issuer: Issuer,
+    /// What it may have forgotten.
+    pub(super) forgotten: Forgotten,
 }
 
 /// An item at the center.
@@ -104,6 +106,8 @@ pub(super) struct OfflineItem {
     amount: u64,
     /// What one bank owes the other for it.
     settled: u64,
+    /// When the center had it first.
+    received: u64,
     /// Of a claim that was not answered in time: whether its bank has confirmed that it knows.
     told: Option<bool>,
 }
@@ -178,7 +182,7 @@ impl OfflineBank {
 /// [`StoreError`] when a table cannot be read or understood.
 pub(super) fn read_items(tx: &mut dyn Tx) -> Result<BTreeMap<Digest, OfflineItem>, StoreError> {
     let sql = format!(
-        "SELECT p.id, p.kind, p.collecting, p.issuing, p.state, coalesce(o.amount, 0), p.amount, n.told \
+        "SELECT p.id, p.kind, p.collecting, p.issuing, p.state, coalesce(o.amount, 0), p.amount, n.told, p.received \
          FROM center_presentment AS p LEFT JOIN center_obligation AS o ON o.presentment = p.id \
          LEFT JOIN center_notice AS n ON n.presentment = p.id AND n.bank = p.issuing \
          WHERE p.kind >= {FIRST_KIND}"
@@ -196,6 +200,7 @@ pub(super) fn read_items(tx: &mut dyn Tx) -> Result<BTreeMap<Digest, OfflineItem
             settled: row.unsigned(5)?,
             amount: row.unsigned(6)?,
             told: row.optional(7, Row::boolean)?,
+            received: row.unsigned(8)?,
         };
         Ok((row.digest(0)?, item))
     })
@@ -278,9 +283,20 @@ impl OfflineItem {
         }
     }
 
+    /// A payment that ended long ago, and of which nothing more comes, goes from the outbox.
+    fn may_be_forgotten(&self, bank: &OfflineBank) -> bool {
+        let is_whole = match self.state {
+            Stage::Open => false,
+            Stage::Booked => self.settled == self.amount,
+            Stage::Refused => true,
+        };
+        self.kind == Kind::Holding && is_whole && bank.forgotten.has_presented(self.received)
+    }
+
     fn presented(&self, id: &Digest, name: &str, bank: &OfflineBank) -> Result<i128, (u8, String)> {
         use Stage::{Booked, Open, Refused};
         match (self.state, bank.presented.get(id)) {
+            (_, None) if self.may_be_forgotten(bank) => Ok(0),
             (_, None) => Err((8, format!("bank {name} knows nothing of it"))),
             (_, Some((kind, _))) if *kind != self.kind => {
                 Err((8, format!("a {} at bank {name}", kind.as_str())))
@@ -330,7 +346,7 @@ mod tests {
     fn item(kind: Kind, state: Stage) -> OfflineItem {
         let settled = if state == Stage::Booked { 700 } else { 0 };
         let (collecting, issuing) = ("south".into(), "north".into());
-        OfflineItem { kind, collecting, issuing, state, amount: 700, settled, told: None }
+        OfflineItem { kind, collecting, issuing, state, amount: 700, settled, received: 5_000, told: None }
     }
 
     fn answering(kind: Kind, amount: Option<u64>) -> OfflineBank {
@@ -392,6 +408,16 @@ mod tests {
             assert_eq!(ahead(Open, Some(Booked)), Err(5));
             assert_eq!(ahead(Refused, Some(Booked)), Err(5));
             assert_eq!(ahead(Booked, None), Err(8));
+            let forgotten = Forgotten { redeemed: 0, presented: 5_000 };
+            let forgets = OfflineBank { forgotten, ..OfflineBank::default() };
+            let ahead = |item: &OfflineItem| item.ahead(&ID, "south", &forgets).map_err(|broken| broken.0);
+            let gone = if kind == Kind::Holding { Ok(0) } else { Err(8) };
+            assert_eq!([ahead(&item(kind, Booked)), ahead(&item(kind, Refused))], [gone, gone]);
+            let part_paid = OfflineItem { settled: 699, ..item(kind, Booked) };
+            let later = OfflineItem { received: 5_000 + 2 * 86_400, ..item(kind, Booked) };
+            for stays in [item(kind, Open), part_paid, later] {
+                assert_eq!(ahead(&stays), Err(8), "{stays:?}");
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Opening a database: what the server promises, role, version, tables.
 
-use feiqian_ledger::store::{Rebuilt, Step, Table, Value};
+use feiqian_ledger::store::{Carried, Rebuilt, Step, Table};
 use tokio::runtime::Runtime;
 
 use super::{
@@ -110,10 +110,8 @@ impl Opening<'_> {
             let wanted = create_table(rebuilt.after);
             self.batch(&wanted)?;
             self.remember(&format!("table {}", rebuilt.after.name), &wanted)?;
-            let mut last = None;
-            while let Some(key) = self.carry_on(rebuilt, &aside, last.as_deref())? {
-                last = Some(key);
-            }
+            let mut carried = Carried::default();
+            while self.carry_on(rebuilt, &aside, &mut carried)? {}
             self.batch(&format!("DROP TABLE {aside}"))?;
         }
         for table in step.dropped {
@@ -125,18 +123,13 @@ impl Opening<'_> {
     }
 
     /// Some rows behind a savepoint of their own, so that not all of them have to be noted for a repeat.
-    fn carry_on(
-        &mut self,
-        rebuilt: &Rebuilt,
-        aside: &str,
-        last: Option<&[Value]>,
-    ) -> Result<Option<Vec<Value>>, OpenError> {
+    fn carry_on(&mut self, rebuilt: &Rebuilt, aside: &str, carried: &mut Carried) -> Result<bool, OpenError> {
         self.batch("SAVEPOINT work")?;
         let mut tx = PostgresTx::new(self.runtime, self.link, true);
-        let carried = rebuilt.carry_on(&mut tx, aside, last);
-        let carried = carried.map_err(|error| not_carried(&self.settings.shown, rebuilt.before, &error))?;
+        let more = rebuilt.carry_on(&mut tx, aside, carried);
+        let more = more.map_err(|error| not_carried(&self.settings.shown, rebuilt.before, &error))?;
         self.batch("RELEASE work")?;
-        Ok(carried)
+        Ok(more)
     }
 
     /// The table is laid out as an older program wrote it.

@@ -1,9 +1,10 @@
-//! PostgreSQL for tests: a throw-away cluster, and databases in it.
+//! For tests: PostgreSQL in a throw-away cluster, and stores that die.
 //!
 //! A test run shares one cluster: the one that [`CLUSTER`] in the environment names (`cargo xtask test` starts it), else one
 //! that the test program starts for itself when it first needs it. Every test has databases of its own.
 
 mod cluster;
+mod mortal;
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +17,7 @@ use std::{
 use feiqian_ledger::store::{BoxFuture, Store, StoreError, Table, Work};
 
 pub use cluster::{Cluster, ClusterError, binaries};
+pub use mortal::{Death, Life, Lives, MortalStore, killed_everywhere};
 
 pub use crate::killed::{KILLED, note_killed};
 

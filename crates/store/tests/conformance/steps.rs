@@ -42,20 +42,21 @@ static V3: Table = Table {
         Column::blob("owner"),
         Column::integer("number"),
         Column::text("body").optional(),
+        Column::integer("place"),
     ],
     key: 3,
-    constraints: &[],
+    constraints: &["UNIQUE (place)"],
     indexes: &["(number)"],
 };
 
-fn with_size(row: &Row) -> Result<Vec<Value>, StoreError> {
+fn with_size(row: &Row, _: i64) -> Result<Vec<Value>, StoreError> {
     let size = i64::try_from(row.text(2)?.len()).unwrap();
     Ok([row.0.as_slice(), &[size.into()]].concat())
 }
 
-fn size_first(row: &Row) -> Result<Vec<Value>, StoreError> {
+fn size_first(row: &Row, place: i64) -> Result<Vec<Value>, StoreError> {
     let [owner, number, body, size] = row.0.as_slice() else { panic!("{row:?}") };
-    Ok(vec![size.clone(), owner.clone(), number.clone(), body.clone()])
+    Ok(vec![size.clone(), owner.clone(), number.clone(), body.clone(), place.into()])
 }
 
 static TO_2: Step =
@@ -104,6 +105,12 @@ async fn a_store_of_any_older_version_comes_to_todays_layout<P: Place>() {
     let found = |tx: &mut dyn Tx| tx.find(&V3, &[6_i64.into(), vec![2_u8; 2].into(), 2_i64.into()]);
     let row: Option<Row> = store.read(found).await.unwrap();
     assert_eq!(row.unwrap().text(3).unwrap(), "body 2");
+    // The old order's places, over all questions: 1, 2, …
+    let last = |tx: &mut dyn Tx| {
+        let rows = tx.select("SELECT min(place), max(place) FROM entry", &[])?;
+        Ok::<_, StoreError>((rows[0].integer(0)?, rows[0].integer(1)?))
+    };
+    assert_eq!(store.read(last).await.unwrap(), (1, ROWS));
     let old_names = |tx: &mut dyn Tx| Ok::<_, StoreError>([tx.select("SELECT 1 FROM item", &[]).is_err()]);
     assert_eq!(store.read(old_names).await, Ok([true]));
     drop(store);
@@ -128,11 +135,11 @@ async fn a_new_store_begins_with_todays_layout<P: Place>() {
 }
 
 async fn a_step_that_fails_changes_nothing<P: Place>() {
-    fn refuses(row: &Row) -> Result<Vec<Value>, StoreError> {
+    fn refuses(row: &Row, place: i64) -> Result<Vec<Value>, StoreError> {
         if row.integer(1)? == ROWS - 1 {
             return Err(StoreError::Corrupt("a body that no program wrote".to_owned()));
         }
-        with_size(row)
+        with_size(row, place)
     }
     static BROKEN: &[Step] =
         &[Step { to: 2, rebuilt: &[Rebuilt { before: &V1, after: &V2, carry: refuses }], dropped: &[&GONE] }];

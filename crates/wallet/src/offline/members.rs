@@ -71,8 +71,7 @@ impl Wallet {
                 let values = [bank.as_str().into(), list.clone().into()];
                 match tx.find(&OFFLINE_EXPOSED, &[bank.as_str().into()])? {
                     Some(row) if row.blob(1)? == list.as_slice() => {}
-                    Some(_) => tx.update(&OFFLINE_EXPOSED, &values)?,
-                    None => tx.insert(&OFFLINE_EXPOSED, &values)?,
+                    _ => tx.put(&OFFLINE_EXPOSED, &values)?,
                 }
             }
             write_setting(tx, EXPOSED_AS_OF, as_of.clone())

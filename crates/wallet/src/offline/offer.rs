@@ -29,6 +29,7 @@ use feiqian_wire::error::Code;
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::pay::usual_pieces;
 use super::rows::{CoinRow, OfferRow};
@@ -62,14 +63,14 @@ impl Wallet {
         let listed = free.iter().map(|coin| Blank { key: coin.key, message: coin.message }).collect();
         let keysets = self.offline_views(Until::Pay)?;
         let offer = Offer { amount, blanks: Bounded::new(listed)?, keysets, expires };
-        let dice: [u8; 32] = self.rng().random();
+        let dice = Zeroizing::new(self.rng().random::<[u8; 32]>());
         let (digest, body) = (offer.digest(), encode(&offer)?);
         let (_, commitment) = self.pending_offer(offer, &dice)?;
         let row = OfferRow {
             offer: digest,
             amount: amount.minor,
             body,
-            dice: self.store_key.seal(Place::Offer(&digest), &dice)?,
+            dice: self.store_key.seal(Place::Offer(&digest), &*dice)?,
             state: "committed".to_owned(),
             payer: None,
             transfer: None,

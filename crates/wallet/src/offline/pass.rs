@@ -21,6 +21,7 @@ use rand::rngs::ChaCha12Rng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::Serialize;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::pay::refused;
 use super::purse::{Taker, record_answers};
@@ -68,8 +69,8 @@ impl Wallet {
 
     /// Our nonce for a commitment: one, however often it is asked for.
     async fn answer_commitment(&self, commitment: OfferCommitment, out: Option<PathBuf>) -> Result<Value> {
-        let (fresh, now): ([u8; 32], _) = (self.rng().random(), self.now());
-        let fresh = self.store_key.seal(Place::Expect(&commitment.0), &fresh)?;
+        let (fresh, now) = (Zeroizing::new(self.rng().random::<[u8; 32]>()), self.now());
+        let fresh = self.store_key.seal(Place::Expect(&commitment.0), &*fresh)?;
         let keep = move |tx: &mut dyn Tx| {
             if let Some(row) = tx.find(&OFFLINE_EXPECT, &[commitment.0.into()])? {
                 return Ok(Sealed::of(&row, 1)?);
@@ -79,8 +80,8 @@ impl Wallet {
             Ok::<_, Failure>(fresh.clone())
         };
         let dice = self.seams.store.commit("wallet.offline.nonce", keep).await?;
-        let dice = *self.store_key.open_array(Place::Expect(&commitment.0), &dice)?;
-        let (_, nonce) = commitment.answer(&mut ChaCha12Rng::from_seed(dice));
+        let dice = self.store_key.open_array(Place::Expect(&commitment.0), &dice)?;
+        let (_, nonce) = commitment.answer(&mut ChaCha12Rng::from_seed(*dice));
         let message = carried::hand_out(&Carried::Nonce(nonce), out.as_deref())?;
         show(&Answered { outcome: "answered", message })
     }

@@ -53,11 +53,7 @@ impl Wallet {
             row.amount = Minor::sum(coins.iter().map(|(coin, _)| coin.worth))?;
             (row.outputs, row.session) = (answered.outputs.clone(), Some(answered.session));
             (row.state, row.reported) = (State::Restored, true);
-            match tx.find(&OFFLINE_SESSION, &[row.request.into()])? {
-                Some(_) => tx.update(&OFFLINE_SESSION, &row.values()?)?,
-                None => tx.insert(&OFFLINE_SESSION, &row.values()?)?,
-            }
-            Ok::<_, Failure>(())
+            Ok::<_, Failure>(tx.put(&OFFLINE_SESSION, &row.values()?)?)
         };
         self.seams.store.commit("wallet.offline.restore", keep).await?;
         tracing::warn!("this wallet's store is not the latest of its words: its offline coins are reclaimed");

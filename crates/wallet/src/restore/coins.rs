@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 use super::tables::{RESTORE_COIN, RESTORE_REFUND};
 use super::{Pace, Watch};
 use crate::failure::{Failure, Result};
+use crate::held::HeldCoin;
 use crate::pledge::{self, Pledge};
 use crate::record::{CoinRow, PlannedCoin, Purpose, SessionRow, decode, encode, select};
 use crate::sealed_rows::Sealed;
@@ -219,9 +220,9 @@ impl Wallet {
     }
 
     /// Kept coins that nothing was made of yet, whose keys live, and that are in no unfinished session.
-    async fn left_to_renew(&self) -> Result<Vec<CoinRow>> {
+    async fn left_to_renew(&self) -> Result<Vec<HeldCoin>> {
         let (view, now) = (self.view(), self.now());
-        let alive = move |coin: &CoinRow| {
+        let alive = move |coin: &HeldCoin| {
             view.pins.key(&coin.id.denomination).is_ok_and(|key| key.check_grace(now).is_ok())
         };
         let left = move |tx: &mut dyn Tx| {
@@ -231,7 +232,7 @@ impl Wallet {
                 _ => Vec::new(),
             });
             let busy: BTreeSet<CoinId> = coins.map(|plan| plan.coin).collect();
-            let mut left = CoinRow::unspent(tx)?;
+            let mut left = HeldCoin::unspent(tx)?;
             left.retain(|coin| coin.state == "suspect" && !busy.contains(&coin.id) && alive(coin));
             Ok(left)
         };
@@ -240,7 +241,7 @@ impl Wallet {
 
     async fn renew(
         self: Arc<Self>,
-        coin: CoinRow,
+        coin: HeldCoin,
         keyset: Arc<VerifiedKeyset>,
         planning: Arc<Mutex<()>>,
     ) -> Result<()> {
@@ -250,7 +251,7 @@ impl Wallet {
             .store
             .read(move |tx| {
                 let coin = CoinRow::find(tx, &id)?.ok_or(StoreError::Missing(COIN.name))?;
-                pledge::refreshable(tx, &coin)
+                pledge::refreshable(tx, &coin.held())
             })
             .await?;
         // As many of each size as are there already: the binary digits of the amount, a coin for a coin.

@@ -22,4 +22,5 @@ mod quiet;
 mod restore;
 mod sealed;
 mod tricks;
+mod upgrade;
 mod world;

@@ -11,7 +11,7 @@ use crate::flows::run;
 use crate::world::{DAY, Owner, World};
 
 /// A wallet that has paid three times for requests that can be refunded for ten minutes.
-async fn paid_three_times() -> (Arc<World>, Owner) {
+pub(crate) async fn paid_three_times() -> (Arc<World>, Owner) {
     let world = World::new();
     let alice = Owner::new(&world, "alice", 1_000);
     run(&alice, json!({"command": "withdraw", "amount": "10"})).await.unwrap();
@@ -24,7 +24,7 @@ async fn paid_three_times() -> (Arc<World>, Owner) {
 }
 
 /// Runs the wallet's background for a while; how many outcomes it asked for, and after how many rounds.
-async fn background(world: &World, alice: &Owner, millis: u64) -> (usize, usize) {
+pub(crate) async fn background(world: &World, alice: &Owner, millis: u64) -> (usize, usize) {
     let asked = world.state().asked.len();
     let routes = world.state().routes.len();
     let (wallet, shutdown) = (alice.open().await, Shutdown::new());
@@ -48,8 +48,20 @@ async fn the_background_asks_about_one_payment_a_round_and_ever_more_rarely() {
     assert!(rounds > 3, "{rounds}");
     let distinct: BTreeSet<_> = world.state().asked.iter().copied().collect();
     assert_eq!((asked, distinct.len()), (3, 3), "in {rounds} rounds, and the clock stands still");
-    world.advance(601);
-    assert_eq!(background(&world, &alice, 500).await.0, 0, "nothing can be refunded any more");
+    world.advance(600 + 7 * DAY);
+    assert_eq!(background(&world, &alice, 500).await.0, 0, "no refund can come any more");
+}
+
+#[tokio::test]
+async fn a_refund_that_was_ordered_in_the_last_second_is_found_days_later() {
+    let (world, mut alice) = paid_three_times().await;
+    alice.poll_seconds = 1;
+    let paid = world.paid();
+    // The payee's bank was down, and books it six days after the time for refunds.
+    world.advance(599 + 6 * DAY);
+    world.refund(&paid[1], 10);
+    background(&world, &alice, 3_600).await;
+    assert_eq!((paid.len(), alice.audited().await), (3, 410));
 }
 
 #[tokio::test]

@@ -122,7 +122,7 @@ pub(crate) struct State {
     requests_paid: BTreeMap<Digest, Digest>,
     released: BTreeSet<Digest>,
     boxes: BTreeMap<EncodedPoint, Vec<Sealed>>,
-    shop_requests: BTreeMap<Digest, SignedRequest>,
+    pub(crate) shop_requests: BTreeMap<Digest, SignedRequest>,
     pub(crate) holders: BTreeMap<String, [u8; 32]>,
     pub(crate) cheques: crate::cheque_bank::ChequeBank,
     pub(crate) offline: crate::offline_bank::OfflineBank,

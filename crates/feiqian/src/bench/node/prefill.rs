@@ -1,12 +1,12 @@
 //! A register that has seen much: rows of spent coins, written through the bank's store while the bank is down.
 //!
-//! Of every coin the rows that a deposit leaves in the register: coin, spend, statement and payment, as large as real ones,
+//! Of every coin the rows that a deposit leaves in the register: coin and payment, as large as real ones,
 //! their keys spread over the whole space; the sums of the denomination fit them. Nobody made these payments: their
 //! statements' digests and signatures are made up, which `feiqian audit` would say.
 
 use std::path::Path;
 
-use feiqian_bank::tables::{COIN, PAYMENT, SPEND, STATEMENT, TOTAL};
+use feiqian_bank::tables::{COIN, PAYMENT, TOTAL};
 use feiqian_crypto::possession::Proof;
 use feiqian_crypto::{Digest, EncodedPoint, EncodedScalar};
 use feiqian_ledger::store::{Store, StoreError, StoreExt as _, Tx, Value};
@@ -30,6 +30,9 @@ use crate::stores;
 
 /// Coins in one transaction.
 const CHUNK: u64 = 20_000;
+
+/// Where the numbers of these payments begin: beyond those of payments that were made before.
+const NUMBERS: u64 = 1 << 40;
 
 /// What all these coins have in common.
 struct Pattern {
@@ -69,16 +72,12 @@ pub(super) async fn prefill(
 
 /// The rows of one coin.
 struct Rows {
-    coin: [Value; 5],
-    spend: [Value; 4],
-    statement: [Value; 3],
-    payment: [Value; 9],
+    coin: [Value; 6],
+    payment: [Value; 11],
 }
 
 fn write(tx: &mut dyn Tx, rows: &[Rows]) -> Result<(), StoreError> {
     rows.iter().try_for_each(|row| tx.insert(&COIN, &row.coin))?;
-    rows.iter().try_for_each(|row| tx.insert(&SPEND, &row.spend))?;
-    rows.iter().try_for_each(|row| tx.insert(&STATEMENT, &row.statement))?;
     rows.iter().try_for_each(|row| tx.insert(&PAYMENT, &row.payment))
 }
 
@@ -143,19 +142,18 @@ impl Pattern {
             Route::Account { bank, account } => (bank.as_str().into(), account.as_str().into()),
             Route::Received => (Value::Null, Value::Null),
         };
-        let denomination: Value = self.denomination.into();
         let digest: Value = Digest(digest).into();
         Ok(Rows {
             coin: [
-                denomination.clone(),
+                self.denomination.into(),
                 Digest(coin).into(),
                 self.value.into(),
                 Value::unsigned(self.epoch)?,
                 self.value.into(),
+                digest.clone(),
             ],
-            spend: [denomination, Digest(coin).into(), digest.clone(), self.value.into()],
-            statement: [digest.clone(), Value::unsigned(0)?, encode(&statement)?],
             payment: [
+                Value::unsigned(number.saturating_add(NUMBERS))?,
                 digest,
                 Digest(request).into(),
                 self.value.into(),
@@ -165,6 +163,7 @@ impl Pattern {
                 encode(&receipt)?,
                 Minor::ZERO.into(),
                 Minor::ZERO.into(),
+                encode(&statement)?,
             ],
         })
     }

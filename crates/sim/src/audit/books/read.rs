@@ -89,6 +89,7 @@ impl BankBooks {
         books.read_cheques(tx)?;
         books.read_transfers(tx)?;
         books.offline = OfflineBank::read(tx, name)?;
+        books.offline.forgotten = books.forgotten;
         Ok(books)
     }
 
