@@ -25,7 +25,8 @@ fn value(output: &Output) -> Value {
     serde_json::from_str(text.trim()).unwrap_or_else(|_| panic!("no answer: {text:?}"))
 }
 
-/// What is said when a store cannot write, when another file cannot be written, and when pages are damaged.
+/// What is said when an open store cannot write, when another file cannot be written or a store not opened, and when pages are
+/// damaged.
 const STORE: &str = "UNAVAILABLE";
 const FILE: &str = "INTERNAL";
 const DAMAGED: &str = "INTERNAL";
@@ -65,7 +66,7 @@ fn a_full_disk_under_a_wallet_is_said_and_costs_nothing() {
     typed(&world, "wallet withdraw --home @alice 5.00");
     for command in ["wallet withdraw --home @alice 1.00", "wallet deposit --home @alice 1.00"] {
         let output = bounded(&world, "ulimit -f 0; ", &words(command)).output().unwrap();
-        refused(command, &value(&output), output.status.code(), STORE);
+        refused(command, &value(&output), output.status.code(), FILE);
     }
     world.holds("alice", "5.00");
     assert_eq!(world.account("north", "alice"), "15.00");
@@ -167,15 +168,16 @@ fn a_home_that_cannot_be_written_is_said_and_stays_as_it_is() {
     for name in ["alice", "south"] {
         give(&world.home(name), owner, false);
     }
-    for (command, code) in [
-        ("wallet withdraw --home @alice 1.00", STORE),
-        ("wallet balance --home @alice", STORE),
-        ("bank run --home @south", STORE),
-        ("bank account open --home @south --name bob", STORE),
-        ("wallet init --home @alice/new --name new --bank https://127.0.0.1:1 --code 1", FILE),
+    // Each fails at the first file that it would write, the lock.
+    for command in [
+        "wallet withdraw --home @alice 1.00",
+        "wallet balance --home @alice",
+        "bank run --home @south",
+        "bank account open --home @south --name bob",
+        "wallet init --home @alice/new --name new --bank https://127.0.0.1:1 --code 1",
     ] {
         let output = bound(&world, owner, &program, command);
-        refused(command, &value(&output), output.status.code(), code);
+        refused(command, &value(&output), output.status.code(), FILE);
     }
     let own = owner.map(|_| rustix::process::getuid().as_raw());
     for name in ["alice", "south"] {

@@ -395,7 +395,6 @@ fn killed_while_a_cycle_is_unwound() {
         ("center", "center.cycle.reserve"),
         ("center", "center.notice.told"),
         ("north", "bank.cheque.settled"),
-        ("south", "bank.cheque.settled"),
     ];
     kill_everywhere(uncapped("50.00"), Act::Unwind, &among);
 }

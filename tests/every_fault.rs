@@ -367,11 +367,11 @@ fn killed_while_owners_do_what_is_seldom_done() {
     let got = 5 * i64::try_from(pays + receives + 2).unwrap();
     let bobs = || minor(world.balance("bob")["balance"].as_str().unwrap());
     assert_eq!(bobs(), got);
-    // A session whose answer nobody saw is asked for again; it dies over that, too.
+    // A session that was begun before a death is brought to its end; the wallet dies over that, too.
     for (point, own, command) in [
-        ("wallet.withdraw.offer", "/account/issue/recover", "wallet withdraw --home @alice 0.09"),
-        ("wallet.refresh.sign", "/issue/recover", "wallet refresh --home @alice"),
-        ("wallet.offline.commit", "/account/offline/recover", "wallet withdraw --offline --home @alice 0.05"),
+        ("wallet.withdraw.offer", "/account/issue/finish", "wallet withdraw --home @alice 0.09"),
+        ("wallet.refresh.sign", "/outcome", "wallet refresh --home @alice"),
+        ("wallet.offline.commit", "/account/offline/finish", "wallet withdraw --offline --home @alice 0.05"),
     ] {
         let begun = |number: u32| {
             if point == "wallet.refresh.sign" {

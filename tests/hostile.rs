@@ -343,11 +343,13 @@ fn a_head_is_as_long_as_it_may_be_and_no_byte_longer() {
         // Refused, and hung up on.
         assert_eq!(raw.ask(&request(1000)), None, "{length} bytes");
     }
-    // What does not end where the limit is, nobody reads on: the HTTP library refuses it, without a word of ours.
+    // What does not end where the limit is, nobody reads on: the HTTP library refuses it, without a word of ours, unless all of
+    // it came at once.
     for length in [80 << 10, 100 << 10, 127 << 10] {
         let mut raw = Raw::open(&at).unwrap();
         let (status, body) = raw.ask(&request(length)).unwrap();
-        assert_eq!((status, body.as_str()), (431, ""), "{length} bytes");
+        let is_ours = status == 413 && body.contains("\"TOO_LARGE\"");
+        assert!(is_ours || (status, body.as_str()) == (431, ""), "{length} bytes: {status} {body}");
         assert_eq!(raw.ask(&request(1000)), None, "{length} bytes");
     }
 }

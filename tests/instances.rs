@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::world::{World, minor, wait_until};
+use crate::world::{Answer, World, minor, wait_until};
 
 const PROCESSES: [&str; 3] = ["north", "north-2", "north-3"];
 const WALLETS: [&str; 3] = ["alice", "bob", "carol"];
@@ -233,7 +233,13 @@ fn two_centers(balancer: &Balancer) -> World {
         world.start(name);
         world.pinned(name);
     }
-    world.shop();
+    // One process may have admitted a bank that the other hears of in its next round.
+    let (south, code) = (world.url("south"), world.enrol("south", "shop", "merchant"));
+    let init = ["merchant", "init", "--home", "@shop", "--name", "shop", "--bank", &south, "--code", &code];
+    let is_known = |answer: &Answer| answer.exit == Some(0) || answer.code() != "WRONG_BANK";
+    let made = wait_until(Duration::from_secs(20), || Some(world.run(&init)).filter(is_known));
+    assert_eq!(made.map(|answer| answer.exit), Some(Some(0)), "no shop");
+    world.start("shop");
     world.wallet("alice", "north");
     world.fund("north", "alice", "100.00");
     world
