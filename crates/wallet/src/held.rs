@@ -7,7 +7,7 @@ use feiqian_online_cash::coin::CoinId;
 
 use crate::failure::Result;
 
-/// A coin without its secret and signature. An index of [`crate::tables::COIN`] holds just this of every coin with a rest.
+/// A coin without its secret and signature. The index of [`crate::tables::COIN`] holds just this of every coin with a rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HeldCoin {
     pub(crate) id: CoinId,

@@ -101,7 +101,11 @@ pub static SESSION: Table = Table {
     ],
     key: 1,
     constraints: &["CHECK (state IN ('planned', 'offered', 'signed', 'done', 'void'))", "CHECK (amount > 0)"],
-    indexes: &["(state)", "(intent, created, request) WHERE reported = 0 AND intent IS NOT NULL"],
+    // Neither has a row of a session that has ended and been told.
+    indexes: &[
+        "(created, request) WHERE state IN ('planned', 'offered', 'signed')",
+        "(intent, created, request) WHERE reported = 0 AND intent IS NOT NULL",
+    ],
 };
 
 /// Coins by (denomination, key). `secret`: sealed, see [`mod@crate::sealed_rows`]; `rest`: value less all that was signed away and not released.
@@ -125,13 +129,8 @@ pub static COIN: Table = Table {
         "CHECK (rest >= 0 AND rest <= worth)",
         "CHECK (state IN ('good', 'suspect', 'refused'))",
     ],
-    // A coin that is spent is in none of them. The first is of whole coins by size, the second holds what choosing coins needs,
-    // the third is empty between payments.
-    indexes: &[
-        "(bank, worth) WHERE rest > 0 AND rest = worth AND state <> 'refused'",
-        "(denomination, coin_key, bank, worth, rest, state) WHERE rest > 0",
-        "(denomination, coin_key) WHERE rest > 0 AND (rest < worth OR state = 'suspect')",
-    ],
+    // What choosing and counting coins need, of each that is not spent.
+    indexes: &["(denomination, coin_key, bank, worth, rest, state) WHERE rest > 0"],
 };
 
 /// Everything signed with coins' keys, by digest. `owner`: the payment's request digest or the session's request id;
@@ -196,11 +195,12 @@ pub static PAYMENT: Table = Table {
         "CHECK (kind IN ('pay', 'deposit'))",
         "CHECK (state IN ('signed', 'taken', 'delivered', 'paid', 'refused', 'lapsed'))",
     ],
+    // What has been paid is in no index by its state, or that would be looked through for what can be refunded.
     indexes: &[
-        "(state)",
+        "(created, request) WHERE state IN ('signed', 'taken', 'delivered', 'refused')",
         "(payment)",
         "(intent, created, request) WHERE reported = 0 AND intent IS NOT NULL",
-        "(refund_until, created, request, payment) WHERE state = 'paid' AND kind = 'pay'",
+        "(refund_until, created, request, payment, state, kind) WHERE state = 'paid' AND kind = 'pay'",
     ],
 };
 

@@ -31,8 +31,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use feiqian_crypto::Digest;
 use feiqian_ledger::audit::{Report, check_book, check_rows};
 use feiqian_ledger::store::{Row, StoreError, Table, Tx, Value};
-use feiqian_money::Minor;
-use feiqian_online_cash::coin::CoinId;
 use feiqian_online_cash::keyset::{Keyset, VerifiedKey};
 use rand_core::CryptoRng;
 
@@ -67,13 +65,15 @@ pub struct Circulation {
     pub seen_rest: u128,
 }
 
-/// What one coin has given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spent {
-    /// Its value, minor units.
-    pub value: Minor,
-    /// Σ contributions, minor units.
-    pub spent: Minor,
+/// What a statement takes of all its coins, minor units.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Taken {
+    /// As its body says.
+    pub(crate) sum: u64,
+    /// How much of that is booked in spends, less those the walk over all spends has met; the rest is of epochs that have ended.
+    pub(crate) unmet: u64,
+    /// Whether a session or payment stands for it.
+    pub(crate) is_accounted: bool,
 }
 
 /// What an audit saw.
@@ -85,12 +85,12 @@ pub struct BankAudit {
     pub book: Report,
     /// By epoch and denomination id.
     pub circulation: BTreeMap<(u64, Digest), Circulation>,
-    /// Every coin the bank has seen.
-    pub coins: BTreeMap<CoinId, Spent>,
-    /// Every answered session.
-    pub answered: BTreeSet<Digest>,
-    /// Every redeemed payment and its amount.
-    pub payments: BTreeMap<Digest, Minor>,
+    /// How many coins the bank has seen.
+    pub coins: u64,
+    /// How many sessions it has answered.
+    pub answered: u64,
+    /// How many payments it has redeemed.
+    pub payments: u64,
     /// Refunded and not claimed, minor units.
     pub refunds_open: u128,
     /// Presentments without an outcome.
@@ -123,12 +123,8 @@ pub(crate) struct Auditor<'a> {
     pub(crate) claims: BTreeMap<Digest, u128>,
     /// Recomputed: withdrawn and deposited of each account.
     pub(crate) accounts: BTreeMap<feiqian_crypto::Id16, (u128, u128)>,
-    /// Statements that a session or payment stands for.
-    pub(crate) accounted: BTreeSet<Digest>,
-    /// Statements: digest, and the amount they take in all.
-    pub(crate) statements: BTreeMap<Digest, u128>,
-    /// Statements: digest, and how much of that is booked in spends; the rest is of epochs that have ended.
-    pub(crate) booked: BTreeMap<Digest, u128>,
+    /// Statements by digest: two a payment, and the only thing that grows with the payments.
+    pub(crate) statements: BTreeMap<Digest, Taken>,
     /// Transfers for cheques and remittances that rows call for.
     pub(crate) explained: BTreeSet<feiqian_crypto::Id16>,
 }
@@ -139,7 +135,7 @@ impl Auditor<'_> {
     }
 }
 
-/// Audits a bank's store. Holds one entry a coin, payment and session in memory.
+/// Audits a bank's store. Holds one entry a statement in memory, some 80 bytes.
 ///
 /// `rng`: weights of the batch check of stored answers.
 ///
@@ -153,9 +149,9 @@ pub fn audit(tx: &mut dyn Tx, audited: &Audited, rng: &mut impl CryptoRng) -> Re
         findings,
         book,
         circulation: BTreeMap::new(),
-        coins: BTreeMap::new(),
-        answered: BTreeSet::new(),
-        payments: BTreeMap::new(),
+        coins: 0,
+        answered: 0,
+        payments: 0,
         refunds_open: 0,
         pending_presentments: 0,
         ended: 0,
@@ -168,9 +164,7 @@ pub fn audit(tx: &mut dyn Tx, audited: &Audited, rng: &mut impl CryptoRng) -> Re
         out,
         claims: BTreeMap::new(),
         accounts: BTreeMap::new(),
-        accounted: BTreeSet::new(),
         statements: BTreeMap::new(),
-        booked: BTreeMap::new(),
         explained: BTreeSet::new(),
     };
     auditor.keysets(tx)?;

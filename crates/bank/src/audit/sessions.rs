@@ -28,7 +28,7 @@ impl Auditor<'_> {
             let at = place(&SESSION, row);
             let session = SessionRow::from_row(row)?;
             if let Some(answer) = &session.answer {
-                auditor.out.answered.insert(session.session);
+                auditor.out.answered = auditor.out.answered.saturating_add(1);
                 auditor.issued(&session, answer, &at, &mut answers, rng);
                 auditor.funding(tx, &session, answer, &at)?;
             }
@@ -38,13 +38,8 @@ impl Auditor<'_> {
         for session in &answers.wrong {
             self.find(7, format!("session ({session})"), "the stored answers do not fit their commitments");
         }
-        for digest in self
-            .statements
-            .keys()
-            .filter(|digest| !self.accounted.contains(digest))
-            .copied()
-            .collect::<Vec<_>>()
-        {
+        let open = self.statements.iter().filter(|(_, taken)| !taken.is_accounted);
+        for digest in open.map(|(digest, _)| *digest).collect::<Vec<_>>() {
             // Payments by account are accounted for when the payments are walked.
             let Ok(Some(statement @ Statement::Refresh { .. })) = register::statement(tx, &digest) else {
                 continue;
@@ -195,11 +190,11 @@ impl Auditor<'_> {
             }
             _ => false,
         };
-        let sum = self.statements.get(&answer.reference).copied();
-        if !fits || sum != Some(session.amount.value().into()) {
+        let taken = self.account_for(&answer.reference);
+        if !fits || taken.map(|(sum, _)| sum) != Some(session.amount.value()) {
             self.find(2, at, "the refresh statement is not this session's, or not worth its coins");
         }
-        if !self.accounted.insert(answer.reference) {
+        if taken.is_some_and(|(_, before)| before) {
             self.find(2, at, "one refresh statement paid for two sessions");
         }
         Ok(())

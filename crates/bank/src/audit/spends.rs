@@ -1,6 +1,6 @@
 //! Statements, spends and coins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use feiqian_crypto::{Digest, EncodedPoint};
 use feiqian_ledger::store::{Row, StoreError, Tx};
@@ -8,7 +8,7 @@ use feiqian_money::Minor;
 use feiqian_online_cash::coin::CoinId;
 use feiqian_online_cash::evidence::Statement;
 
-use super::{Auditor, Circulation, Spent, place};
+use super::{Auditor, Circulation, Taken, place};
 use crate::refusal::from_blob;
 use crate::register;
 use crate::tables::{COIN, PAYMENT, SPEND, STATEMENT};
@@ -65,20 +65,20 @@ impl Auditor<'_> {
         if statement.digest(&self.audited.bank) != digest {
             self.find(7, at, "the digest is not the body's");
         }
-        let (mut sum, mut there) = (0_u128, 0_u128);
+        let (mut sum, mut booked) = (0_u64, 0_u64);
         for (coin, contribution) in takings(statement) {
-            sum = sum.saturating_add(contribution.value().into());
+            sum = sum.saturating_add(contribution.value());
             let key = [coin.denomination.into(), coin.key.to_bytes().into()];
-            let booked = register::spend(tx, &key, &digest)?;
-            if booked == Some(contribution) {
-                there = there.saturating_add(contribution.value().into());
-            } else if booked.is_some() || !self.has_ended(&coin.denomination) {
-                let what = format!("takes {contribution} of coin {}, booked is {booked:?}", coin.key);
+            let spend = register::spend(tx, &key, &digest)?;
+            if spend == Some(contribution) {
+                booked = booked.saturating_add(contribution.value());
+            } else if spend.is_some() || !self.has_ended(&coin.denomination) {
+                let what = format!("takes {contribution} of coin {}, booked is {spend:?}", coin.key);
                 self.find(3, at, what);
             }
         }
-        self.booked.insert(digest, there);
-        if self.statements.insert(digest, sum).is_some() {
+        let taken = Taken { sum, unmet: booked, is_accounted: false };
+        if self.statements.insert(digest, taken).is_some() {
             self.find(3, at, "the statement is kept twice");
         }
         Ok(())
@@ -87,10 +87,11 @@ impl Auditor<'_> {
     /// Every spend belongs to a statement; per coin their sum is what the register says, and at most its value.
     pub(super) fn spends(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
         let mut sums: BTreeMap<CoinId, u128> = BTreeMap::new();
-        let mut by_statement: BTreeMap<Digest, u128> = BTreeMap::new();
+        // Of statements that are not stored, or beyond what they take.
+        let mut strange: BTreeSet<Digest> = BTreeSet::new();
         self.walk(tx, &SPEND, |auditor, _, row| {
             let (coin, contribution) = (coin_of(row)?, row.minor(3)?);
-            add(&mut by_statement, row.digest(2)?, contribution);
+            auditor.meet(row.digest(2)?, contribution, &mut strange);
             add(&mut sums, coin, contribution);
             auditor.redeemed(&coin, contribution, &place(&SPEND, row));
             Ok(())
@@ -98,24 +99,39 @@ impl Auditor<'_> {
         self.walk(tx, &COIN, |auditor, _, row| {
             let (coin, spent) = (coin_of(row)?, row.minor(4)?);
             if let Some(only) = row.optional_digest(5)? {
-                add(&mut by_statement, only, spent);
+                auditor.meet(only, spent, &mut strange);
                 add(&mut sums, coin, spent);
                 auditor.redeemed(&coin, spent, &place(&COIN, row));
             }
             let summed = sums.remove(&coin).unwrap_or(0);
             auditor.coin(row, coin, spent, summed)
         })?;
-        for (statement, sum) in by_statement {
-            if self.booked.get(&statement) != Some(&sum) {
-                let what = "the spends are not those of a stored statement";
-                self.find(3, format!("spend of statement {statement}"), what);
-            }
+        let unmet = self.statements.iter().filter(|(_, taken)| taken.unmet != 0).map(|(digest, _)| *digest);
+        strange.extend(unmet);
+        for statement in strange {
+            let what = "the spends are not those of a stored statement";
+            self.find(3, format!("spend of statement {statement}"), what);
         }
         for coin in sums.keys() {
             let what = "the coin is not in the register";
             self.find(3, format!("spend ({}, {})", coin.denomination, coin.key), what);
         }
         Ok(())
+    }
+
+    /// Notes that a session or payment stands for a statement: what it takes, and whether that was noted before.
+    pub(super) fn account_for(&mut self, statement: &Digest) -> Option<(u64, bool)> {
+        let taken = self.statements.get_mut(statement)?;
+        Some((taken.sum, std::mem::replace(&mut taken.is_accounted, true)))
+    }
+
+    /// A spend of a statement.
+    fn meet(&mut self, statement: Digest, contribution: Minor, strange: &mut BTreeSet<Digest>) {
+        let taken = self.statements.get_mut(&statement);
+        match taken.and_then(|taken| Some((taken.unmet.checked_sub(contribution.value())?, taken))) {
+            Some((unmet, taken)) => taken.unmet = unmet,
+            None => drop(strange.insert(statement)),
+        }
     }
 
     fn redeemed(&mut self, coin: &CoinId, contribution: Minor, at: &str) {
@@ -146,7 +162,7 @@ impl Auditor<'_> {
             }
             _ => self.find(3, at, "value or epoch is not the denomination's"),
         }
-        self.out.coins.insert(coin, Spent { value, spent });
+        self.out.coins = self.out.coins.saturating_add(1);
         Ok(())
     }
 

@@ -229,6 +229,15 @@ impl Opening<'_> {
                 self.remember(&entry, &wanted)?;
             }
         }
+        for number in table.indexes.len().. {
+            let name = format!("{}_{number}", table.name);
+            let entry = format!("index {name}");
+            if self.known(&entry)?.is_none() {
+                break;
+            }
+            self.batch(&format!("DROP INDEX IF EXISTS {name}"))?;
+            self.forget(&entry)?;
+        }
         Ok(())
     }
 }

@@ -238,6 +238,8 @@ async fn foreign_newer_and_other_stores_are_refused_by_name<P: Place>() {
         indexes: &[],
     };
     assert!(place.open_as("bank", 3, &[&INDEXED]).is_ok());
+    // The second one of before is gone: its name is free.
+    place.tamper("CREATE INDEX note_1 ON note (body)");
 
     let alien = P::new();
     alien.make_foreign();
