@@ -7,7 +7,8 @@
 //! the owner's own `refresh` asks at once for all payments of the last week, in random order: whoever was just told of
 //! a refund wants it now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{MutexGuard, PoisonError};
 
 use feiqian_crypto::Digest;
 use feiqian_ledger::store::{Row, StoreExt, Tx, Value};
@@ -90,6 +91,15 @@ impl Candidate {
     }
 }
 
+/// Drops the turns of payments that nobody asks about any more, as soon as they are more than those of all candidates: so the
+/// schedule does not grow with the payments.
+fn forget(asked: &mut Schedule, candidates: &[Candidate]) {
+    if asked.len() > candidates.len().saturating_mul(2) {
+        let open: BTreeSet<Digest> = candidates.iter().map(|candidate| candidate.payment).collect();
+        asked.retain(|payment, _| open.contains(payment));
+    }
+}
+
 impl Wallet {
     /// The owner asks: the refunds of the payments of the last week, in random order, and of one older payment that
     /// can still be refunded.
@@ -128,6 +138,7 @@ impl Wallet {
         let expired = unsettled.iter().filter(|row| row.expires < now);
         let mut candidates: Vec<Candidate> = expired.map(Candidate::of).collect();
         candidates.extend(self.refundable().await?);
+        forget(&mut self.schedule(), &candidates);
         match self.pick(candidates).await? {
             Some(row) => self.claim_refund(row).await.map(drop),
             None => Ok(()),
@@ -148,13 +159,17 @@ impl Wallet {
 
     fn draw(&self, candidates: Vec<Candidate>) -> Option<Digest> {
         let now = self.now().seconds();
-        let mut asked = self.asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut asked = self.schedule();
         let due = |paid: &Candidate| asked.get(&paid.payment).is_none_or(|turn| turn.next <= now);
         let chosen = candidates.into_iter().filter(due).choose(&mut self.rng())?;
         let pause = asked.get(&chosen.payment).map_or(FIRST_PAUSE, |turn| turn.pause.saturating_mul(2));
         let pause = pause.min(LONGEST_PAUSE);
         asked.insert(chosen.payment, Turn { next: now.saturating_add(pause), pause });
         Some(chosen.request)
+    }
+
+    fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn claim_refund(&self, row: PaymentRow) -> Result<Minor> {
@@ -188,5 +203,25 @@ impl Wallet {
             }
         }
         trouble.map_or(Ok(()), |fault| Err(Failure::from(fault)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schedule_forgets_what_is_over_and_keeps_what_is_open() {
+        let digest = |number: u8| Digest([number; 32]);
+        let candidate = |number| Candidate { request: digest(0), payment: digest(number), created: 0 };
+        let turn = |next| Turn { next, pause: FIRST_PAUSE };
+        let mut asked: Schedule = (1..=4).map(|number| (digest(number), turn(number.into()))).collect();
+        forget(&mut asked, &[candidate(3), candidate(9)]);
+        assert_eq!(asked.len(), 4, "twice as many as can be asked about are kept");
+        forget(&mut asked, &[candidate(3)]);
+        assert_eq!(asked.keys().copied().collect::<Vec<_>>(), [digest(3)]);
+        assert_eq!(asked.values().map(|turn| turn.next).collect::<Vec<_>>(), [3]);
+        forget(&mut asked, &[]);
+        assert!(asked.is_empty());
     }
 }

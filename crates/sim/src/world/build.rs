@@ -108,7 +108,6 @@ pub(super) async fn build(scenario: &Scenario, watch: Watch) -> Result<World, Si
         wallet_configs,
         merchant_configs,
         hiding: std::sync::Mutex::default(),
-        warm: std::sync::Mutex::default(),
         bank_of_wallet,
         supervisor,
         operator,

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::clock::NodeClock;
 use super::events::{Event, EventLog};
 use super::seats::{CONNECT, Lists, Seat, State, Trap};
+use super::warm::Warm;
 use super::wire::{Call, Interceptor, Tap};
 use crate::machine::Metered;
 use crate::measure::Measures;
@@ -50,6 +51,7 @@ pub struct Fabric {
     falls: mpsc::UnboundedSender<Fell>,
     until: Option<u64>,
     reached: watch::Sender<bool>,
+    warm: Warm,
 }
 
 impl std::fmt::Debug for Fabric {
@@ -97,11 +99,16 @@ impl Fabric {
         };
         let (state, log) = (Mutex::new(state), Mutex::new(log));
         let (began, reached) = (Instant::now(), watch::Sender::new(false));
-        (Arc::new(Self { state, log, measures, began, falls, until, reached }), fallen)
+        (Arc::new(Self { state, log, measures, began, falls, until, reached, warm: Warm::default() }), fallen)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which stores of the world keep what makes them fast.
+    pub(crate) const fn warm(&self) -> &Warm {
+        &self.warm
     }
 
     /// Simulated time since the beginning.

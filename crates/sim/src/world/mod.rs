@@ -21,6 +21,7 @@ mod operator;
 pub(crate) mod seats;
 mod store;
 pub(crate) mod twin;
+mod warm;
 pub mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,9 +46,6 @@ use events::EventLog;
 use fabric::{Fabric, Fell, NodeId};
 use node::Node;
 pub use node::Running;
-
-/// How many idle nodes keep what makes them fast: enough for the busiest, and little beside a large population.
-const WARM: usize = 128;
 
 type Nodes = BTreeMap<NodeId, Arc<Mutex<Node>>>;
 
@@ -80,8 +78,6 @@ pub struct World {
     merchant_configs: Vec<feiqian_merchant::Config>,
     /// Wallets whose holders keep coins elsewhere too.
     hiding: std::sync::Mutex<std::collections::BTreeSet<usize>>,
-    /// Nodes that were busy, the latest last.
-    warm: std::sync::Mutex<std::collections::VecDeque<NodeId>>,
     /// For each wallet, the index of its bank.
     bank_of_wallet: Vec<usize>,
     supervisor: Option<JoinHandle<()>>,
@@ -220,13 +216,26 @@ impl World {
         node: NodeId,
         work: impl FnMut(&mut dyn Tx) -> Result<T, feiqian_ledger::store::StoreError> + Send + 'static,
     ) -> Result<T, feiqian_ledger::store::StoreError> {
+        let read = self.read_beside(node, work).await;
+        if !self.fabric.warm().has(node) {
+            self.cool(node);
+        }
+        read
+    }
+
+    async fn read_beside<T: Send + 'static>(
+        &self,
+        node: NodeId,
+        work: impl FnMut(&mut dyn Tx) -> Result<T, feiqian_ledger::store::StoreError> + Send + 'static,
+    ) -> Result<T, feiqian_ledger::store::StoreError> {
         match self.databases.get(&node) {
             Some(database) => database.read(work).await,
             None => Err(feiqian_ledger::store::StoreError::Closed),
         }
     }
 
-    /// As [`World::read`], on this very thread and before it returns: a store of a world answers at once.
+    /// As [`World::read`], on this very thread and before it returns: a store of a world answers at once. It keeps what it
+    /// took to read until [`World::cool`].
     ///
     /// # Errors
     /// The store's.
@@ -235,7 +244,7 @@ impl World {
         node: NodeId,
         work: impl FnMut(&mut dyn Tx) -> Result<T, feiqian_ledger::store::StoreError> + Send + 'static,
     ) -> Result<T, feiqian_ledger::store::StoreError> {
-        let mut reading = std::pin::pin!(self.read(node, work));
+        let mut reading = std::pin::pin!(self.read_beside(node, work));
         match reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(read) => read,
             Poll::Pending => Err(feiqian_ledger::store::StoreError::Closed),
@@ -265,40 +274,26 @@ impl World {
         Some(feiqian_wallet::StoreKey::of(&feiqian_online_cash::seed::Seed::from_bytes(recipe.seed)))
     }
 
-    /// A node was busy and is idle now. The last few keep what memory they have only to be faster next time; whoever was
-    /// busy longest ago gives it back.
-    pub fn doze(&self, node: NodeId) {
-        let mut warm = self.warm.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(known) = warm.iter().position(|one| *one == node) {
-            warm.remove(known);
+    /// A wallet was busy and is idle now: what it has learnt of the members it shares with the first one, since all are told
+    /// the same.
+    pub fn doze(&self, wallet: NodeId) {
+        let running = |node: &NodeId| self.nodes.get(node)?.try_lock().ok()?.running.clone();
+        if let (Some(Running::Wallet(one)), Some(Running::Wallet(first))) =
+            (running(&wallet), self.wallets.first().filter(|first| **first != wallet).and_then(running))
+        {
+            one.share_members(&first);
         }
-        warm.push_back(node);
-        let coldest = if warm.len() > WARM { warm.pop_front() } else { None };
-        drop(warm);
-        let Some(coldest) = coldest else { return };
-        self.cool(coldest);
-        self.share(coldest);
     }
 
-    /// The nodes that keep what makes them fast.
+    /// The nodes whose stores keep what makes them fast.
     pub(crate) fn warm(&self) -> BTreeSet<NodeId> {
-        self.warm.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter().copied().collect()
+        self.fabric.warm().nodes()
     }
 
     /// Takes from a node's store what it has only to be faster next time.
     pub(crate) fn cool(&self, node: NodeId) {
         if let Some(database) = self.databases.get(&node) {
             database.release_memory();
-        }
-    }
-
-    /// Has a wallet share with the first one what both know of the members: all of them are told the same.
-    fn share(&self, wallet: NodeId) {
-        let running = |node: &NodeId| self.nodes.get(node)?.try_lock().ok()?.running.clone();
-        if let (Some(Running::Wallet(one)), Some(Running::Wallet(first))) =
-            (running(&wallet), self.wallets.first().filter(|first| **first != wallet).and_then(running))
-        {
-            one.share_members(&first);
         }
     }
 

@@ -72,6 +72,7 @@ impl Store for NodeStore {
             if !self.fabric.is_alive(self.node, self.life) {
                 return std::future::pending().await;
             }
+            self.fabric.warm().used(self.node, &self.database);
             let mut work = work;
             let forgets = self.forgets;
             let work: Work = if forgets.is_empty() {
@@ -105,6 +106,7 @@ impl Store for NodeStore {
             if !self.fabric.is_alive(self.node, self.life) {
                 return std::future::pending().await;
             }
+            self.fabric.warm().used(self.node, &self.database);
             self.database.read_raw(work).await
         })
     }
