@@ -274,9 +274,12 @@ impl World {
         Some(feiqian_wallet::StoreKey::of(&feiqian_online_cash::seed::Seed::from_bytes(recipe.seed)))
     }
 
-    /// A wallet was busy and is idle now: what it has learnt of the members it shares with the first one, since all are told
-    /// the same.
+    /// A wallet was busy and is idle now. Its store stays warm for the next time; what it has learnt of the members it shares
+    /// with the first one, since all are told the same.
     pub fn doze(&self, wallet: NodeId) {
+        if let Some(database) = self.databases.get(&wallet) {
+            self.fabric.warm().busy(wallet, database);
+        }
         let running = |node: &NodeId| self.nodes.get(node)?.try_lock().ok()?.running.clone();
         if let (Some(Running::Wallet(one)), Some(Running::Wallet(first))) =
             (running(&wallet), self.wallets.first().filter(|first| **first != wallet).and_then(running))

@@ -169,7 +169,8 @@ impl Node {
         let trust = Arc::new(Trust::new(root, Arc::clone(&self.clock) as _));
         fabric.equip(node, Arc::clone(&trust), Some(identity));
         let database = Arc::clone(&self.database);
-        let store = NodeStore { database, fabric: Arc::clone(&fabric), node, life, forgets: self.forgets };
+        let (is_wallet, forgets) = (matches!(self.recipe, Recipe::Wallet(_)), self.forgets);
+        let store = NodeStore { database, fabric: Arc::clone(&fabric), node, life, is_wallet, forgets };
         Seams {
             store: Arc::new(store) as Arc<dyn Store>,
             network: Arc::new(Port { fabric, node, life, trust: Some(trust) }),

@@ -15,6 +15,8 @@ pub(crate) struct NodeStore {
     pub(crate) fabric: Arc<Fabric>,
     pub(crate) node: NodeId,
     pub(crate) life: u64,
+    /// Wallets are many, and busy only while their owners pay.
+    pub(crate) is_wallet: bool,
     /// What is written to these tables is lost: a broken store, to show that the attack against it is real.
     pub(crate) forgets: &'static [&'static str],
 }
@@ -23,6 +25,15 @@ pub(crate) struct NodeStore {
 const ANSWERED: Duration = Duration::from_secs(1);
 
 impl NodeStore {
+    fn note_use(&self) {
+        let warm = self.fabric.warm();
+        if self.is_wallet {
+            warm.used(self.node, &self.database);
+        } else {
+            warm.busy(self.node, &self.database);
+        }
+    }
+
     /// Runs the work so that its author sees it succeed, and undoes it.
     async fn pretend(&self, point: &'static str, work: Work) -> Result<(), StoreError> {
         let mut work = work;
@@ -72,7 +83,7 @@ impl Store for NodeStore {
             if !self.fabric.is_alive(self.node, self.life) {
                 return std::future::pending().await;
             }
-            self.fabric.warm().used(self.node, &self.database);
+            self.note_use();
             let mut work = work;
             let forgets = self.forgets;
             let work: Work = if forgets.is_empty() {
@@ -106,7 +117,7 @@ impl Store for NodeStore {
             if !self.fabric.is_alive(self.node, self.life) {
                 return std::future::pending().await;
             }
-            self.fabric.warm().used(self.node, &self.database);
+            self.note_use();
             self.database.read_raw(work).await
         })
     }

@@ -7,44 +7,86 @@ use feiqian_store::SqliteStore;
 
 use super::fabric::NodeId;
 
-/// How many stores keep it: enough for the busiest nodes, and little beside a large population.
-const MOST: usize = 128;
+/// How many busy nodes keep it: those that will soon be busy again, and little beside a large population.
+const BUSY: usize = 256;
+/// How many others: all wallets look around now and then, one after the other, and none of them is soon back.
+const PASSING: usize = 32;
 
-/// The stores that were used last, the latest behind; all others have given back what they can.
 #[derive(Default)]
-pub(crate) struct Warm(Mutex<VecDeque<(NodeId, Arc<SqliteStore>)>>);
+struct Stores {
+    busy: VecDeque<(NodeId, Arc<SqliteStore>)>,
+    passing: VecDeque<(NodeId, Arc<SqliteStore>)>,
+}
+
+impl Stores {
+    fn is_busy(&self, node: NodeId) -> bool {
+        self.busy.iter().rev().any(|(known, _)| *known == node)
+    }
+}
+
+/// The stores that keep it, in the order of their last use; all others have given back what they can.
+#[derive(Default)]
+pub(crate) struct Warm(Mutex<Stores>);
 
 impl Warm {
-    fn stores(&self) -> MutexGuard<'_, VecDeque<(NodeId, Arc<SqliteStore>)>> {
+    fn stores(&self) -> MutexGuard<'_, Stores> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A node uses its store: the one that was used longest ago gives its memory back, if they are too many now.
-    pub(crate) fn used(&self, node: NodeId, store: &Arc<SqliteStore>) {
+    /// A node does what people wait for, or has done it.
+    pub(crate) fn busy(&self, node: NodeId, store: &Arc<SqliteStore>) {
         let mut stores = self.stores();
-        if stores.back().is_some_and(|(latest, _)| *latest == node) {
+        if stores.busy.back().is_some_and(|(latest, _)| *latest == node) {
             return;
         }
-        // Most often it is one of the latest.
-        if let Some(known) = stores.iter().rposition(|(known, _)| *known == node) {
-            stores.remove(known);
-        }
-        stores.push_back((node, Arc::clone(store)));
-        let coldest = if stores.len() > MOST { stores.pop_front() } else { None };
+        stores.passing.retain(|(known, _)| *known != node);
+        let coldest = push(&mut stores.busy, BUSY, node, store);
         drop(stores);
-        if let Some((_, store)) = coldest {
-            store.release_memory();
-        }
+        release(coldest);
     }
 
-    /// Whether a node's store keeps it.
-    pub(crate) fn has(&self, node: NodeId) -> bool {
-        self.stores().iter().any(|(known, _)| *known == node)
+    /// A node looks around.
+    pub(crate) fn used(&self, node: NodeId, store: &Arc<SqliteStore>) {
+        let mut stores = self.stores();
+        let is_latest = stores.passing.back().is_some_and(|(latest, _)| *latest == node);
+        if is_latest || stores.is_busy(node) {
+            return;
+        }
+        let coldest = push(&mut stores.passing, PASSING, node, store);
+        drop(stores);
+        release(coldest);
     }
 
     /// The nodes whose stores keep it.
     pub(crate) fn nodes(&self) -> BTreeSet<NodeId> {
-        self.stores().iter().map(|(node, _)| *node).collect()
+        let stores = self.stores();
+        stores.busy.iter().chain(&stores.passing).map(|(node, _)| *node).collect()
+    }
+
+    /// Whether a node's store keeps it.
+    pub(crate) fn has(&self, node: NodeId) -> bool {
+        let stores = self.stores();
+        stores.is_busy(node) || stores.passing.iter().any(|(known, _)| *known == node)
+    }
+}
+
+/// Puts a store behind all others; the first one, if they are too many now.
+fn push(
+    stores: &mut VecDeque<(NodeId, Arc<SqliteStore>)>,
+    most: usize,
+    node: NodeId,
+    store: &Arc<SqliteStore>,
+) -> Option<Arc<SqliteStore>> {
+    if let Some(known) = stores.iter().rposition(|(known, _)| *known == node) {
+        stores.remove(known);
+    }
+    stores.push_back((node, Arc::clone(store)));
+    if stores.len() > most { stores.pop_front().map(|(_, store)| store) } else { None }
+}
+
+fn release(coldest: Option<Arc<SqliteStore>>) {
+    if let Some(store) = coldest {
+        store.release_memory();
     }
 }
 
@@ -55,15 +97,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_stores_that_were_used_last_are_warm() {
+    fn the_busiest_stay_warm_however_many_pass() {
         let store = Arc::new(SqliteStore::open_in_memory(&[]).unwrap());
         let warm = Warm::default();
-        for node in (0..=MOST).map(NodeId).chain([NodeId(1), NodeId(0)]) {
+        for node in (0..=BUSY).map(NodeId).chain([NodeId(1)]) {
+            warm.busy(node, &store);
+        }
+        assert!(!warm.has(NodeId(0)) && warm.has(NodeId(1)) && warm.has(NodeId(2)));
+        for node in (0..10 * BUSY).map(NodeId) {
             warm.used(node, &store);
         }
-        let nodes = warm.nodes();
-        assert_eq!(nodes.len(), MOST);
-        assert!(nodes.contains(&NodeId(1)) && nodes.contains(&NodeId(0)));
-        assert!(!nodes.contains(&NodeId(2)), "it was used longest ago");
+        assert!(warm.has(NodeId(1)) && warm.has(NodeId(2)));
+        assert!(!warm.has(NodeId(0)) && warm.has(NodeId(10 * BUSY - 1)));
+        warm.busy(NodeId(10 * BUSY - 1), &store);
+        let stores = warm.stores();
+        assert_eq!((stores.busy.len(), stores.passing.len()), (BUSY, PASSING - 1));
     }
 }
