@@ -19,6 +19,7 @@ use crate::stores::{self, Reader};
 use feiqian_sim::audit::INVARIANTS;
 use feiqian_sim::audit::books::{BankBooks, CenterBooks, MerchantBooks, WalletBooks};
 use feiqian_sim::audit::conserve::{Compared, World};
+use feiqian_sim::audit::slice::Slice;
 
 /// Looks at most this often while homes disagree.
 const LOOKS: u32 = 10;
@@ -233,10 +234,12 @@ impl Reading {
         let (accounts, transfers) = book.map_or((0, 0), |book| (book.accounts, book.transfers));
         let books = match self {
             Self::Center => CenterBooks::read(tx).map(Books::Center),
-            Self::Bank(config, _) => BankBooks::read(tx, config.name.as_str(), config.currency.code())
-                .map(|books| Books::Bank(Box::new(books))),
-            Self::Merchant(config) => MerchantBooks::read(tx, config).map(Books::Merchant),
-            Self::Wallet(config, _) => WalletBooks::read(tx, config).map(Books::Wallet),
+            Self::Bank(config, _) => {
+                BankBooks::read(tx, config.name.as_str(), config.currency.code(), Slice::ALL)
+                    .map(|books| Books::Bank(Box::new(books)))
+            }
+            Self::Merchant(config) => MerchantBooks::read(tx, config, Slice::ALL).map(Books::Merchant),
+            Self::Wallet(config, _) => WalletBooks::read(tx, config, Slice::ALL).map(Books::Wallet),
         };
         let books = books.unwrap_or_else(|error| {
             findings.push(Finding::new(7, "store.db", error.to_string()));

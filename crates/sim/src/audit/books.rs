@@ -1,8 +1,21 @@
-//! What an audit over several homes reads from each: only what has to agree with other homes.
+//! What an audit over several homes reads from each: only what has to agree with other homes, and of that a [`Slice`] at a
+//! time, where there is much.
+//!
+//! | slice by | rows |
+//! |---|---|
+//! | coin key | spent register; wallets' coins |
+//! | request | answered sessions; wallets' sessions |
+//! | digest of a payment | payments at their bank; what wallets and merchants were told of them |
+//! | presentment | items, and what is known of them at both banks; deposits of cheques; transfers |
+//! | account | the cheque register; leaves of cheque books |
+//! | none: the first slice | balances, fundings, customers, everything about offline cash |
+//!
+//! [`Slice`]: super::slice::Slice
 
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use feiqian_cheque::State;
 use feiqian_crypto::{Digest, Id16};
@@ -114,6 +127,17 @@ pub enum Issuance {
     Void,
 }
 
+impl Issuance {
+    /// Of what two copies of one wallet say, what is better for its owner.
+    pub(super) const fn better(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Stored, _) | (_, Self::Stored) => Self::Stored,
+            (Self::Open, _) | (_, Self::Open) => Self::Open,
+            (Self::Void, Self::Void) => Self::Void,
+        }
+    }
+}
+
 /// What a bank knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BankBooks {
@@ -220,9 +244,20 @@ pub struct CenterBooks {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WalletCoin {
     /// The bank.
-    pub bank: String,
+    pub bank: Arc<str>,
     /// Its value, minor units.
     pub worth: u64,
+}
+
+/// A payment that was acknowledged as paid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The bank that issued the coins.
+    pub bank: Arc<str>,
+    /// How much, minor units.
+    pub amount: u64,
+    /// When, Unix seconds.
+    pub(super) at: u64,
 }
 
 /// What a wallet knows.
@@ -236,10 +271,8 @@ pub struct WalletBooks {
     pub coins: BTreeMap<CoinName, WalletCoin>,
     /// All issuances by request id.
     pub sessions: BTreeMap<Digest, Issuance>,
-    /// Payments that were acknowledged as paid: issuing bank and amount.
-    pub paid: BTreeMap<Digest, (String, u64)>,
-    /// When they were, Unix seconds.
-    pub(super) paid_at: BTreeMap<Digest, u64>,
+    /// Payments that were acknowledged as paid.
+    pub paid: BTreeMap<Digest, Acknowledged>,
     /// Leaves of the own cheque book.
     pub(super) drawn: Vec<DrawnCheque>,
     /// Deposits of cheques.
@@ -267,10 +300,8 @@ pub struct MerchantBooks {
     pub bank: String,
     /// The account's token.
     pub account: String,
-    /// Payments that were acknowledged as paid: issuing bank and amount.
-    pub paid: BTreeMap<Digest, (String, u64)>,
-    /// When they were, Unix seconds.
-    pub(super) paid_at: BTreeMap<Digest, u64>,
+    /// Payments that were acknowledged as paid.
+    pub paid: BTreeMap<Digest, Acknowledged>,
     /// Deposits of cheques.
     pub(super) deposits: Vec<Deposit>,
     /// Offline payments that were acknowledged as settled.

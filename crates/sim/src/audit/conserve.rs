@@ -11,14 +11,20 @@
 //!   to learn (`items`).
 //! * No wallet has given up a session that its bank has answered.
 //! * What a wallet or a merchant was told, its bank's rows say (`promises`).
+//!
+//! A world may be compared slice by slice ([`Comparison`]): what is known of one id at several homes is in the same slice of
+//! each, and what is true of sums is judged when all slices have been added up. Offline cash is compared whole, with the
+//! first slice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use feiqian_crypto::Digest;
 use feiqian_ledger::audit::Finding;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::books::{BankBooks, CenterBooks, CoinName, Issuance, MerchantBooks, WalletBooks, WalletCoin};
+use super::books::{
+    BankBooks, CenterBooks, CoinName, Denomination, Issuance, MerchantBooks, WalletBooks, WalletCoin,
+};
 use super::offline;
 
 /// The books of all homes given.
@@ -52,33 +58,24 @@ fn text(minor: i128) -> String {
     minor.to_string()
 }
 
+/// Minor units by denomination.
+type Sums = BTreeMap<Digest, i128>;
+
+fn plus(sums: &mut Sums, denomination: Digest, amount: i128) {
+    let sum = sums.entry(denomination).or_default();
+    *sum = sum.saturating_add(amount);
+}
+
+/// Where issuances stand, by request.
+type Issuances<'a> = BTreeMap<&'a Digest, Issuance>;
+
 impl World {
-    /// Compares everything.
+    /// Compares everything at once.
     #[must_use]
     pub fn compare(&self) -> Compared {
-        let mut compared = Compared { closed: self.is_closed(), ..Compared::default() };
-        for bank in &self.banks {
-            self.circulation(bank, &mut compared);
-            self.given_up(bank, &mut compared);
-        }
-        for center in &self.centers {
-            for bank in &self.banks {
-                settlement(center, bank, &mut compared);
-            }
-            self.items(center, &mut compared);
-            offline::compare(
-                &center.offline,
-                |name| self.bank(name).map(|bank| &bank.offline),
-                &mut compared.findings,
-            );
-        }
-        for merchant in &self.merchants {
-            merchant
-                .offline
-                .compare(|name| self.bank(name).map(|bank| &bank.offline), &mut compared.findings);
-        }
-        self.promises(&mut compared);
-        compared
+        let mut comparison = Comparison::default();
+        comparison.add(self);
+        comparison.finish()
     }
 
     /// Whether nobody but the given homes can hold coins: every member of the center and every customer is here.
@@ -96,19 +93,179 @@ impl World {
             && customers.all(|customer| wallets.contains(&customer))
     }
 
-    fn circulation(&self, bank: &BankBooks, compared: &mut Compared) {
-        let held = self.held(bank, compared);
-        let in_flight = self.in_flight(bank);
+    /// Where every issuance stands. Copies of one wallet may have come to different ends: what is best counts.
+    fn issuances(&self) -> Issuances<'_> {
+        let mut issuances = Issuances::new();
+        for (request, issuance) in self.wallets.iter().flat_map(|wallet| &wallet.sessions) {
+            let known = issuances.entry(request).or_insert(*issuance);
+            *known = issuance.better(*known);
+        }
+        issuances
+    }
+
+    /// The books of a bank, where they are given.
+    pub(super) fn bank(&self, name: &str) -> Option<&BankBooks> {
+        self.banks.iter().find(|bank| bank.name == name)
+    }
+}
+
+/// A comparison of a world whose slices are added one after the other, the first slice first. All of them have the same
+/// homes in the same order.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    begun: bool,
+    circulations: Vec<Circulation>,
+    settlements: Vec<Settlement>,
+    compared: Compared,
+}
+
+impl Comparison {
+    /// Compares what is known of each id, and adds to the sums.
+    pub fn add(&mut self, world: &World) {
+        if !self.begun {
+            self.begin(world);
+        }
+        let compared = &mut self.compared;
+        let issuances = world.issuances();
+        for (circulation, bank) in self.circulations.iter_mut().zip(&world.banks) {
+            circulation.hold(world, bank, &mut compared.findings);
+            circulation.expect(bank, &issuances);
+            given_up(bank, &issuances, &mut compared.findings);
+        }
+        for settlement in &mut self.settlements {
+            settlement.add(world);
+        }
+        for center in &world.centers {
+            world.items(center, compared);
+            offline::compare(
+                &center.offline,
+                |name| world.bank(name).map(|bank| &bank.offline),
+                &mut compared.findings,
+            );
+        }
+        for merchant in &world.merchants {
+            merchant
+                .offline
+                .compare(|name| world.bank(name).map(|bank| &bank.offline), &mut compared.findings);
+        }
+        world.promises(compared);
+    }
+
+    /// What is in the first slice only.
+    fn begin(&mut self, world: &World) {
+        self.begun = true;
+        let compared = &mut self.compared;
+        compared.closed = world.is_closed();
+        for bank in &world.banks {
+            let (issuer, circulation) = (&bank.offline.issuer, bank.offline.circulation);
+            let offline = world.offline_circulation(&bank.name, issuer, circulation, compared);
+            self.circulations.push(Circulation::begin(bank, compared.closed, offline));
+        }
+        for (at, center) in world.centers.iter().enumerate() {
+            let banks = world.banks.iter().enumerate();
+            self.settlements
+                .extend(banks.filter_map(|(number, bank)| Settlement::begin((at, center), (number, bank))));
+        }
+    }
+
+    /// Compares the sums. What was found stands in an order that does not depend on the slices.
+    #[must_use]
+    pub fn finish(self) -> Compared {
+        let mut compared = self.compared;
+        self.circulations.into_iter().for_each(|circulation| circulation.finish(&mut compared));
+        self.settlements.into_iter().for_each(|settlement| settlement.finish(&mut compared));
+        compared.findings.sort_by(|one, other| key(one).cmp(&key(other)));
+        compared
+    }
+}
+
+/// The order of findings.
+fn key(finding: &Finding) -> (u8, &str, &str) {
+    (finding.invariant, &finding.place, &finding.detail)
+}
+
+/// Where the coins of a bank are, as far as they have been added up.
+#[derive(Debug)]
+struct Circulation {
+    bank: String,
+    currency: String,
+    denominations: BTreeMap<Digest, Denomination>,
+    ended: BTreeSet<Digest>,
+    /// Balance of the ledger account.
+    booked: i128,
+    /// What is left of coins in wallets.
+    held: Sums,
+    /// Signed for wallets which have yet to store them.
+    flying: Sums,
+    /// What else is told of the bank.
+    told: Map<String, Value>,
+}
+
+impl Circulation {
+    fn begin(bank: &BankBooks, closed: bool, offline: Map<String, Value>) -> Self {
+        let told = [
+            ("customers", Value::String(text(bank.deposits))),
+            ("refunds_payable", Value::String(text(bank.refunds_payable))),
+            ("offline_circulation", Value::String(text(bank.offline.circulation))),
+            ("collateral", Value::String(text(bank.offline.collateral))),
+            ("claims_received", Value::String(text(bank.offline.claims_received))),
+            ("exact", Value::Bool(closed)),
+        ];
+        Self {
+            bank: bank.name.clone(),
+            currency: bank.currency.clone(),
+            denominations: bank.denominations.clone(),
+            ended: bank.ended.clone(),
+            booked: bank.circulation,
+            held: Sums::new(),
+            flying: Sums::new(),
+            told: told.map(|(word, value)| (word.to_owned(), value)).into_iter().chain(offline).collect(),
+        }
+    }
+
+    /// What is left of every distinct coin of the bank in any wallet.
+    fn hold(&mut self, world: &World, bank: &BankBooks, findings: &mut Vec<Finding>) {
+        let mut coins: BTreeMap<CoinName, &WalletCoin> = BTreeMap::new();
+        for (name, coin) in world.wallets.iter().flat_map(|wallet| &wallet.coins) {
+            if *coin.bank == *bank.name && !bank.ended.contains(&name.0) {
+                coins.insert(*name, coin);
+            }
+        }
+        for (name, coin) in coins {
+            let value = bank.denominations.get(&name.0).map(|denomination| denomination.value);
+            if value != Some(coin.worth) {
+                let place = format!("wallet coin {} of bank {}", hex::encode(name.1), bank.name);
+                let detail = format!("worth {} in the wallet, {value:?} at the bank", coin.worth);
+                findings.push(Finding::new(3, place, detail));
+            }
+            let spent = bank.spent.get(&name).copied().unwrap_or(0);
+            plus(&mut self.held, name.0, i128::from(coin.worth).saturating_sub(i128::from(spent)));
+        }
+    }
+
+    /// Coins that the bank has signed for a wallet which has yet to store them.
+    fn expect(&mut self, bank: &BankBooks, issuances: &Issuances<'_>) {
+        for (request, outputs) in &bank.answered {
+            if issuances.get(request) == Some(&Issuance::Open) {
+                for id in outputs {
+                    let value = bank.denominations.get(id).map_or(0, |denomination| denomination.value);
+                    plus(&mut self.flying, *id, i128::from(value));
+                }
+            }
+        }
+    }
+
+    fn finish(self, compared: &mut Compared) {
         let (mut circulating, mut in_wallets, mut unstored, mut remaining) = (0_i128, 0_i128, 0_i128, 0_i128);
-        for (id, denomination) in &bank.denominations {
+        for (id, denomination) in &self.denominations {
             let issued = i128::from(denomination.issued);
             let circulation = issued.saturating_sub(i128::from(denomination.redeemed));
-            let wallets = held.get(id).copied().unwrap_or(0);
-            let flying = in_flight.get(id).copied().unwrap_or(0);
+            let wallets = self.held.get(id).copied().unwrap_or(0);
+            let flying = self.flying.get(id).copied().unwrap_or(0);
             let remainder = circulation.saturating_sub(wallets).saturating_sub(flying);
-            let place = || format!("bank {}, denomination {} ({id})", bank.name, denomination.value);
+            let place = || format!("bank {}, denomination {} ({id})", self.bank, denomination.value);
             // Of an ended epoch nobody may know any more what is left of its coins.
-            if !bank.ended.contains(id) && (remainder < 0 || (compared.closed && remainder > 0)) {
+            if !self.ended.contains(id) && (remainder < 0 || (compared.closed && remainder > 0)) {
                 let detail = format!(
                     "{circulation} in circulation, wallets hold {wallets}, {flying} are on their way: {remainder} too {}",
                     if remainder < 0 { "few" } else { "many" }
@@ -124,123 +281,100 @@ impl World {
                 *sum = sum.saturating_add(part);
             }
         }
-        if circulating != bank.circulation {
-            let place = format!("bank {}, ledger account circulation", bank.name);
-            let detail = format!("{} booked, the denominations make {circulating}", bank.circulation);
+        if circulating != self.booked {
+            let place = format!("bank {}, ledger account circulation", self.bank);
+            let detail = format!("{} booked, the denominations make {circulating}", self.booked);
             compared.findings.push(Finding::new(3, place, detail));
         }
-        let offline =
-            self.offline_circulation(&bank.name, &bank.offline.issuer, bank.offline.circulation, compared);
         let mut sums = json!({
-            "bank": bank.name,
-            "currency": bank.currency,
+            "bank": self.bank,
+            "currency": self.currency,
             "circulation": text(circulating),
             "in_wallets": text(in_wallets),
             "on_their_way": text(unstored),
             "elsewhere": text(remaining),
-            "customers": text(bank.deposits),
-            "refunds_payable": text(bank.refunds_payable),
-            "offline_circulation": text(bank.offline.circulation),
-            "collateral": text(bank.offline.collateral),
-            "claims_received": text(bank.offline.claims_received),
-            "exact": compared.closed,
         });
         if let Value::Object(sums) = &mut sums {
-            sums.extend(offline);
+            sums.extend(self.told);
         }
         compared.circulation.push(sums);
     }
+}
 
-    /// What is left of every distinct coin of the bank in any wallet, by denomination.
-    fn held(&self, bank: &BankBooks, compared: &mut Compared) -> BTreeMap<Digest, i128> {
-        let mut coins: BTreeMap<CoinName, &WalletCoin> = BTreeMap::new();
-        for (name, coin) in self.wallets.iter().flat_map(|wallet| &wallet.coins) {
-            if coin.bank == bank.name && !bank.ended.contains(&name.0) {
-                coins.insert(*name, coin);
-            }
-        }
-        let mut held: BTreeMap<Digest, i128> = BTreeMap::new();
-        for (name, coin) in coins {
-            let value = bank.denominations.get(&name.0).map(|denomination| denomination.value);
-            if value != Some(coin.worth) {
-                let place = format!("wallet coin {} of bank {}", hex::encode(name.1), bank.name);
-                let detail = format!("worth {} in the wallet, {value:?} at the bank", coin.worth);
-                compared.findings.push(Finding::new(3, place, detail));
-            }
-            let spent = bank.spent.get(&name).copied().unwrap_or(0);
-            let left = i128::from(coin.worth).saturating_sub(i128::from(spent));
-            let sum = held.entry(name.0).or_default();
-            *sum = sum.saturating_add(left);
-        }
-        held
-    }
-
-    /// Coins that the bank has signed for a wallet which has yet to store them.
-    fn in_flight(&self, bank: &BankBooks) -> BTreeMap<Digest, i128> {
-        let mut flying: BTreeMap<Digest, i128> = BTreeMap::new();
-        for (request, outputs) in &bank.answered {
-            if self.issuance(request) != Some(Issuance::Open) {
-                continue;
-            }
-            for id in outputs {
-                let value = bank.denominations.get(id).map_or(0, |denomination| denomination.value);
-                let sum = flying.entry(*id).or_default();
-                *sum = sum.saturating_add(i128::from(value));
-            }
-        }
-        flying
-    }
-
-    /// Where the issuance of a begin stands. Copies of one wallet may have come to different ends: what is best counts.
-    fn issuance(&self, request: &Digest) -> Option<Issuance> {
-        let known = || self.wallets.iter().filter_map(|wallet| wallet.sessions.get(request));
-        [Issuance::Stored, Issuance::Open, Issuance::Void]
-            .into_iter()
-            .find(|wanted| known().any(|issuance| issuance == wanted))
-    }
-
-    /// The bank has signed these coins and owes them; the wallet does not know that it may have them.
-    fn given_up(&self, bank: &BankBooks, compared: &mut Compared) {
-        for request in bank.answered.keys().filter(|request| self.issuance(request) == Some(Issuance::Void)) {
-            let place = format!("bank {}, session of request {request}", bank.name);
-            compared.findings.push(Finding::new(8, place, "answered at the bank, void at the wallet"));
-        }
-    }
-
-    /// The books of a bank, where they are given.
-    pub(super) fn bank(&self, name: &str) -> Option<&BankBooks> {
-        self.banks.iter().find(|bank| bank.name == name)
+/// The bank has signed these coins and owes them; the wallet does not know that it may have them.
+fn given_up(bank: &BankBooks, issuances: &Issuances<'_>, findings: &mut Vec<Finding>) {
+    let is_void = |request: &&Digest| issuances.get(request) == Some(&Issuance::Void);
+    for request in bank.answered.keys().filter(is_void) {
+        let place = format!("bank {}, session of request {request}", bank.name);
+        findings.push(Finding::new(8, place, "answered at the bank, void at the wallet"));
     }
 }
 
-/// The bank's mirror of its settlement account, compared with the center's account.
-fn settlement(center: &CenterBooks, bank: &BankBooks, compared: &mut Compared) {
-    let Some(posted) = center.settlement.get(&bank.name).copied() else { return };
-    let unmirrored = center
-        .fundings
-        .iter()
-        .filter(|(id, (funded, _))| *funded == bank.name && !bank.fundings.contains(id))
-        .fold(0_i128, |sum, (_, (_, amount))| sum.saturating_add(i128::from(*amount)));
-    let items = center.ahead(bank);
-    let expected = posted.saturating_sub(unmirrored).saturating_add(items);
-    if bank.mirror != expected {
-        compared.findings.push(Finding::new(
-            5,
-            format!("bank {}, mirror of the settlement account", bank.name),
-            format!(
-                "{} at the bank; {posted} at the center, {unmirrored} of it not yet mirrored, {items} in items on their way",
-                bank.mirror
-            ),
-        ));
+/// The bank's mirror of its settlement account and the center's account, as far as the items between them have been
+/// added up.
+#[derive(Debug)]
+struct Settlement {
+    /// Which center and which bank of the world.
+    at: (usize, usize),
+    bank: String,
+    currency: String,
+    posted: i128,
+    /// Fundings that the bank has yet to mirror.
+    unmirrored: i128,
+    mirror: i128,
+    due_to_clearing: i128,
+    due_from_clearing: i128,
+    /// By how much the mirror is ahead of the account for items on their way.
+    items: i128,
+}
+
+impl Settlement {
+    fn begin((at, center): (usize, &CenterBooks), (number, bank): (usize, &BankBooks)) -> Option<Self> {
+        let posted = center.settlement.get(&bank.name).copied()?;
+        let unmirrored = center
+            .fundings
+            .iter()
+            .filter(|(id, (funded, _))| *funded == bank.name && !bank.fundings.contains(id))
+            .fold(0_i128, |sum, (_, (_, amount))| sum.saturating_add(i128::from(*amount)));
+        Some(Self {
+            at: (at, number),
+            bank: bank.name.clone(),
+            currency: bank.currency.clone(),
+            posted,
+            unmirrored,
+            mirror: bank.mirror,
+            due_to_clearing: bank.due_to_clearing,
+            due_from_clearing: bank.due_from_clearing,
+            items: 0,
+        })
     }
-    compared.settlement.push(json!({
-        "bank": bank.name,
-        "currency": bank.currency,
-        "center": text(posted),
-        "bank_mirror": text(bank.mirror),
-        "fundings_to_mirror": text(unmirrored),
-        "items_on_their_way": text(items),
-        "due_to_clearing": text(bank.due_to_clearing),
-        "due_from_clearing": text(bank.due_from_clearing),
-    }));
+
+    fn add(&mut self, world: &World) {
+        if let (Some(center), Some(bank)) = (world.centers.get(self.at.0), world.banks.get(self.at.1)) {
+            self.items = self.items.saturating_add(center.ahead(bank));
+        }
+    }
+
+    fn finish(self, compared: &mut Compared) {
+        let Self { bank, currency, posted, unmirrored, mirror, items, .. } = self;
+        if mirror != posted.saturating_sub(unmirrored).saturating_add(items) {
+            compared.findings.push(Finding::new(
+                5,
+                format!("bank {bank}, mirror of the settlement account"),
+                format!(
+                    "{mirror} at the bank; {posted} at the center, {unmirrored} of it not yet mirrored, {items} in items on their way"
+                ),
+            ));
+        }
+        compared.settlement.push(json!({
+            "bank": bank,
+            "currency": currency,
+            "center": text(posted),
+            "bank_mirror": text(mirror),
+            "fundings_to_mirror": text(unmirrored),
+            "items_on_their_way": text(items),
+            "due_to_clearing": text(self.due_to_clearing),
+            "due_from_clearing": text(self.due_from_clearing),
+        }));
+    }
 }

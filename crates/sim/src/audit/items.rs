@@ -9,7 +9,8 @@
 //!
 //! Everything outside this order is a finding, and nothing outside it excuses a difference between mirror and center.
 
-use feiqian_crypto::Digest;
+use feiqian_center::settlement::reserve_id;
+use feiqian_crypto::{Digest, Id16};
 use feiqian_ledger::audit::Finding;
 
 use super::books::{BankBooks, CenterBooks, Item, ItemState, Kind, Side};
@@ -208,6 +209,13 @@ impl World {
         }
     }
 
+    /// The center's reserves for items that a bank knows and a center does not.
+    pub(super) fn forgotten_reserves(&self) -> Vec<Id16> {
+        let pairs = self.centers.iter().flat_map(|center| self.banks.iter().map(move |bank| (center, bank)));
+        let members = pairs.filter(|(center, bank)| center.settlement.contains_key(&bank.name));
+        members.flat_map(|(center, bank)| strangers(center, bank).map(|(id, _)| reserve_id(id))).collect()
+    }
+
     /// A transfer bears the number at which the sending bank has it in its archive.
     fn sequence(&self, id: &Digest, item: &Item, compared: &mut Compared) {
         let (Some(sender), Some(receiver)) = (self.bank(&item.collecting), self.bank(&item.issuing)) else {
@@ -223,18 +231,23 @@ impl World {
     }
 }
 
-/// What a bank has booked or paid for another bank's customer, the center knows.
-fn unknown_items(center: &CenterBooks, bank: &BankBooks, compared: &mut Compared) {
+/// What a bank has booked or paid for another bank's customer, and is no item of the center, or is none any more.
+fn strangers<'a>(
+    center: &'a CenterBooks,
+    bank: &'a BankBooks,
+) -> impl Iterator<Item = (&'a Digest, &'a Side)> {
     let between_banks = |side: &Side| side.other.as_ref().is_some_and(|other| *other != bank.name);
-    let given = bank.given.iter().filter(|(_, side)| between_banks(side));
+    let given = bank.given.iter().filter(move |(_, side)| between_banks(side));
     let presented = bank
         .presentments
         .iter()
         .filter(|(_, side)| !matches!(side.state, ItemState::Open | ItemState::Refused));
-    let is_known = |id: &Digest| {
-        center.items.contains_key(id) || center.cleared.contains(&feiqian_center::settlement::reserve_id(id))
-    };
-    for (id, side) in given.chain(presented).filter(|(id, _)| !is_known(id)) {
+    given.chain(presented).filter(|(id, _)| !center.items.contains_key(id))
+}
+
+/// What a bank has booked or paid for another bank's customer, the center knows, or it has cleared it and forgotten.
+fn unknown_items(center: &CenterBooks, bank: &BankBooks, compared: &mut Compared) {
+    for (id, side) in strangers(center, bank).filter(|(id, _)| !center.cleared.contains(&reserve_id(id))) {
         let place = format!("bank {}, presentment {id} ({})", bank.name, side.kind.as_str());
         let detail = format!("{} with {} there, unknown to the center", word(side.state), side.amount);
         compared.findings.push(Finding::new(8, place, detail));

@@ -11,18 +11,15 @@ use feiqian_crypto::Digest;
 use feiqian_ledger::audit::Finding;
 use feiqian_wallet::audit::{DrawnCheque, LeafStage, OrderedTransfer};
 
-use super::books::{BankBooks, Deposit, ItemState, Kind, WalletBooks};
+use super::books::{Acknowledged, BankBooks, Deposit, ItemState, Kind, WalletBooks};
 use super::conserve::{Compared, World};
-
-/// Bank and amount of payments that were acknowledged.
-type Acknowledged = BTreeMap<Digest, (String, u64)>;
 
 impl World {
     /// Every promise that was made to a wallet or a merchant.
     pub(super) fn promises(&self, compared: &mut Compared) {
         for wallet in &self.wallets {
             let who = format!("wallet of account {}", wallet.account);
-            self.paid((&wallet.paid, &wallet.paid_at), &who, compared);
+            self.paid(&wallet.paid, &who, compared);
             let Some(bank) = self.bank(&wallet.bank) else { continue };
             deposits(bank, &wallet.account, &wallet.deposits, &who, compared);
             for cheque in &wallet.drawn {
@@ -34,24 +31,18 @@ impl World {
         }
         for merchant in &self.merchants {
             let who = format!("merchant of account {}", merchant.account);
-            self.paid((&merchant.paid, &merchant.paid_at), &who, compared);
+            self.paid(&merchant.paid, &who, compared);
             let Some(bank) = self.bank(&merchant.bank) else { continue };
             deposits(bank, &merchant.account, &merchant.deposits, &who, compared);
         }
     }
 
     /// Payments that were acknowledged are redeemed at the issuing bank.
-    fn paid(
-        &self,
-        (paid, times): (&Acknowledged, &BTreeMap<Digest, u64>),
-        who: &str,
-        compared: &mut Compared,
-    ) {
-        for (payment, (bank, amount)) in paid {
+    fn paid(&self, paid: &BTreeMap<Digest, Acknowledged>, who: &str, compared: &mut Compared) {
+        for (payment, Acknowledged { bank, amount, at }) in paid {
             let Some(books) = self.bank(bank) else { continue };
             let booked = books.payments.get(payment);
-            let is_old = times.get(payment).is_some_and(|at| books.forgotten.has_redeemed(*at));
-            if booked.is_none() && is_old {
+            if booked.is_none() && books.forgotten.has_redeemed(*at) {
                 continue;
             }
             if booked != Some(amount) {
@@ -152,7 +143,7 @@ mod tests {
         WalletBooks {
             bank: "north".into(),
             account: "ann".into(),
-            paid: [(ITEM, ("north".to_owned(), 70))].into(),
+            paid: [(ITEM, Acknowledged { bank: "north".into(), amount: 70, at: 5_000 })].into(),
             deposits: vec![Deposit {
                 presentment: ITEM,
                 cheque: CHEQUE,

@@ -251,6 +251,19 @@ impl World {
         }
     }
 
+    /// Writes to a node's store beside the node, as nobody in the world can.
+    #[cfg(test)]
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        node: NodeId,
+        work: impl FnMut(&mut dyn Tx) -> Result<T, feiqian_ledger::store::StoreError> + Send + 'static,
+    ) -> Result<T, feiqian_ledger::store::StoreError> {
+        match self.databases.get(&node) {
+            Some(database) => database.commit("sim.test.write", work).await,
+            None => Err(feiqian_ledger::store::StoreError::Closed),
+        }
+    }
+
     /// The true time.
     #[must_use]
     pub fn now(&self) -> feiqian_wire::Timestamp {
