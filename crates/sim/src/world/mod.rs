@@ -235,7 +235,7 @@ impl World {
     }
 
     /// As [`World::read`], on this very thread and before it returns: a store of a world answers at once. It keeps what it
-    /// took to read until [`World::cool`].
+    /// took to read until the store is cooled.
     ///
     /// # Errors
     /// The store's.
