@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -37,9 +38,33 @@ pub fn resident_kib() -> u64 {
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
+/// Leave for one store of a world to have a file; what it holds is the same without one, in memory.
+#[derive(Debug)]
+pub struct StoreFile(());
+
+/// How many stores have it, in all worlds of this process.
+static STORE_FILES: AtomicUsize = AtomicUsize::new(0);
+
+/// How many of the files that this process may have open are for everything else.
+const OTHER_FILES: usize = 512;
+
+impl StoreFile {
+    /// While there are more files than stores have.
+    pub fn take() -> Option<Self> {
+        static MOST: LazyLock<usize> = LazyLock::new(|| open_files().saturating_sub(OTHER_FILES));
+        let one_more = |taken: usize| (taken < *MOST).then_some(taken.saturating_add(1));
+        STORE_FILES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok().map(|_| Self(()))
+    }
+}
+
+impl Drop for StoreFile {
+    fn drop(&mut self) {
+        STORE_FILES.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// How many files this process may have open, after it has asked for as many as it can get.
-#[must_use]
-pub fn open_files() -> usize {
+fn open_files() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limits = getrlimit(Resource::Nofile);
     let most = Rlimit { current: limits.maximum, maximum: limits.maximum };

@@ -21,7 +21,6 @@ use super::fabric::{Fabric, NodeId, Port};
 use super::node::{BankRecipe, MerchantRecipe, Node, Recipe, Running, WalletRecipe, bytes_of, internal};
 use super::{Watch, World};
 use crate::error::SimError;
-use crate::machine;
 use crate::measure::Measures;
 use crate::scenario::{Mode, Scenario};
 
@@ -40,8 +39,6 @@ struct Builder<'a> {
     porter: Port,
     root: TrustedRoot,
     center: NodeId,
-    /// Whether stores may have files.
-    spills: bool,
     /// The first wallet: the others share with it what all know.
     first: Option<Arc<feiqian_wallet::Wallet>>,
 }
@@ -157,11 +154,7 @@ impl<'a> Builder<'a> {
             Mode::Net => feiqian_center::config::Settlement::Net,
         };
         let recipe = Recipe::Center(config);
-        // Each store has one file, and other worlds may run beside this one.
-        let nodes = scenario.population.wallets.saturating_add(scenario.population.merchants.count);
-        let spills = nodes < machine::open_files() / 4;
-        let mut node =
-            Node::new(&fabric, scenario.seed, "center".to_owned(), Some(CENTER_URL), recipe, spills)?;
+        let mut node = Node::new(&fabric, scenario.seed, "center".to_owned(), Some(CENTER_URL), recipe)?;
         let Running::Center(center) = node.start(&fabric).await? else { return Err(internal("no center")) };
         let root = center.view().root().clone();
         let clock = Arc::new(NodeClock::new(RuntimeClock::starting_at(BEGINNING)));
@@ -178,7 +171,6 @@ impl<'a> Builder<'a> {
             porter,
             root,
             center,
-            spills,
             first: None,
         })
     }
@@ -247,8 +239,7 @@ impl<'a> Builder<'a> {
         let secrets = Arc::new(MemorySecrets::default());
         let recipe = BankRecipe { config, secrets, root: self.root.clone(), seeds, chains };
         let recipe = Recipe::Bank(Box::new(recipe));
-        let mut node =
-            Node::new(&self.fabric, seed, format!("bank:{name}"), Some(&url), recipe, self.spills)?;
+        let mut node = Node::new(&self.fabric, seed, format!("bank:{name}"), Some(&url), recipe)?;
         let id = node.id;
         node.start(&self.fabric).await?;
         self.nodes.insert(id, node);
@@ -293,8 +284,7 @@ impl<'a> Builder<'a> {
         let chains = [enrolled.signer, enrolled.transport];
         let recipe =
             Recipe::Merchant(Box::new(MerchantRecipe { config, root: self.root.clone(), seeds, chains }));
-        let mut node =
-            Node::new(&self.fabric, seed, format!("merchant:{number}"), Some(&url), recipe, self.spills)?;
+        let mut node = Node::new(&self.fabric, seed, format!("merchant:{number}"), Some(&url), recipe)?;
         let id = node.id;
         if let Running::Merchant(merchant) = node.start(&self.fabric).await? {
             merchant.sync().await?;
@@ -335,8 +325,7 @@ impl<'a> Builder<'a> {
         seed.iter_mut().zip(halves.as_flattened()).for_each(|(to, from)| *to = *from);
         let recipe =
             Recipe::Wallet(Box::new(WalletRecipe { config, root: self.root.clone(), seed, seeds, chains }));
-        let mut node =
-            Node::new(&self.fabric, scenario.seed, format!("wallet:{number}"), None, recipe, self.spills)?;
+        let mut node = Node::new(&self.fabric, scenario.seed, format!("wallet:{number}"), None, recipe)?;
         let id = node.id;
         if let Running::Wallet(wallet) = node.start(&self.fabric).await? {
             wallet.sync_members().await?;

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::clock::{BEGINNING, NodeClock};
 use super::fabric::{Fabric, NodeId, Port, RoleName};
 use super::store::NodeStore;
-use crate::machine::Metered;
+use crate::machine::{Metered, StoreFile};
 
 /// What a role is made of; every life of the node is made of the same.
 pub(crate) enum Recipe {
@@ -94,6 +94,7 @@ pub(crate) struct Node {
     pub(crate) id: NodeId,
     pub(crate) name: String,
     pub(crate) database: Arc<SqliteStore>,
+    _file: Option<StoreFile>,
     pub(crate) clock: Arc<NodeClock>,
     entropy: Arc<StreamEntropy>,
     seed: u64,
@@ -118,14 +119,14 @@ pub(crate) fn internal(error: impl std::fmt::Display) -> Fault {
 }
 
 impl Node {
-    /// A node that is not up yet, whose store is kept in memory or `spills` into a file. Its name is `role:which`; its randomness is the stream of that name.
+    /// A node that is not up yet. Its store spills into a file, while there are files. Its name is `role:which`; its randomness
+    /// is the stream of that name.
     pub(crate) fn new(
         fabric: &Fabric,
         seed: u64,
         name: String,
         url: Option<&str>,
         recipe: Recipe,
-        spills: bool,
     ) -> Result<Self, Fault> {
         let role: RoleName = match &recipe {
             Recipe::Center(_) => "center",
@@ -136,7 +137,8 @@ impl Node {
         let now = BEGINNING.saturating_add(fabric.elapsed().as_secs());
         let clock = Arc::new(NodeClock::new(RuntimeClock::starting_at(now)));
         let id = fabric.seat(&name, role, url, Arc::clone(&clock));
-        let database = if spills {
+        let file = StoreFile::take();
+        let database = if file.is_some() {
             SqliteStore::open_temporary(tables(&recipe), cache_kib(&recipe))
         } else {
             SqliteStore::open_in_memory(tables(&recipe))
@@ -147,6 +149,7 @@ impl Node {
             id,
             name,
             database,
+            _file: file,
             clock,
             entropy,
             seed,

@@ -36,7 +36,7 @@ impl World {
             let Recipe::Wallet(recipe) = &held.recipe else { return Err(internal("not a wallet")) };
             (Recipe::Wallet(recipe.clone()), format!("{}/copy", held.name))
         };
-        let mut twin = Node::new(&self.fabric, self.scenario.seed, name, None, recipe, false)?;
+        let mut twin = Node::new(&self.fabric, self.scenario.seed, name, None, recipe)?;
         let from = self.databases.get(&wallet).ok_or_else(|| internal("no such store"))?;
         copy(from, &twin).await.map_err(internal)?;
         twin.start(&self.fabric).await?;
