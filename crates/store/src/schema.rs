@@ -237,12 +237,6 @@ fn check_layout(connection: &Connection, path: &Path, table: &Table) -> Result<(
     Err(OpenError::OtherLayout { path: shown(path), table: table.name.to_owned() })
 }
 
-/// The indexes of a table but those that its constraints make.
-fn index_names(connection: &Connection, table: &Table) -> rusqlite::Result<Vec<String>> {
-    let sql = "SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?1 AND sql IS NOT NULL";
-    connection.prepare(sql)?.query_map([table.name], |row| row.get(0))?.collect()
-}
-
 fn install_table(connection: &Connection, path: &Path, table: &Table) -> Result<(), OpenError> {
     let wanted = create_table(table);
     match definition(connection, table.name).map_err(failure(path))? {
@@ -250,14 +244,8 @@ fn install_table(connection: &Connection, path: &Path, table: &Table) -> Result<
         Some(found) if found == wanted => {}
         Some(_) => return Err(OpenError::OtherLayout { path: shown(path), table: table.name.to_owned() }),
     }
-    let indexes = create_indexes(table);
-    // An index holds nothing of its own: one of an older layout is simply dropped, or built anew.
-    for name in index_names(connection, table).map_err(failure(path))? {
-        if indexes.iter().all(|(wanted, _)| *wanted != name) {
-            connection.execute_batch(&format!("DROP INDEX {name}")).map_err(failure(path))?;
-        }
-    }
-    for (name, wanted) in indexes {
+    for (name, wanted) in create_indexes(table) {
+        // An index holds nothing of its own: one of an older layout is simply dropped, or built anew.
         let found = definition(connection, &name).map_err(failure(path))?;
         if found.as_ref() == Some(&wanted) {
             continue;
@@ -266,6 +254,13 @@ fn install_table(connection: &Connection, path: &Path, table: &Table) -> Result<
             connection.execute_batch(&format!("DROP INDEX {name}")).map_err(failure(path))?;
         }
         connection.execute_batch(&wanted).map_err(failure(path))?;
+    }
+    for number in table.indexes.len().. {
+        let name = format!("{}_{number}", table.name);
+        if definition(connection, &name).map_err(failure(path))?.is_none() {
+            break;
+        }
+        connection.execute_batch(&format!("DROP INDEX {name}")).map_err(failure(path))?;
     }
     Ok(())
 }

@@ -123,7 +123,7 @@ pub(crate) struct Auditor<'a> {
     pub(crate) claims: BTreeMap<Digest, u128>,
     /// Recomputed: withdrawn and deposited of each account.
     pub(crate) accounts: BTreeMap<feiqian_crypto::Id16, (u128, u128)>,
-    /// Statements by digest: two a payment, and the only thing that grows with the payments.
+    /// Statements by digest: what grows with the payments.
     pub(crate) statements: BTreeMap<Digest, Taken>,
     /// Transfers for cheques and remittances that rows call for.
     pub(crate) explained: BTreeSet<feiqian_crypto::Id16>,
@@ -135,7 +135,8 @@ impl Auditor<'_> {
     }
 }
 
-/// Audits a bank's store. Holds one entry a statement in memory, some 80 bytes.
+/// Audits a bank's store. Holds one entry a statement in memory, and one for each payment with a refund, each cheque and each
+/// transfer.
 ///
 /// `rng`: weights of the batch check of stored answers.
 ///

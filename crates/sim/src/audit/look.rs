@@ -1,6 +1,6 @@
 //! A look at all stores: each role's own audit, and then the books of all nodes, a slice at a time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use feiqian_crypto::Id16;
@@ -23,7 +23,7 @@ use crate::world::fabric::NodeId;
 /// However many payments there were, only a slice of the books is in memory at a time. Nothing else happens in the world
 /// meanwhile, so all slices are of the same instant.
 pub async fn look(world: &World, depth: Depth) -> Verdict {
-    let look = Look { world, depth, warm: world.warm() };
+    let look = Look { world, depth };
     let places = look.places().await;
     on_account("auditor", || look.judge(&places, look.slices()))
 }
@@ -67,8 +67,6 @@ type Unreadable = BTreeMap<usize, StoreError>;
 struct Look<'a> {
     world: &'a World,
     depth: Depth,
-    /// Nodes that keep what makes them fast.
-    warm: BTreeSet<NodeId>,
 }
 
 impl Look<'_> {
@@ -198,7 +196,7 @@ impl Look<'_> {
         match place {
             Place::Center | Place::Bank(_) => false,
             Place::Merchant(_) => is_over,
-            Place::Wallet(..) => is_over || !self.warm.contains(&node),
+            Place::Wallet(..) => is_over || !self.world.is_warm(node),
         }
     }
 

@@ -24,7 +24,7 @@ pub(crate) mod twin;
 mod warm;
 pub mod wire;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -217,7 +217,7 @@ impl World {
         work: impl FnMut(&mut dyn Tx) -> Result<T, feiqian_ledger::store::StoreError> + Send + 'static,
     ) -> Result<T, feiqian_ledger::store::StoreError> {
         let read = self.read_beside(node, work).await;
-        if !self.fabric.warm().has(node) {
+        if !self.is_warm(node) {
             self.cool(node);
         }
         read
@@ -301,9 +301,9 @@ impl World {
         }
     }
 
-    /// The nodes whose stores keep what makes them fast.
-    pub(crate) fn warm(&self) -> BTreeSet<NodeId> {
-        self.fabric.warm().nodes()
+    /// Whether a node's store keeps what makes it fast.
+    pub(crate) fn is_warm(&self, node: NodeId) -> bool {
+        self.fabric.warm().has(node)
     }
 
     /// Takes from a node's store what it has only to be faster next time.

@@ -1,6 +1,6 @@
 //! Which stores keep what only makes them faster next time: prepared statements and free pages.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use feiqian_store::SqliteStore;
@@ -55,12 +55,6 @@ impl Warm {
         let coldest = push(&mut stores.passing, PASSING, node, store);
         drop(stores);
         release(coldest);
-    }
-
-    /// The nodes whose stores keep it.
-    pub(crate) fn nodes(&self) -> BTreeSet<NodeId> {
-        let stores = self.stores();
-        stores.busy.iter().chain(&stores.passing).map(|(node, _)| *node).collect()
     }
 
     /// Whether a node's store keeps it.

@@ -189,7 +189,7 @@ const TRIES: usize = 4;
 const MOST_STEPS: usize = 1_000;
 
 /// Plays once without a death, and then again with a death before and after every step of every life of that, until no death
-/// is met any more in four plays. Answers the steps at which one was met, one life after the other.
+/// is met any more in as many plays as are tried. Answers the steps at which one was met, one life after the other.
 ///
 /// # Panics
 ///

@@ -152,7 +152,7 @@ fn role(place: &Place) -> &'static str {
 }
 
 async fn every_damage(world: Arc<World>) {
-    let look = Look { world: &world, depth: Depth::Books, warm: world.warm() };
+    let look = Look { world: &world, depth: Depth::Books };
     let places = look.places().await;
     assert_eq!(told(&assert_same(&look, &places, "sound")), []);
     for (who, name, only, change, place) in &DAMAGE {
@@ -172,7 +172,7 @@ fn a_spoilt_world_shows_the_same_in_one_slice_and_in_many() {
 }
 
 async fn forgotten_items(world: Arc<World>) {
-    let look = Look { world: &world, depth: Depth::Books, warm: world.warm() };
+    let look = Look { world: &world, depth: Depth::Books };
     let places = look.places().await;
     let all = [&Place::Center];
     for name in ["center_notice", "center_obligation", "center_presentment"] {
@@ -195,7 +195,7 @@ fn what_the_center_has_cleared_and_forgotten_is_asked_for_in_every_slice() {
 static UNREADABLE: Change = Change::Set(3, |_| vec![0xff; 3].into());
 
 async fn an_unreadable_row(world: Arc<World>) {
-    let look = Look { world: &world, depth: Depth::Books, warm: world.warm() };
+    let look = Look { world: &world, depth: Depth::Books };
     let places = look.places().await;
     let bank = Place::Bank(0);
     let late = "state = 1 AND request > x'b0'";
